@@ -1,0 +1,16 @@
+"""Stores a picture as a small function fitted to it, and draws that function at any size.
+
+    data = inr.encode(image, inr.recipes.siren(), seed=0)
+    pixels = inr.decode(data, scale=2.0)
+
+After `import inr`, Pillow opens .inr files: `Image.open("photo.inr")`.
+"""
+
+from inr import pillow_plugin, recipes
+from inr.codec import Encoded, decode, encode
+from inr.errors import FormatError
+from inr.recipes import Recipe
+
+__all__ = ["Encoded", "FormatError", "Recipe", "decode", "encode", "recipes"]
+
+pillow_plugin.register()

@@ -1,0 +1,53 @@
+"""A half-done fit on disk, from which a killed run goes on.
+
+One .npz file, written aside and renamed, so that a kill while saving leaves the one before. It
+begins with a fingerprint of picture, recipe and seed: a checkpoint of another run is refused.
+"""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inr.files import write_whole
+
+
+class Checkpoint:
+    """Saves and loads arrays and a few numbers under one path."""
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self._path = path
+        self._fingerprint = fingerprint
+
+    def save(self, numbers: dict[str, Any], arrays: list[np.ndarray]) -> None:
+        meta = json.dumps({"fingerprint": self._fingerprint, **numbers})
+        with write_whole(self._path, overwrite=True) as file:
+            np.savez(file, np.array(meta), *arrays)
+
+    def load(self) -> tuple[dict[str, Any], list[np.ndarray]] | None:
+        """What was saved last, or None where there is no checkpoint yet.
+
+        Raises:
+          ValueError: the file is damaged or belongs to another picture, recipe or seed.
+        """
+        try:
+            with np.load(self._path, allow_pickle=False) as stored:
+                arrays = [stored[f"arr_{i}"] for i in range(len(stored.files))]
+            numbers = json.loads(str(arrays[0]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"checkpoint {self._path} cannot be read ({error}); delete it to start again"
+            ) from error
+        if numbers.pop("fingerprint", None) != self._fingerprint:
+            raise ValueError(
+                f"checkpoint {self._path} belongs to another picture, recipe or seed; "
+                "delete it or name another file"
+            )
+        return numbers, arrays[1:]
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,305 @@
+"""The command line. Each command imports what it needs itself: `inr info` must not wait for jax."""
+
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, Optional
+
+# Tiles are drawn by our own threads; BLAS reads this when numpy is first loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import typer  # noqa: E402
+
+app = typer.Typer(
+    help="Stores a picture as a small function fitted to it, and draws it again at any size.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Output = Annotated[Optional[Path], typer.Option("-o", "--output", help="File to write.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no warnings.")]
+Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite an existing file.")]
+MaxPixels = Annotated[
+    int, typer.Option("--max-pixels", min=1, help="Refuse larger pictures before taking memory.")
+]
+
+DEFAULT_MAX_PIXELS = 100_000_000
+
+
+@app.command()
+def encode(
+    picture: Annotated[Path, typer.Argument(metavar="IN", help="Picture that Pillow opens.")],
+    output: Output = None,
+    recipe: Annotated[str, typer.Option(help="One of `inr recipes`.")] = "siren",
+    settings: Annotated[
+        Optional[list[str]],
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a setting, as in fit.steps=500."),
+    ] = None,
+    target_bpp: Annotated[
+        Optional[float], typer.Option(metavar="X", help="At most so many bits a pixel.")
+    ] = None,
+    target_bytes: Annotated[
+        Optional[int], typer.Option(metavar="N", help="At most so many bytes.")
+    ] = None,
+    time_budget: Annotated[
+        Optional[float], typer.Option(metavar="S", help="End the fit after so many seconds.")
+    ] = None,
+    checkpoint: Annotated[
+        Optional[Path],
+        typer.Option(metavar="FILE", help="Save the fit here, and go on from it after a kill."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    force: Force = False,
+) -> None:
+    """Fit a picture and write it as an .inr file (IN with the suffix .inr unless -o is given)."""
+    from inr import recipes
+    from inr.codec import encode_picture
+    from inr.files import write_whole
+    from inr.metrics import bpp
+    from inr.settings import with_settings
+
+    chosen = recipes.named(recipe)
+    chosen = with_settings(chosen, dict(_assignment(text) for text in settings or []))
+    output = output if output is not None else picture.with_suffix(".inr")
+    _check_output(output, force)
+    from inr.image import load
+    from inr.progress import progress_bar
+
+    loaded = load(picture, max_pixels=max_pixels, warn=_warner(quiet))
+    with progress_bar(show=not quiet and sys.stderr.isatty()) as report:
+        encoded = encode_picture(
+            loaded,
+            chosen,
+            target_bpp=target_bpp,
+            target_bytes=target_bytes,
+            seed=seed,
+            time_budget=time_budget,
+            checkpoint=checkpoint,
+            report=report,
+        )
+    with write_whole(output, overwrite=force) as file:
+        file.write(encoded.data)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    n_bytes = len(encoded.data)
+    result = {
+        "output": str(output),
+        "n_bytes": n_bytes,
+        "bpp": bpp(n_bytes, loaded.height, loaded.width),
+        "psnr_db": _finite(encoded.psnr_db),
+        "recipe": chosen.name,
+        "steps": encoded.n_steps,
+        "seconds": round(encoded.seconds, 3),
+    }
+    _print(
+        result,
+        f"{output}: {n_bytes} bytes, {result['bpp']:.4f} bpp, {encoded.psnr_db:.2f} dB, "
+        f"{encoded.n_steps} steps in {encoded.seconds:.1f} s",
+        as_json,
+        quiet,
+    )
+
+
+@app.command()
+def decode(
+    file: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")],
+    output: Output = None,
+    scale: Annotated[
+        Optional[float], typer.Option(metavar="S", help="Factor on both sides, as in 2 or 0.5.")
+    ] = None,
+    size: Annotated[
+        Optional[str], typer.Option(metavar="WxH", help="Draw this many pixels.")
+    ] = None,
+    region: Annotated[
+        Optional[str],
+        typer.Option(metavar="X,Y,W,H", help="Draw only this part of the scaled picture."),
+    ] = None,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    force: Force = False,
+) -> None:
+    """Draw the picture of an .inr file (IN with the suffix .decoded.png unless -o is given)."""
+    from inr.codec import decode_picture
+    from inr.files import write_whole
+    from inr.image_save import check_savable, save
+
+    output = output if output is not None else file.with_suffix(".decoded.png")
+    _check_output(output, force)
+    data = _read(file)
+    drawn = decode_picture(
+        data,
+        scale=scale,
+        size=None if size is None else _numbers(size, "x", 2, "--size", "768x512"),
+        region=None if region is None else _numbers(region, ",", 4, "--region", "0,0,64,64"),
+        max_pixels=max_pixels,
+    )
+    check_savable(drawn, output.suffix)
+    with write_whole(output, overwrite=force) as target:
+        save(drawn, target, suffix=output.suffix)
+    result = {"output": str(output), "width": drawn.width, "height": drawn.height}
+    _print(result, f"{output}: {drawn.width}x{drawn.height} pixels", as_json, quiet)
+
+
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")],
+    as_json: Json = False,
+) -> None:
+    """Show header, stages and sections of an .inr file, with the bytes of each."""
+    from inr.describe import describe
+
+    facts = describe(_read(file))
+    text = "\n".join(_lines(facts))
+    _print(facts, text, as_json, quiet=False)
+
+
+@app.command("eval")
+def evaluate(
+    reference: Annotated[Path, typer.Argument(metavar="REFERENCE", help="The original.")],
+    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="A picture or .inr.")],
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    as_json: Json = False,
+) -> None:
+    """Compare two pictures of the same size: PSNR and MS-SSIM, for an .inr file also its size."""
+    from inr.codec import decode_picture
+    from inr.container import MAGIC
+    from inr.image import Picture, load
+    from inr.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim, psnr_db
+
+    def opened(path: Path) -> tuple[Picture, int | None]:
+        with open(path, "rb") as file:
+            is_inr = file.read(len(MAGIC)) == MAGIC
+        if is_inr:
+            data = _read(path)
+            return decode_picture(data, max_pixels=max_pixels), len(data)
+        return load(path, max_pixels=max_pixels, warn=_warner(quiet=False)), None
+
+    (expected, _), (given, n_bytes) = opened(reference), opened(candidate)
+    psnr = psnr_db(expected.pixels, given.pixels)
+    large_enough = min(expected.height, expected.width) >= MS_SSIM_MIN_SIDE
+    similarity = ms_ssim(expected.pixels, given.pixels) if large_enough else None
+    result: dict[str, Any] = {"psnr_db": _finite(psnr), "ms_ssim": similarity}
+    text = f"PSNR {psnr:.4f} dB, MS-SSIM "
+    text += f"{similarity:.6f}" if similarity is not None else "needs 161 pixels a side"
+    if n_bytes is not None:
+        result |= {"n_bytes": n_bytes, "bpp": bpp(n_bytes, expected.height, expected.width)}
+        text += f", {n_bytes} bytes, {result['bpp']:.4f} bpp"
+    _print(result, text, as_json, quiet=False)
+
+
+@app.command("recipes")
+def list_recipes(as_json: Json = False) -> None:
+    """List the recipes with all that `--set` can change."""
+    from inr.recipes import RECIPES
+    from inr.settings import paths
+
+    listed = {
+        name: {
+            "summary": (make.__doc__ or "").strip(),
+            "settings": dict(path.split("=", 1) for path in paths(make())),
+        }
+        for name, make in RECIPES.items()
+    }
+    lines = []
+    for name, facts in listed.items():
+        lines.append(f"{name}: {facts['summary']}")
+        lines += [f"    {path}={value}" for path, value in dict(facts["settings"]).items()]
+    _print(listed, "\n".join(lines), as_json, quiet=False)
+
+
+def main() -> None:
+    """Runs the command line; every failure is one line on stderr and exit code 1."""
+    from inr.errors import FormatError
+
+    try:
+        app()
+    except KeyboardInterrupt:
+        _fail("interrupted", code=130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away: nobody to tell
+        sys.exit(1)
+    except MemoryError:
+        _fail("not enough memory; try a smaller picture, size or region")
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (FormatError, ValueError, RuntimeError) as error:
+        _fail(str(error))
+
+
+def _fail(text: str, code: int = 1) -> NoReturn:
+    print("error:", " ".join(text.split()), file=sys.stderr)
+    sys.exit(code)
+
+
+def _warner(quiet: bool) -> Any:
+    def warn(text: str) -> None:
+        if not quiet:
+            print("warning:", text, file=sys.stderr)
+
+    return warn
+
+
+def _print(result: dict[str, Any], text: str, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        print(json.dumps(result, allow_nan=False))
+    elif not quiet:
+        print(text)
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity: null stands for the PSNR of equal pictures."""
+    return value if math.isfinite(value) else None
+
+
+def _read(path: Path) -> bytes:
+    from inr.container import MAX_FILE_BYTES
+
+    with open(path, "rb") as file:
+        return file.read(MAX_FILE_BYTES + 1)
+
+
+def _check_output(path: Path, force: bool) -> None:
+    """Finds out before the work what would stop the result from being written after it."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file with -o")
+    if path.exists() and not force:
+        raise ValueError(f"{path} exists; give -f to overwrite it or -o to name another file")
+    if not path.parent.is_dir():
+        raise ValueError(f"the folder {path.parent} does not exist")
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set {text}: expected PATH=VALUE, as in fit.steps=500")
+    return path.strip(), value.strip()
+
+
+def _numbers(text: str, separator: str, n: int, option: str, example: str) -> Any:
+    parts = text.lower().split(separator)
+    try:
+        values = tuple(int(part) for part in parts)
+    except ValueError:
+        values = ()
+    if len(values) != n:
+        raise ValueError(f"{option} {text}: expected {n} whole numbers, as in {example}")
+    return values
+
+
+def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name}: {value}")
+    return lines

@@ -1,0 +1,64 @@
+"""Chooses the model of a tensor by the exact cost of coding it, coarse scales first.
+
+Only the encoder runs this, so floats are allowed: a poor choice costs bytes, never exactness.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inr.coders.tables import (
+    N_SCALES,
+    N_SHAPES,
+    PRECISION_BITS,
+    TensorModel,
+    alphabet,
+    nearest_zero_odds,
+    symbol_masses,
+    table_from_masses,
+)
+
+
+def choose_model(codes: NDArray[np.int32], bits: int) -> TensorModel:
+    """Returns the model that codes int32[n], n >= 1, in the fewest bits."""
+    magnitudes = np.bincount(np.abs(codes))  # [largest + 1]
+    zero_odds = nearest_zero_odds(int(magnitudes[0]), int(magnitudes[1:].sum()))
+    n_scales = min(N_SCALES, 8 * (bits + 2))  # two octaves above the range all is flat
+    best = (np.inf, TensorModel(0, 0, zero_odds))
+    for shape in range(N_SHAPES):
+        costs = {
+            scale: cost_bits(magnitudes, TensorModel(shape, scale, zero_odds), bits)
+            for scale in range(0, n_scales, 8)
+        }
+        for step in (4, 2, 1):
+            middle = min(costs, key=lambda scale: costs[scale])
+            for scale in (middle - step, middle + step):
+                if 0 <= scale < n_scales:
+                    model = TensorModel(shape, scale, zero_odds)
+                    costs[scale] = cost_bits(magnitudes, model, bits)
+        middle = min(costs, key=lambda scale: costs[scale])
+        if costs[middle] < best[0]:
+            best = (costs[middle], TensorModel(shape, middle, zero_odds))
+    return best[1]
+
+
+def cost_bits(magnitudes: NDArray[np.int64], model: TensorModel, bits: int) -> float:
+    """Returns the bits that a tensor takes under a model.
+
+    Args:
+      magnitudes: int64[m + 1], how often each |code| 0..m occurs.
+      model: the distribution.
+      bits: 2..16.
+    """
+    letters = alphabet(model.log2_scale, bits)
+    masses = symbol_masses(model.shape, model.log2_scale, letters)
+    table = table_from_masses(masses, model.zero_odds, letters)
+    edges = np.arange(0, magnitudes.size - 1, 1 << letters.n_raw_bits)
+    counts = np.add.reduceat(magnitudes[1:], edges) if edges.size else edges  # symbols 1, 2, ..
+    inside = counts[: letters.half]
+    n_escapes = int(counts[letters.half :].sum())
+    symbol_bits = PRECISION_BITS - np.log2(table[letters.half :])  # symbols 0..half, escape
+    return float(
+        magnitudes[0] * symbol_bits[0]
+        + inside @ (symbol_bits[1 : 1 + inside.size] + letters.n_raw_bits)
+        + n_escapes * (symbol_bits[-1] + 16)
+    )

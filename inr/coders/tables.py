@@ -1,0 +1,171 @@
+"""Frequency tables for weight codes, from integers alone, so that every machine has the same.
+
+A tensor's codes c are modelled by three small integers, 16 bits together:
+
+    zero_odds    P(c = 0) : P(c != 0) = 2**e, e = u|u|/64 with u = zero_odds - 32
+    log2_scale   s = 2**(log2_scale/8 - 1) codes, the distance at which the density halves
+    shape        density of |c| in t = |c| / s: 2**-t (Laplace), 2**-(t + t*t)/2 (between),
+                 2**-(t*t) (Gauss), 2**-(t**4) (nearly uniform); and whether the tail beyond the
+                 largest code is cut off or was clipped onto it
+
+The steps of u are finest around even odds, where a wrong P(0) costs most. Large scales need no
+large tables: with k raw bits, symbol h > 0 stands for the codes (h-1) * 2**k + 1 .. h * 2**k,
+symbol -h for their negatives, and the place inside is sent as k plain bits. Codes beyond the
+table (only for bits > 9) have one escape symbol and follow as two plain bytes.
+
+All arithmetic is on integers; a density is a fixed-point number with _DENSITY_BITS fractional
+bits, made from square roots of one half (math.isqrt).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inr.coders.checks import largest_code
+
+PRECISION_BITS = 24  # what constriction's Categorical has
+TOTAL = 1 << PRECISION_BITS  # the sum of every table
+N_SHAPES, N_SCALES, N_ODDS = 8, 128, 64  # 3 + 7 + 6 bits
+MAX_HALF = 256  # largest symbol; bounds a table to 2 * 256 + 2 entries
+ESCAPE_SHARE_BITS = 12  # 2**-12 of the non-zero mass is kept for escapes: 0.0004 bit a symbol
+
+_EVEN_ODDS = 32
+_SCALE_STEPS = 8  # an octave of scale in eighths: at most 0.001 bit a symbol from the best
+_SAMPLES = 8  # points of the density summed per symbol
+_POINTS = 2 * _SAMPLES  # positions are whole multiples of 1/16 code
+_ROOT_BITS = 30  # fractional bits of a power of two
+_DENSITY_BITS = 24  # so that mass * 2**24 stays below 2**63
+_T_BITS = 16  # fractional bits of t and of exponents
+_MAX_T = 32 << _T_BITS  # beyond it every density is zero, and t**4 would overflow
+
+
+@dataclass(frozen=True)
+class TensorModel:
+    """The distribution of one tensor's codes; every combination in range is valid."""
+
+    shape: int  # 0..7: 2 * (Laplace, between, Gauss, nearly uniform) + (1 if clipped)
+    log2_scale: int  # 0..127, eighths of an octave, 0 is half a code
+    zero_odds: int  # 0..63, 32 is P(0) = 1/2
+
+    def to_u16(self) -> int:
+        return self.shape << 13 | self.log2_scale << 6 | self.zero_odds
+
+    @classmethod
+    def from_u16(cls, packed: int) -> "TensorModel":
+        return cls(packed >> 13, packed >> 6 & 127, packed & 63)
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """How codes become symbols -half..half, raw bits and escapes; see the head of this file."""
+
+    n_raw_bits: int  # 0..7
+    half: int  # 1..MAX_HALF
+    has_escape: bool
+
+    @property
+    def n_symbols(self) -> int:
+        return 2 * self.half + 1 + self.has_escape
+
+
+def alphabet(log2_scale: int, bits: int) -> Alphabet:
+    """Chooses raw bits so that a scale is 16 to 32 symbols wide, as far as the range needs it."""
+    octave = log2_scale // _SCALE_STEPS - 1  # floor of log2 s
+    n_raw_bits = min(max(octave - 4, 0), max(bits - 9, 0))
+    needed = ((largest_code(bits) - 1) >> n_raw_bits) + 1
+    return Alphabet(n_raw_bits, min(needed, MAX_HALF), needed > MAX_HALF)
+
+
+def uniform_table(size: int) -> NDArray[np.int64]:
+    """Returns equal frequencies int64[size]; size is a power of two."""
+    return np.full(size, TOTAL // size, np.int64)
+
+
+def frequency_table(model: TensorModel, bits: int) -> NDArray[np.int64]:
+    """Returns int64[n_symbols], each >= 1, sum 2**24: symbols -half..half, then the escape."""
+    letters = alphabet(model.log2_scale, bits)
+    masses = symbol_masses(model.shape, model.log2_scale, letters)
+    return table_from_masses(masses, model.zero_odds, letters)
+
+
+def symbol_masses(shape: int, log2_scale: int, letters: Alphabet) -> NDArray[np.int64]:
+    """Returns int64[half], the unnormalised masses of the symbols 1..half."""
+    kind, is_clipped = shape >> 1, shape & 1
+    n_bins = letters.half * 2 if is_clipped else letters.half  # a tail as long as the table
+    # Midpoints of the samples of all bins; the first bin begins at half a code.
+    steps = 2 * np.arange(n_bins * _SAMPLES, dtype=np.int64) + 1
+    positions = _POINTS // 2 + (steps << letters.n_raw_bits)  # in 1/16 codes
+    octave, eighths = divmod(log2_scale - _SCALE_STEPS, _SCALE_STEPS)
+    inverse_scale = int(_exp2_negative(np.array([eighths << _T_BITS >> 3], np.int64))[0])
+    t = positions * inverse_scale >> (_ROOT_BITS + 4 + octave - _T_BITS)  # 4: 16 points a code
+    t = np.minimum(t, _MAX_T)
+    density = _exp2_negative(_exponent(kind, t)) >> (_ROOT_BITS - _DENSITY_BITS)
+    masses: NDArray[np.int64] = density.reshape(n_bins, _SAMPLES).sum(axis=1)  # [n_bins]
+    if is_clipped:
+        masses[letters.half - 1] = masses[letters.half - 1 :].sum()
+    return masses[: letters.half]
+
+
+def table_from_masses(
+    masses: NDArray[np.int64], zero_odds: int, letters: Alphabet
+) -> NDArray[np.int64]:
+    """Shares 2**24 among zero, the escape and the symbols; what rounding leaves goes to zero."""
+    spare = TOTAL - letters.n_symbols  # every symbol has 1 already
+    u = zero_odds - _EVEN_ODDS
+    one = 1 << _ROOT_BITS
+    smaller = int(_exp2_negative(np.array([u * u << _T_BITS >> 6], np.int64))[0])
+    zero_share = spare * (one if u >= 0 else smaller) // (one + smaller)
+    nonzero_share = spare - zero_share
+    escape_share = nonzero_share >> ESCAPE_SHARE_BITS if letters.has_escape else 0
+    side = 1 + (nonzero_share - escape_share) * masses // (2 * int(masses.sum()))  # [half]
+    ends = [1 + escape_share] if letters.has_escape else []
+    table = np.concatenate([side[::-1], [0], side, np.array(ends, np.int64)])
+    table[letters.half] = TOTAL - table.sum()
+    return table
+
+
+def nearest_zero_odds(n_zero: int, n_nonzero: int) -> int:
+    """Returns the zero_odds closest to these counts; an encoder's choice, so floats are fine."""
+    e = math.log2((n_zero + 0.5) / (n_nonzero + 0.5))
+    u = round(math.copysign(8 * math.sqrt(abs(e)), e))
+    return min(max(u + _EVEN_ODDS, 0), N_ODDS - 1)
+
+
+def _exponent(kind: int, t: NDArray[np.int64]) -> NDArray[np.int64]:
+    square = t * t >> _T_BITS
+    if kind == 0:
+        return t
+    if kind == 1:
+        return t + square >> 1
+    if kind == 2:
+        return square
+    return square * square >> _T_BITS
+
+
+def _roots_of_half() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns 2**-(i/256) and 2**-(i/65536) for i in 0..255, with _ROOT_BITS fractional bits."""
+    fine_bits = 2 * _ROOT_BITS
+    root = 1 << (fine_bits - 1)  # 2**-1
+    roots = []
+    for _ in range(_T_BITS):
+        root = math.isqrt(root << fine_bits)
+        roots.append(root)  # 2**-(1/2), 2**-(1/4), ...
+    tables = []
+    for octet in (roots[:8], roots[8:]):
+        powers = [1 << fine_bits]
+        for root in reversed(octet):  # the lowest bit of i first
+            powers += [power * root >> fine_bits for power in powers]
+        tables.append(np.array([power >> _ROOT_BITS for power in powers], np.int64))
+    return tables[0], tables[1]
+
+
+_COARSE_ROOTS, _FINE_ROOTS = _roots_of_half()
+
+
+def _exp2_negative(exponent: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns 2**-exponent; _T_BITS fractional bits go in, _ROOT_BITS come out."""
+    fraction = _COARSE_ROOTS[exponent >> 8 & 255] * _FINE_ROOTS[exponent & 255] >> _ROOT_BITS
+    power: NDArray[np.int64] = fraction >> np.minimum(exponent >> _T_BITS, 63)
+    return power

@@ -1,0 +1,1 @@
+"""Coordinate networks: from a point of the picture to its colour."""

@@ -1,0 +1,39 @@
+"""A picture in memory, between the files people have and the codecs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+class ImageError(ValueError):
+    """The picture cannot be read: missing, damaged, too large, or of an unknown kind."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Pixels as they are shown, upright, with the colour profile that describes them."""
+
+    pixels: np.ndarray  # uint8 or uint16 [height, width, n_channels]; 1 L, 2 LA, 3 RGB, 4 RGBA
+    icc_profile: bytes | None = None
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def n_channels(self) -> int:
+        return int(self.pixels.shape[2])
+
+    @property
+    def bit_depth(self) -> int:
+        return 8 * self.pixels.dtype.itemsize
+
+    @property
+    def has_alpha(self) -> bool:
+        return self.n_channels in (2, 4)

@@ -1,0 +1,65 @@
+"""Lets Pillow open .inr files, at the size they were made from."""
+
+from typing import IO
+
+from PIL import Image, ImageFile
+
+_MAGIC = b"\x89INR"
+
+
+class InrImageFile(ImageFile.ImageFile):
+    """An .inr file; the field is drawn when pixels are first asked for."""
+
+    format = "INR"
+    format_description = "Implicit neural representation"
+
+    def _open(self) -> None:
+        from inr.codec import open_file
+        from inr.container import unpack_icc
+        from inr.errors import FormatError
+
+        assert self.fp is not None
+        self._inr_data = self.fp.read()
+        try:
+            opened = open_file(self._inr_data)
+            if 2 in opened.sections:
+                self.info["icc_profile"] = unpack_icc(opened.sections[2])
+        except FormatError as error:
+            raise OSError(str(error)) from error  # what Pillow's callers expect of a bad file
+        header = opened.header
+        self._size = (header.width, header.height)
+        modes = ("L", "LA", "RGB", "RGBA")
+        sixteen_bit_grey = header.bit_depth == 16 and header.n_channels == 1
+        self._mode = "I;16" if sixteen_bit_grey else modes[header.n_channels - 1]
+        self.tile = []
+
+    def load(self) -> "Image.core.PixelAccess | None":
+        if self._im is None:
+            from inr.codec import decode_picture
+            from inr.errors import FormatError
+            from inr.image_save import to_pil
+
+            try:
+                drawn = to_pil(decode_picture(self._inr_data, max_pixels=None))
+            except FormatError as error:
+                raise OSError(str(error)) from error
+            self.im = drawn.im
+        return super().load()
+
+
+def _accepts(prefix: bytes) -> bool:
+    return prefix.startswith(_MAGIC)
+
+
+def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    from inr.codec import encode
+
+    file.write(encode(image))
+
+
+def register() -> None:
+    """Makes Pillow know the format."""
+    Image.register_open(InrImageFile.format, InrImageFile, _accepts)
+    Image.register_save(InrImageFile.format, _save)
+    Image.register_extension(InrImageFile.format, ".inr")
+    Image.register_mime(InrImageFile.format, "image/x-inr")

@@ -1,0 +1,64 @@
+"""Symmetric uniform quantization: one step a tensor, zero is code 0.
+
+A code c stands for the weight c * q_step. The steps are learned with the weights (see
+`quantize/ste.py`), under one constraint: all codes together may cost `bits` a weight on average.
+So a tensor whose rounding hurts, like the frequencies of a SIREN's first layer, takes finer steps
+at the expense of the others, where max-abs scaling would give every tensor the same width.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from inr.container import Reader, Wire
+from inr.errors import FormatError
+
+MAX_CODE = 2**15 - 1  # codes lie in [-MAX_CODE, MAX_CODE]
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """code = round(weight / q_step), half to even."""
+
+    bits: float = 7.0  # mean cost of a code in bits, 2..16; what the codes' entropy may be
+
+    WIRE: ClassVar[Wire] = ()  # the steps stand in the weights section, `bits` is not needed
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 16:
+            raise ValueError(f"quantize.bits={self.bits} is outside 2..16; int8 is bits=8")
+
+    def codes(self, weights: np.ndarray, q_step: float) -> np.ndarray:
+        """f32[...] -> int32[...] in [-MAX_CODE, MAX_CODE]."""
+        rounded = np.rint(weights.astype(np.float64) / q_step)
+        return np.clip(rounded, -MAX_CODE, MAX_CODE).astype(np.int32)
+
+    def dequantize(self, codes: np.ndarray, q_step: float) -> np.ndarray:
+        """int32[...] -> f32[...], the inverse of `codes` up to half a step."""
+        return codes.astype(np.float32) * np.float32(q_step)
+
+
+def wire_step(q_step: float) -> float:
+    """The nearest step that the file can hold: a positive float32 with 8 significant bits."""
+    rounded: float = np.float32(q_step).item()
+    bits = struct.unpack("<I", struct.pack("<f", rounded))[0]
+    high = min(max((bits + 0x8000) >> 16, 1), 0x7F7F)
+    return float(struct.unpack("<f", struct.pack("<I", high << 16))[0])
+
+
+def pack_steps(q_steps: list[float]) -> bytes:
+    """The upper 16 bits of each step's float32; steps must come from `wire_step`."""
+    return b"".join(struct.pack("<f", q_step)[2:] for q_step in q_steps)
+
+
+def unpack_steps(reader: Reader, n_steps: int) -> list[float]:
+    """The inverse of `pack_steps`."""
+    q_steps = []
+    for _ in range(n_steps):
+        (q_step,) = struct.unpack("<f", b"\0\0" + reader.take(2))
+        if not 0 < q_step < float("inf"):  # also false for NaN
+            raise FormatError(f"q_step={q_step} is not a positive number")
+        q_steps.append(q_step)
+    return q_steps

@@ -1,0 +1,1 @@
+"""Splits: from a picture to the bands that fields are fitted to."""

@@ -1,0 +1,68 @@
+"""Which number in a file means which class. A number is never used again for another class."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from inr.coders.protocol import Coder
+from inr.coders.range_coder import RangeCoder
+from inr.coders.zstd import Zstd
+from inr.container import Reader, Stage, read_fields, write_fields
+from inr.errors import FormatError
+from inr.fields.fourier import Fourier
+from inr.fields.protocol import Field
+from inr.fields.siren import Siren
+from inr.quantize.uniform import Uniform
+from inr.splits.whole import Whole
+
+SPLITS: dict[int, type[Whole]] = {0: Whole}
+FIELDS: dict[int, type[Field]] = {0: Siren, 1: Fourier}
+QUANTIZERS: dict[int, type[Uniform]] = {0: Uniform}
+CODERS: dict[int, type[Coder]] = {0: Zstd, 1: RangeCoder}
+
+S = TypeVar("S", bound=Stage)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """All that the decoder of kind mlp has to know besides picture size and weights."""
+
+    split: Whole
+    field: Field
+    quantizer: Uniform
+    coder: Coder
+
+
+def write_stages(stages: Stages) -> bytes:
+    """Writes the `stages` bytes of the header, as container.py lays them out."""
+    return (
+        _write(SPLITS, stages.split)
+        + _write(FIELDS, stages.field)
+        + _write(QUANTIZERS, stages.quantizer)
+        + _write(CODERS, stages.coder)
+    )
+
+
+def read_stages(data: bytes) -> Stages:
+    """The inverse of `write_stages`; raises FormatError for tags or values not known."""
+    reader = Reader(data, "the list of stages")
+    stages = Stages(
+        _read(SPLITS, reader, "split"),
+        _read(FIELDS, reader, "field"),
+        _read(QUANTIZERS, reader, "quantizer"),
+        _read(CODERS, reader, "coder"),
+    )
+    reader.finish()
+    return stages
+
+
+def _write(classes: dict[int, type[S]], stage: S) -> bytes:
+    tag = next(tag for tag, cls in classes.items() if type(stage) is cls)
+    return bytes([tag]) + write_fields(stage)
+
+
+def _read(classes: dict[int, type[S]], reader: Reader, what: str) -> S:
+    tag = reader.u8()
+    if tag not in classes:
+        raise FormatError(f"{what} tag {tag} is not known; the file needs a newer version")
+    cls = classes[tag]
+    return read_fields(cls, cls.WIRE, reader)
