@@ -5,12 +5,12 @@ import math
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Optional
+from typing import Annotated, Any, NoReturn
 
 # Tiles are drawn by our own threads; BLAS reads this when numpy is first loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import typer  # noqa: E402
+import typer
 
 app = typer.Typer(
     help="Stores a picture as a small function fitted to it, and draws it again at any size.",
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Output = Annotated[Optional[Path], typer.Option("-o", "--output", help="File to write.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="File to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no warnings.")]
 Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite an existing file.")]
@@ -37,20 +37,20 @@ def encode(
     output: Output = None,
     recipe: Annotated[str, typer.Option(help="One of `inr recipes`.")] = "siren",
     settings: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change a setting, as in fit.steps=500."),
     ] = None,
     target_bpp: Annotated[
-        Optional[float], typer.Option(metavar="X", help="At most so many bits a pixel.")
+        float | None, typer.Option(metavar="X", help="At most so many bits a pixel.")
     ] = None,
     target_bytes: Annotated[
-        Optional[int], typer.Option(metavar="N", help="At most so many bytes.")
+        int | None, typer.Option(metavar="N", help="At most so many bytes.")
     ] = None,
     time_budget: Annotated[
-        Optional[float], typer.Option(metavar="S", help="End the fit after so many seconds.")
+        float | None, typer.Option(metavar="S", help="End the fit after so many seconds.")
     ] = None,
     checkpoint: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(metavar="FILE", help="Save the fit here, and go on from it after a kill."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
@@ -61,13 +61,16 @@ def encode(
 ) -> None:
     """Fit a picture and write it as an .inr file (IN with the suffix .inr unless -o is given)."""
     from inr import recipes
-    from inr.codec import encode_picture
+    from inr.codec import Wish, encode_picture
     from inr.files import write_whole
     from inr.metrics import bpp
     from inr.settings import with_settings
 
     chosen = recipes.named(recipe)
-    chosen = with_settings(chosen, dict(_assignment(text) for text in settings or []))
+    chosen = with_settings(
+        chosen, {path: value for path, value in map(_assignment, settings or [])}
+    )
+    wish = Wish(target_bpp, target_bytes, seed, time_budget, checkpoint)
     output = output if output is not None else picture.with_suffix(".inr")
     _check_output(output, force)
     from inr.image import load
@@ -75,16 +78,7 @@ def encode(
 
     loaded = load(picture, max_pixels=max_pixels, warn=_warner(quiet))
     with progress_bar(show=not quiet and sys.stderr.isatty()) as report:
-        encoded = encode_picture(
-            loaded,
-            chosen,
-            target_bpp=target_bpp,
-            target_bytes=target_bytes,
-            seed=seed,
-            time_budget=time_budget,
-            checkpoint=checkpoint,
-            report=report,
-        )
+        encoded = encode_picture(loaded, chosen, wish, report=report)
     with write_whole(output, overwrite=force) as file:
         file.write(encoded.data)
     if checkpoint is not None:
@@ -113,13 +107,11 @@ def decode(
     file: Annotated[Path, typer.Argument(metavar="IN", help="An .inr file.")],
     output: Output = None,
     scale: Annotated[
-        Optional[float], typer.Option(metavar="S", help="Factor on both sides, as in 2 or 0.5.")
+        float | None, typer.Option(metavar="S", help="Factor on both sides, as in 2 or 0.5.")
     ] = None,
-    size: Annotated[
-        Optional[str], typer.Option(metavar="WxH", help="Draw this many pixels.")
-    ] = None,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Draw this many pixels.")] = None,
     region: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(metavar="X,Y,W,H", help="Draw only this part of the scaled picture."),
     ] = None,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
@@ -202,7 +194,7 @@ def list_recipes(as_json: Json = False) -> None:
     from inr.recipes import RECIPES
     from inr.settings import paths
 
-    listed = {
+    listed: dict[str, dict[str, Any]] = {
         name: {
             "summary": (make.__doc__ or "").strip(),
             "settings": dict(path.split("=", 1) for path in paths(make())),
@@ -212,7 +204,7 @@ def list_recipes(as_json: Json = False) -> None:
     lines = []
     for name, facts in listed.items():
         lines.append(f"{name}: {facts['summary']}")
-        lines += [f"    {path}={value}" for path, value in dict(facts["settings"]).items()]
+        lines += [f"    {path}={value}" for path, value in facts["settings"].items()]
     _print(listed, "\n".join(lines), as_json, quiet=False)
 
 

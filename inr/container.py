@@ -111,7 +111,9 @@ class VarintField:
     low: int
     high: int
 
-    def write(self, value: int) -> bytes:
+    def write(self, value: int, name: str) -> bytes:
+        if not self.low <= value <= self.high:
+            raise ValueError(f"{name}={value} is outside {self.low}..{self.high}")
         return varint(value)
 
     def read(self, reader: Reader, name: str) -> int:
@@ -128,7 +130,9 @@ class FloatField:
     low: float
     high: float
 
-    def write(self, value: float) -> bytes:
+    def write(self, value: float, name: str) -> bytes:
+        if not self.low <= value <= self.high:  # also false for NaN
+            raise ValueError(f"{name}={value} is outside {self.low}..{self.high}")
         return struct.pack("<f", value)
 
     def read(self, reader: Reader, name: str) -> float:
@@ -151,9 +155,9 @@ S = TypeVar("S", bound=Stage)
 
 
 def write_fields(stage: Stage) -> bytes:
-    """Writes the fields that `read_fields` reads."""
+    """Writes the fields that `read_fields` reads; ValueError for those it would refuse."""
     values = vars(stage)
-    return b"".join(form.write(values[name]) for name, form in stage.WIRE)
+    return b"".join(form.write(values[name], name) for name, form in stage.WIRE)
 
 
 def read_fields(make: Callable[..., S], wire: Wire, reader: Reader) -> S:
@@ -179,7 +183,15 @@ class Header:
 
 
 def pack(header: Header, sections: dict[int, bytes]) -> bytes:
-    """Writes a file of kind mlp. sections: tag -> payload."""
+    """Writes a file of kind mlp. sections: tag -> payload.
+
+    Raises:
+      ValueError: a side that `unpack` would refuse.
+    """
+    if not (1 <= header.height <= MAX_SIDE and 1 <= header.width <= MAX_SIDE):
+        raise ValueError(
+            f"a picture of {header.width}x{header.height} pixels: each side must be 1..{MAX_SIDE}"
+        )
     full_ranges = ((0, header.peak),) * header.n_channels
     has_ranges = header.ranges != full_ranges
     flags = header.n_channels - 1
@@ -253,6 +265,11 @@ def _read_header(reader: Reader) -> Header:
 
 def pack_icc(profile: bytes) -> bytes:
     """Writes the icc_profile section: profiles shrink by about a third under zlib."""
+    if len(profile) > MAX_ICC_BYTES:
+        raise ValueError(
+            f"the colour profile has {len(profile)} bytes, more than the {MAX_ICC_BYTES} allowed; "
+            "convert the picture to sRGB or remove the profile"
+        )
     return zlib.compress(profile, 9)
 
 

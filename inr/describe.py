@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Any
 
-from inr.codec import open_file
 from inr.container import KIND_MLP, SECTION_NAMES, VERSION
 from inr.metrics import bpp
+from inr.mlp_file import open_file
 
 
 def describe(data: bytes) -> dict[str, Any]:

@@ -15,7 +15,8 @@ def write_whole(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     Raises:
       FileExistsError: `path` exists and overwrite is False, also when it appeared meanwhile.
     """
-    aside = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part")
+    # 50 characters of the name: at 4 bytes each they stay below the 255 that a name may have.
+    aside = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
     try:
         with open(aside, "xb") as file:
             yield file
@@ -24,6 +25,9 @@ def write_whole(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
         if overwrite:
             os.replace(aside, path)
         else:
-            os.link(aside, path)  # unlike a rename, it fails where the name is taken
+            try:
+                os.link(aside, path)  # unlike a rename, it fails where the name is taken
+            except FileExistsError as error:  # names `aside`, which means nothing to the caller
+                raise FileExistsError(error.errno, error.strerror, str(path)) from None
     finally:
         aside.unlink(missing_ok=True)

@@ -37,7 +37,7 @@ class Data(NamedTuple):
     """The shuffled picture on the device. Its head stands again at the end, so that every slice
     that begins inside the picture is contiguous."""
 
-    index: jax.Array  # i32[n + batch], position in the picture
+    position: jax.Array  # i32[n + batch], in the picture, row by row
     samples: jax.Array  # u8/u16[n + batch, c]
     low: jax.Array  # f32[c]
     span: jax.Array  # f32[c], 0 for a constant channel
@@ -55,14 +55,15 @@ def _coords(index: jax.Array, size: jax.Array) -> jax.Array:
     """Position in the picture, row by row, -> centre of that pixel. i32[n] -> f32[n, 2]."""
     row = index // size[1]
     pixel = jnp.stack([row, index - row * size[1]], axis=1)  # [n, 2]
-    return coords.centre(pixel.astype(jnp.float32), size.astype(jnp.float32))
+    centres: jax.Array = coords.centre(pixel.astype(jnp.float32), size.astype(jnp.float32))
+    return centres
 
 
 def _error(
     net: Field, has_alpha: bool, params: Params, data: Data, start: jax.Array, batch: int
 ) -> jax.Array:
     """Mean squared error of one slice, of the full range 0..1 of a sample."""
-    index = jax.lax.dynamic_slice_in_dim(data.index, start, batch)
+    index = jax.lax.dynamic_slice_in_dim(data.position, start, batch)
     samples = jax.lax.dynamic_slice_in_dim(data.samples, start, batch)
     signal = signal_of(samples, data.low, data.span)  # [batch, c]
     squared = (net.apply(params, _coords(index, data.size)) - signal) ** 2 * (data.weight / 4)
@@ -116,9 +117,7 @@ class Loop:
                 disturbed = add_noise(trained, q_steps, jax.random.key(x["noise"]))
             else:
                 disturbed = round_straight_through(trained, frozen_steps)
-            return _error(
-                self.net, self.has_alpha, disturbed | fixed, data, x["start"], self.batch
-            )
+            return _error(self.net, self.has_alpha, disturbed | fixed, data, x["start"], self.batch)
 
         trained = self.trained(state.params)
         error, (grads, step_grads) = jax.value_and_grad(loss, argnums=(0, 1))(
@@ -155,7 +154,8 @@ class Loop:
                 state,
             )
 
-        return jax.lax.scan(body, state, xs)
+        ended: tuple[State, jax.Array] = jax.lax.scan(body, state, xs)
+        return ended
 
     @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
     def block_of_seeds(
@@ -166,14 +166,18 @@ class Loop:
         budget_bits: jax.Array,
     ) -> tuple[State, jax.Array]:
         """`block` for several starts at once; errors are f32[n_seeds, n]."""
-        return jax.vmap(lambda state: self.block(state, xs, data, budget_bits, None))(states)
+        run = jax.vmap(lambda state: self.block(state, xs, data, budget_bits, None))
+        ended: tuple[State, jax.Array] = run(states)
+        return ended
 
     @functools.partial(jax.jit, static_argnums=0)
     def validate(self, params: Params, data: Data, q_steps: Params) -> jax.Array:
         """Error over the first pixels of the shuffled picture, weights rounded."""
         fixed = {name: params[name] for name in self.fixed}
         rounded = round_straight_through(self.trained(params), q_steps) | fixed
-        n_batches = max(1, min(_VALIDATION_PIXELS, data.index.shape[0] - self.batch) // self.batch)
+        n_batches = max(
+            1, min(_VALIDATION_PIXELS, data.position.shape[0] - self.batch) // self.batch
+        )
         starts = jnp.arange(n_batches) * self.batch
         errors = jax.lax.map(
             lambda start: _error(self.net, self.has_alpha, rounded, data, start, self.batch), starts

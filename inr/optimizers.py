@@ -21,7 +21,6 @@ def make(settings: Adam | Muon, params: Params) -> optax.GradientTransformation:
     return optax.contrib.muon(
         settings.learning_rate,
         adam_learning_rate=settings.adam_learning_rate,
-        weight_decay=settings.weight_decay,
         muon_weight_dimension_numbers=_matrices(params),
     )
 

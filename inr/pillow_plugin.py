@@ -1,6 +1,6 @@
 """Lets Pillow open .inr files, at the size they were made from."""
 
-from typing import IO
+from typing import IO, Any
 
 from PIL import Image, ImageFile
 
@@ -14,18 +14,18 @@ class InrImageFile(ImageFile.ImageFile):
     format_description = "Implicit neural representation"
 
     def _open(self) -> None:
-        from inr.codec import open_file
-        from inr.container import unpack_icc
         from inr.errors import FormatError
+        from inr.mlp_file import open_file
 
         assert self.fp is not None
         self._inr_data = self.fp.read()
         try:
             opened = open_file(self._inr_data)
-            if 2 in opened.sections:
-                self.info["icc_profile"] = unpack_icc(opened.sections[2])
+            profile = opened.icc_profile()
         except FormatError as error:
             raise OSError(str(error)) from error  # what Pillow's callers expect of a bad file
+        if profile is not None:
+            self.info["icc_profile"] = profile
         header = opened.header
         self._size = (header.width, header.height)
         modes = ("L", "LA", "RGB", "RGBA")
@@ -33,7 +33,7 @@ class InrImageFile(ImageFile.ImageFile):
         self._mode = "I;16" if sixteen_bit_grey else modes[header.n_channels - 1]
         self.tile = []
 
-    def load(self) -> "Image.core.PixelAccess | None":
+    def load(self) -> Any:
         if self._im is None:
             from inr.codec import decode_picture
             from inr.errors import FormatError

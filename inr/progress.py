@@ -15,7 +15,8 @@ def progress_bar(*, show: bool) -> Iterator["Callable[[Progress], None] | None"]
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress as Bar, TextColumn
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("fitting"),

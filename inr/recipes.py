@@ -1,7 +1,8 @@
 """Named, complete configurations."""
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
@@ -20,9 +21,9 @@ class Recipe:
     name: str
     field: Siren | Fourier
     fit: FitSettings
-    quantize: Uniform = field(default_factory=Uniform)
-    coder: Coder = field(default_factory=RangeCoder)
-    split: Whole = field(default_factory=Whole)
+    quantize: Uniform = dataclasses.field(default_factory=Uniform)
+    coder: Coder = dataclasses.field(default_factory=RangeCoder)
+    split: Whole = dataclasses.field(default_factory=Whole)
     target_bpp: float = 0.3  # size of the whole file, if no other target is given
     fixed_size: bool = False  # True: field.hidden as it stands, and no target unless one is given
 

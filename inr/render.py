@@ -64,9 +64,11 @@ def render(
         points = coords.grid(
             coords.axis(height, top, top + tile_rows), coords.axis(width, left, left + _TILE_COLS)
         )
-        signal = net.evaluate(params, points)  # [tile, n_channels]
-        samples = np.rint((signal + 1) * half + low)
-        np.nan_to_num(samples, copy=False)  # a damaged network may overflow
+        # A damaged network may overflow. Here, because threads begin with numpy's own errstate.
+        with np.errstate(all="ignore"):
+            signal = net.evaluate(params, points)  # [tile, n_channels]
+            samples = np.rint((signal + 1) * half + low)
+        np.nan_to_num(samples, copy=False)
         pixels = np.clip(samples, low, high).reshape(tile_rows, _TILE_COLS, -1)
         y0, y1 = max(top, region.y), min(top + tile_rows, region.y + region.height)
         x0, x1 = max(left, region.x), min(left + _TILE_COLS, region.x + region.width)
@@ -76,11 +78,7 @@ def render(
 
     tops = range(region.y // tile_rows * tile_rows, region.y + region.height, tile_rows)
     lefts = range(region.x // _TILE_COLS * _TILE_COLS, region.x + region.width, _TILE_COLS)
-    with (
-        threadpool_limits(1),
-        ThreadPoolExecutor(n_threads or os.cpu_count() or 1) as pool,
-        np.errstate(all="ignore"),
-    ):
+    with threadpool_limits(1), ThreadPoolExecutor(n_threads or os.cpu_count() or 1) as pool:
         for top in tops:  # row by row, so that the queue stays short
             for _ in pool.map(draw, [(top, left) for left in lefts]):
                 pass

@@ -49,7 +49,7 @@ def _replaced(node: T, names: list[str], text: str, path: str) -> T:
             f"{other}.*" if dataclasses.is_dataclass(value) else other
             for other, value in values.items()
         )
-        raise ValueError(f"unknown setting {path}: {type(node).__name__} has {known}")
+        raise ValueError(f"unknown setting {path}: {type(node).__name__} has {known or 'none'}")
     if rest:
         value = _replaced(values[name], rest, text, path)
     else:

@@ -6,6 +6,7 @@ Domains" (2020), https://arxiv.org/abs/2006.10739, section 5. Coordinates here s
 stored as whole numbers: the decoder draws nothing.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -40,7 +41,7 @@ class Fourier:
         """frequencies [2, n_frequencies], then weights and bias of each layer."""
         sizes = [2 * self.n_frequencies, *[self.hidden] * self.n_layers, n_channels]
         shapes: dict[str, tuple[int, ...]] = {"frequencies": (2, self.n_frequencies)}
-        for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
             shapes[f"w{i}"] = (n_in, n_out)
             shapes[f"b{i}"] = (n_out,)
         return shapes
@@ -67,12 +68,13 @@ class Fourier:
 
         from inr.sine import sine
 
-        phase = np.float32(2 * np.pi) * (coords @ params["frequencies"])  # [n, n_frequencies]
-        quarter = np.float32(np.pi / 2)
-        h = jnp.concatenate([sine(phase + quarter), sine(phase)], axis=1)
+        # Features first, as in siren.py.
+        phase = (np.float32(2 * np.pi) * params["frequencies"]).T @ coords.T  # [n_frequencies, n]
+        h = jnp.concatenate([sine(phase + np.float32(np.pi / 2)), sine(phase)])
         for i in range(self.n_layers):
-            h = jnp.maximum(h @ params[f"w{i}"] + params[f"b{i}"], 0)  # [n, hidden]
-        return h @ params[f"w{self.n_layers}"] + params[f"b{self.n_layers}"]  # [n, n_channels]
+            h = jnp.maximum(params[f"w{i}"].T @ h + params[f"b{i}"][:, None], 0)  # [hidden, n]
+        h = params[f"w{self.n_layers}"].T @ h + params[f"b{self.n_layers}"][:, None]
+        return h.T  # [n, n_channels]
 
     def evaluate(self, params: NumpyParams, coords: np.ndarray) -> np.ndarray:
         phase = np.float32(2 * np.pi) * (coords @ params["frequencies"])

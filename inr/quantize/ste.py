@@ -27,9 +27,7 @@ _RMS_FLOOR = np.float32(1e-4)  # keeps log2(rms) finite for tensors that start a
 Params = dict[str, jax.Array]
 
 
-def budgeted_steps(
-    params: Params, log2_steps: Params, budget_bits: jax.Array | float
-) -> Params:
+def budgeted_steps(params: Params, log2_steps: Params, budget_bits: jax.Array | float) -> Params:
     """Steps at which the codes of all tensors cost budget_bits together.
 
     Args:

@@ -1,0 +1,141 @@
+"""Times the loops that the README speaks of; every figure is a ratio within one run.
+
+bench.py sine     one training step with our sine and with jnp.sin, interleaved
+bench.py decode   `inr info` and `inr decode` from a cold shell
+bench.py gpu      10,000 full-batch steps of the classic network on 512x512, and a plain
+                  matrix product for comparison (needs a GPU)
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from inr import fit
+from inr.fields.protocol import n_weights
+from inr.fields.siren import Siren
+from inr.fit_settings import Adam, FitSettings
+from inr.quantize.uniform import Uniform
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def machine() -> str:
+    """The processor and accelerator, in words."""
+    cpu = "unknown CPU"
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), cpu)
+    return f"{os.cpu_count()} x {cpu}; jax {jax.__version__} on {jax.devices()[0].device_kind}"
+
+
+def fitting(net: Siren, height: int, width: int, settings: FitSettings) -> fit.Fitting:
+    """A fit of smooth noise, ready to run blocks of steps."""
+    rng = np.random.default_rng(0)
+    signal = fit.Signal(
+        rng.integers(0, 256, (height * width, 3), dtype=np.uint8),
+        height,
+        width,
+        ((0, 255),) * 3,
+        has_alpha=False,
+    )
+    budget = fit.Budget(7.0 * n_weights(net.shapes(3)), None, lambda codes, q_steps: b"")
+    return fit.Fitting(net, signal, Uniform(), settings, budget, seed=0, deadline=None)
+
+
+def bench_sine() -> None:
+    """One Adam step of a 17,027-weight SIREN, batch 16,384."""
+    settings = FitSettings(steps=10**6, batch=16384, optimizer=Adam())
+    n_steps = 10
+    runs = {}
+    for name in ("polynomial sine", "jnp.sin"):
+        replacement = mock.patch("inr.sine.sine", jnp.sin)
+        if name == "jnp.sin":
+            replacement.start()
+        bench = fitting(Siren(), 512, 768, settings)
+        bench.block_length = n_steps
+        run = bench.started(1.0)
+        bench.advance(run)  # compiles
+        mock.patch.stopall()
+        jax.clear_caches()
+        runs[name] = (bench, run)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(10):
+        for name, (bench, run) in runs.items():
+            bench.advance(run)
+            seconds[name].append(bench.seconds_a_step)
+    for name, values in seconds.items():
+        print(f"{name:16s} {1e3 * statistics.median(values):7.2f} ms a step")
+    ratios = [a / b for a, b in zip(seconds["jnp.sin"], seconds["polynomial sine"], strict=True)]
+    print(f"ratio            {statistics.median(ratios):7.2f}")
+
+
+def bench_decode() -> None:
+    """Wall seconds of whole commands on a 768x512 file."""
+    with tempfile.TemporaryDirectory() as folder:
+        coded = Path(folder) / "picture.inr"
+        picture = ROOT / "assets/pictures/kodim15.png"
+        inr = str(Path(sys.executable).parent / "inr")
+        encode = [inr, "encode", str(picture), "-o", str(coded), "-q", "--set", "fit.steps=20"]
+        subprocess.run(encode, check=True)
+        decoded = str(coded.with_suffix(".png"))
+        for command in (
+            [inr, "info", str(coded), "--json"],
+            [inr, "decode", str(coded), "-o", decoded, "-f", "-q"],
+        ):
+            seconds = []
+            for _ in range(7):
+                started_at = time.monotonic()
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+                seconds.append(time.monotonic() - started_at)
+            print(f"inr {command[1]:8s} {min(seconds):.2f} s at best, {max(seconds):.2f} at worst")
+
+
+def bench_gpu() -> None:
+    """The classic network: SIREN, 8 layers, 128 hidden, 99,843 weights."""
+    if jax.default_backend() != "gpu":
+        sys.exit("error: bench gpu needs a GPU and inr[cuda]; jax sees none here")
+    net = Siren(hidden=128, n_layers=7, first_omega_0=50.0)
+    n_steps, n_pixels = 10_000, 512 * 512
+    bench = fitting(net, 512, 512, FitSettings(steps=n_steps, optimizer=Adam(3e-4), rounding=0.01))
+    run = bench.started(1.0)
+    bench.advance(run)  # compiles
+    started_at, done_before = time.monotonic(), run.step
+    while run.progress < bench.rounding_from:
+        bench.advance(run)
+    seconds = (time.monotonic() - started_at) * n_steps / (run.step - done_before)
+    flop = 6 * n_weights(net.shapes(3)) * n_pixels * n_steps
+    print(f"{n_steps} full-batch steps of {n_weights(net.shapes(3))} weights: {seconds:.1f} s, ")
+    print(f"{flop / seconds / 1e12:.1f} TFLOP/s")
+    a = jnp.ones((8192, 8192), jnp.float32)
+    product = jax.jit(lambda a: a @ a)
+    product(a).block_until_ready()
+    started_at = time.monotonic()
+    for _ in range(10):
+        a = product(a) / 8192
+    a.block_until_ready()
+    seconds = (time.monotonic() - started_at) / 10
+    print(f"plain 8192 x 8192 matrix product: {2 * 8192**3 / seconds / 1e12:.1f} TFLOP/s")
+
+
+def main() -> None:
+    benches = {"sine": bench_sine, "decode": bench_decode, "gpu": bench_gpu}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="*", choices=[*benches, []], help="default: sine decode")
+    what = parser.parse_args().what or ["sine", "decode"]
+    print(machine())
+    for name in what:
+        benches[name]()
+
+
+if __name__ == "__main__":
+    main()

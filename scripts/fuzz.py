@@ -1,0 +1,232 @@
+"""Feeds damaged .inr files to the decoder and checks that it keeps its word.
+
+    python scripts/fuzz.py --cases 100000
+
+Half of the cases are damaged as they are: they must raise FormatError, or be untouched and give
+the right picture. The other half get their checksum repaired, and half of those their lengths
+too, which leads past the first checks: they must give a picture of the size that their header
+claims, or raise FormatError. Nothing else may come out, not even a warning.
+"""
+
+import argparse
+import dataclasses
+import re
+import sys
+import time
+import tracemalloc
+import warnings
+import zlib
+
+import numpy as np
+
+from inr import container, tags
+from inr.codec import CODE_BITS, decode_picture
+from inr.coders.protocol import Coder
+from inr.coders.range_coder import RangeCoder
+from inr.coders.zstd import Zstd
+from inr.container import Header
+from inr.describe import describe
+from inr.errors import FormatError
+from inr.fields.fourier import Fourier
+from inr.fields.protocol import Field
+from inr.fields.siren import Siren
+from inr.quantize.uniform import Uniform, pack_steps, wire_step
+from inr.splits.whole import Whole
+
+MAX_PIXELS = 1 << 14  # of a damaged file's claim; more would measure drawing, not reading
+N_HEAD = 40  # bytes at the front that decide the most, damaged as often as all the rest
+EDGE_BYTES = (0x00, 0x01, 0x7F, 0x80, 0xFF)
+
+
+def built_file(
+    net: Field,
+    coder: Coder,
+    *,
+    n_channels: int = 3,
+    bit_depth: int = 8,
+    height: int = 7,
+    width: int = 9,
+    ranges: tuple[tuple[int, int], ...] | None = None,
+    icc_profile: bytes | None = None,
+    seed: int = 0,
+) -> bytes:
+    """Writes a file of fresh weights, without any fit."""
+    fixed = net.fixed_steps()
+    params = net.init(np.random.default_rng(seed), n_channels)
+    q_steps = {name: fixed.get(name, wire_step(w.std() / 8)) for name, w in params.items()}
+    codes = [Uniform().codes(w, q_steps[name]) for name, w in params.items()]
+    header = Header(
+        height,
+        width,
+        n_channels,
+        bit_depth,
+        ranges or ((0, 2**bit_depth - 1),) * n_channels,
+        tags.write_stages(tags.Stages(Whole(), net, Uniform(), coder)),
+    )
+    trained_steps = [q_step for name, q_step in q_steps.items() if name not in fixed]
+    payload = pack_steps(trained_steps) + coder.encode(codes, CODE_BITS)
+    sections = {container.SECTION_WEIGHTS: payload}
+    if icc_profile is not None:
+        sections[container.SECTION_ICC_PROFILE] = container.pack_icc(icc_profile)
+    return container.pack(header, sections)
+
+
+def built_files() -> list[bytes]:
+    """One small file of each sort that the format knows."""
+    small = Siren(hidden=6, n_layers=2)
+    features = Fourier(hidden=6, n_layers=2, n_frequencies=4)
+    return [
+        built_file(small, RangeCoder(), ranges=((3, 250), (0, 255), (7, 7))),
+        built_file(small, Zstd(), height=1, width=1),
+        built_file(features, RangeCoder(), height=40, width=3),
+        built_file(features, Zstd(), n_channels=2),
+        built_file(small, RangeCoder(), n_channels=1, height=130, width=2),
+        built_file(small, RangeCoder(), n_channels=4, icc_profile=bytes(range(200))),
+        built_file(small, Zstd(), bit_depth=16, ranges=((9, 40000),) * 3, icc_profile=b"\0" * 300),
+    ]
+
+
+def damaged(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    """Applies one to three random changes."""
+    for _ in range(rng.integers(1, 4)):
+        data = _changed(data, other, rng)
+    return data
+
+
+def _changed(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    at = int(rng.integers(0, (min(N_HEAD, len(data)) if rng.random() < 0.5 else len(data)) + 1))
+    n = int(rng.integers(1, 9))
+    noise = rng.integers(0, 256, n, np.uint8).tobytes()
+    match rng.integers(0, 9):
+        case 0:  # one bit
+            flipped = bytearray(data)
+            if at < len(data):
+                flipped[at] ^= 1 << rng.integers(0, 8)
+            return bytes(flipped)
+        case 1:  # one byte, any value
+            return data[:at] + noise[:1] + data[at + 1 :]
+        case 2:  # one byte, a value where formats break
+            return data[:at] + bytes([rng.choice(EDGE_BYTES)]) + data[at + 1 :]
+        case 3:
+            return data[:at] + noise + data[at:]
+        case 4:
+            return data[:at] + data[at + n :]
+        case 5:
+            return data[:at]
+        case 6:  # two neighbouring runs change places
+            return data[:at] + data[at + n : at + 2 * n] + data[at : at + n] + data[at + 2 * n :]
+        case 7:  # the end of another file at the same place
+            return data[:at] + other[at:]
+        case _:  # the end of another file from anywhere
+            return data[:at] + other[int(rng.integers(0, len(other) + 1)) :]
+
+
+def repaired(data: bytes) -> bytes:
+    """Replaces the last four bytes by the checksum that belongs there."""
+    return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "little")
+
+
+def reframed(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    """Damages the stages or one section, all lengths and the checksum being right again."""
+    header, sections = container.unpack(data)
+    other_header, other_sections = container.unpack(other)
+    if rng.random() < 0.3:
+        stages = damaged(header.stages, other_header.stages, rng)
+        return container.pack(dataclasses.replace(header, stages=stages), sections)
+    tag = int(rng.choice(list(sections)))
+    sections[tag] = damaged(sections[tag], other_sections.get(tag, b""), rng)
+    return container.pack(header, sections)
+
+
+def case(files: list[bytes], seed: int, number: int) -> tuple[bytes, bool]:
+    """The bytes of one case, and whether its checksum is right; the same on every run."""
+    rng = np.random.default_rng([seed, number])
+    first, second = (files[i] for i in rng.integers(0, len(files), 2))
+    if number % 2 == 0:
+        return damaged(first, second, rng), False
+    if number % 4 == 1:
+        return repaired(damaged(first, second, rng)), True
+    return reframed(first, second, rng), True
+
+
+@dataclasses.dataclass
+class Summary:
+    """What came out of many cases."""
+
+    n_pictures: int = 0
+    n_refused: dict[str, int] = dataclasses.field(
+        default_factory=dict
+    )  # start of the message: cases
+    slowest_seconds: float = 0.0
+    slowest_case: int = 0
+    peak_bytes: int = 0  # of memory, as tracemalloc sees it
+    failures: list[str] = dataclasses.field(default_factory=list)
+
+
+def run(cases: range, seed: int) -> Summary:
+    """Tries the cases one by one; failures are collected, not raised."""
+    files = built_files()
+    pictures = {data: decode_picture(data).pixels for data in files}
+    summary = Summary()
+    was_tracing = tracemalloc.is_tracing()
+    tracemalloc.start()
+    tracemalloc.reset_peak()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for number in cases:
+            data, is_repaired = case(files, seed, number)
+            started_at = time.perf_counter()
+            problem = _problem(data, None if is_repaired else pictures, summary)
+            seconds = time.perf_counter() - started_at
+            if seconds > summary.slowest_seconds:
+                summary.slowest_seconds, summary.slowest_case = seconds, number
+            if problem is not None:
+                summary.failures.append(f"case {number} of seed {seed}: {problem}: {data.hex()}")
+    summary.peak_bytes = tracemalloc.get_traced_memory()[1]
+    if not was_tracing:
+        tracemalloc.stop()
+    return summary
+
+
+def _problem(data: bytes, pictures: dict[bytes, np.ndarray] | None, summary: Summary) -> str | None:
+    """What is wrong with the decoder's answer. pictures: all there may be; None for any."""
+    try:
+        describe(data)
+        pixels = decode_picture(data, max_pixels=MAX_PIXELS).pixels
+    except FormatError as error:
+        kind = re.sub(r"-?\d[\d.e+-]*", "#", str(error))[:40]
+        summary.n_refused[kind] = summary.n_refused.get(kind, 0) + 1
+        return None
+    except Exception as error:
+        return repr(error)
+    summary.n_pictures += 1
+    if pictures is not None:
+        is_right = data in pictures and np.array_equal(pixels, pictures[data])
+        return None if is_right else "a damaged file passed for a whole one"
+    header = container.unpack(data)[0]
+    shape = (header.height, header.width, header.n_channels)
+    if pixels.shape != shape or pixels.dtype.itemsize * 8 != header.bit_depth:
+        return f"{pixels.shape} {pixels.dtype} drawn, the header says {header}"
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--cases", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    summary = run(range(given.first, given.first + given.cases), given.seed)
+    for kind, n in sorted(summary.n_refused.items(), key=lambda item: -item[1]):
+        print(f"{n:8}  {kind}...")
+    print(f"{summary.n_pictures:8}  gave a picture")
+    print(f"slowest: case {summary.slowest_case}, {summary.slowest_seconds:.3f} s")
+    print(f"memory: {summary.peak_bytes / 1e6:.0f} MB at most")
+    for failure in summary.failures[:20]:
+        print("FAILED:", failure)
+    print(f"{len(summary.failures)} of {given.cases} cases failed")
+    sys.exit(1 if summary.failures else 0)
+
+
+if __name__ == "__main__":
+    main()

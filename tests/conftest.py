@@ -1,0 +1,21 @@
+"""What all tests share: jax on the CPU, with the strict settings that the code base can meet."""
+
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# `methods` and `fuzz` are modules of these folders; the package itself must be installed.
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "scripts")]
+
+jax.config.update("jax_platforms", "cpu")
+
+
+@pytest.fixture
+def strict_jax():
+    """No implicit promotion of dtypes or ranks. Not for whole fits: optax itself computes
+    float ** int32 (optax.tree_utils.tree_bias_correction), which strict promotion refuses."""
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield

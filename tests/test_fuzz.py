@@ -1,0 +1,87 @@
+"""The decoder under damaged and hostile files. `scripts/fuzz.py` runs the same for longer."""
+
+import struct
+import tracemalloc
+
+import fuzz
+import numpy as np
+import pytest
+
+from inr import decode
+from inr.coders.range_coder import RangeCoder
+from inr.coders.zstd import Zstd
+from inr.container import Header, pack, unpack
+from inr.errors import FormatError
+from inr.fields.siren import Siren
+from inr.tags import Stages, write_stages
+
+
+def test_damaged_files_give_the_right_picture_or_a_format_error():
+    summary = fuzz.run(range(2000), seed=1)
+    assert summary.failures == []
+    assert summary.slowest_seconds < 1  # pictures of at most 16384 pixels
+    assert summary.peak_bytes < 512e6
+    # Otherwise the damage stops at the first check, and this test sees nothing.
+    assert summary.n_pictures > 50
+    assert len(summary.n_refused) > 20
+
+
+def test_a_case_is_the_same_on_every_run():
+    files = fuzz.built_files()
+    assert fuzz.case(files, 5, 3) == fuzz.case(fuzz.built_files(), 5, 3)
+    assert fuzz.case(files, 5, 3) != fuzz.case(files, 6, 3)
+
+
+def enlarged(data, height, width):
+    """The same file with another size in its header and the right checksum."""
+    header, sections = unpack(data)
+    return pack(Header(height, width, *list(vars(header).values())[2:]), sections)
+
+
+def test_a_huge_claim_is_refused_before_memory_is_taken():
+    data = enlarged(fuzz.built_files()[0], 60000, 60000)
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="60000x60000 pixels.* --max-pixels"):
+        decode(data)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 1e6
+
+
+def test_a_part_of_a_huge_picture_is_drawn_where_it_is_trusted():
+    data = enlarged(fuzz.built_files()[0], 60000, 60000)
+    pixels = decode(data, max_pixels=None, region=(59990, 59995, 10, 5))
+    assert pixels.shape == (5, 10, 3)
+
+
+@pytest.mark.parametrize("coder", [RangeCoder(), Zstd()])
+def test_a_huge_network_without_its_codes_is_refused_before_memory_is_taken(coder):
+    net = Siren(hidden=4000, n_layers=2)  # 16 million weights, just below the limit
+    small = fuzz.built_file(Siren(hidden=4, n_layers=2), coder)
+    header, sections = unpack(small)
+    _, *steps = struct.unpack("<6H", sections[1][:12])
+    stages = fuzz.tags.read_stages(header.stages)
+    claim = write_stages(Stages(stages.split, net, stages.quantizer, stages.coder))
+    data = pack(Header(*list(vars(header).values())[:5], claim), sections)
+    tracemalloc.start()
+    with pytest.raises(FormatError):
+        decode(data)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 64e6  # zstd may take a byte a weight before it knows
+
+
+def test_a_network_above_the_limit_is_refused():
+    header, sections = unpack(fuzz.built_files()[0])
+    stages = fuzz.tags.read_stages(header.stages)
+    claim = write_stages(
+        Stages(stages.split, Siren(hidden=4096, n_layers=64), stages.quantizer, stages.coder)
+    )
+    data = pack(Header(*list(vars(header).values())[:5], claim), sections)
+    with pytest.raises(FormatError, match="weights is above the limit of 16777216"):
+        decode(data)
+
+
+def test_the_same_bytes_give_the_same_pixels():
+    for data in fuzz.built_files():
+        assert np.array_equal(decode(data), decode(data))
