@@ -67,9 +67,7 @@ def encode(
     from inr.settings import with_settings
 
     chosen = recipes.named(recipe)
-    chosen = with_settings(
-        chosen, {path: value for path, value in map(_assignment, settings or [])}
-    )
+    chosen = with_settings(chosen, _assignments(settings or []))
     wish = Wish(target_bpp, target_bytes, seed, time_budget, checkpoint)
     output = output if output is not None else picture.with_suffix(".inr")
     _check_output(output, force)
@@ -269,11 +267,14 @@ def _check_output(path: Path, force: bool) -> None:
         raise ValueError(f"the folder {path.parent} does not exist")
 
 
-def _assignment(text: str) -> tuple[str, str]:
-    path, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"--set {text}: expected PATH=VALUE, as in fit.steps=500")
-    return path.strip(), value.strip()
+def _assignments(texts: list[str]) -> dict[str, str]:
+    assignments = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--set {text}: expected PATH=VALUE, as in fit.steps=500")
+        assignments[path.strip()] = value.strip()
+    return assignments
 
 
 def _numbers(text: str, separator: str, n: int, option: str, example: str) -> Any:

@@ -28,6 +28,7 @@ Steps = dict[str, float]
 _BLOCK_WORK = 1e11  # floating-point operations of a block, about a second on two cores
 _MAX_BLOCK = 200  # steps
 _CPU_BATCH = 16384  # pixels; half as many in twice as many steps turn unstable sooner
+_CPU_SLICE = 8192  # pixels; activations stay in cache, an eighth faster than 16384 at once
 _GPU_MAX_ACTIVATIONS = 1 << 32  # sines and cosines of a full batch, 16 GB
 _MAX_RETRIES = 3  # after a NaN, each at half the rate
 _SCHEDULE_TICKS = 1_000_000  # resolution of the schedule
@@ -149,7 +150,8 @@ class Fitting:
         self.n_channels = signal.samples.shape[1]
         batch = _batch_size(settings, net, signal.height * signal.width)
         fixed = tuple(net.fixed_steps())
-        self.loop = Loop(net, settings.optimizer, signal.has_alpha, batch, fixed)
+        slices = _slices(batch)
+        self.loop = Loop(net, settings.optimizer, signal.has_alpha, *slices, fixed)
         self.data = _shuffled(signal, batch, seed)
         self.n_pixels = signal.height * signal.width
         self.shapes = net.shapes(self.n_channels)
@@ -352,6 +354,13 @@ def _batch_size(settings: FitSettings, net: Field, n_pixels: int) -> int:
     if jax.default_backend() == "gpu" and n_activations <= _GPU_MAX_ACTIVATIONS:
         return n_pixels
     return min(_CPU_BATCH, n_pixels)
+
+
+def _slices(batch: int) -> tuple[int, int]:
+    """Pixels of a slice and number of slices in a batch."""
+    if jax.default_backend() != "cpu" or batch % _CPU_SLICE:
+        return batch, 1
+    return _CPU_SLICE, batch // _CPU_SLICE
 
 
 def _shuffled(signal: Signal, batch: int, seed: int) -> Data:

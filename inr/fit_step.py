@@ -84,8 +84,14 @@ class Loop:
     net: Field
     optimizer: Muon | Adam
     has_alpha: bool  # the last channel weighs the colours of its pixel
-    batch: int  # pixels a step
+    slice: int  # pixels whose gradient is taken at once
+    n_slices: int  # slices of a batch
     fixed: tuple[str, ...]  # tensors that are not trained
+
+    @property
+    def batch(self) -> int:
+        """Pixels a step."""
+        return self.slice * self.n_slices
 
     def trained(self, params: Params) -> Params:
         return {name: w for name, w in params.items() if name not in self.fixed}
@@ -111,18 +117,23 @@ class Loop:
     ) -> tuple[State, jax.Array]:
         fixed = {name: state.params[name] for name in self.fixed}
 
-        def loss(trained: Params, log2_steps: Params) -> jax.Array:
-            if frozen_steps is None:
-                q_steps = budgeted_steps(trained, log2_steps, budget_bits)
-                disturbed = add_noise(trained, q_steps, jax.random.key(x["noise"]))
-            else:
-                disturbed = round_straight_through(trained, frozen_steps)
-            return _error(self.net, self.has_alpha, disturbed | fixed, data, x["start"], self.batch)
+        def disturb(trained: Params, log2_steps: Params) -> Params:
+            if frozen_steps is not None:
+                return round_straight_through(trained, frozen_steps)
+            q_steps = budgeted_steps(trained, log2_steps, budget_bits)
+            return add_noise(trained, q_steps, jax.random.key(x["noise"]))
+
+        def add_slice(total: Params, start: jax.Array) -> tuple[Params, jax.Array]:
+            error, grads = jax.value_and_grad(
+                lambda w: _error(self.net, self.has_alpha, w | fixed, data, start, self.slice)
+            )(disturbed)
+            return jax.tree.map(jnp.add, total, grads), error
 
         trained = self.trained(state.params)
-        error, (grads, step_grads) = jax.value_and_grad(loss, argnums=(0, 1))(
-            trained, state.log2_steps
-        )
+        disturbed, disturb_backward = jax.vjp(disturb, trained, state.log2_steps)
+        starts = x["start"] + self.slice * np.arange(self.n_slices, dtype=np.int32)
+        total, errors = jax.lax.scan(add_slice, jax.tree.map(jnp.zeros_like, disturbed), starts)
+        grads, step_grads = disturb_backward(jax.tree.map(lambda g: g / self.n_slices, total))
         updates, opt = optimizers.make(self.optimizer, trained).update(grads, state.opt, trained)
         updates = jax.tree.map(lambda u: u * x["rate"], updates)
         log2_steps, step_opt = state.log2_steps, state.step_opt
@@ -132,7 +143,7 @@ class Loop:
             )
             log2_steps = optax.apply_updates(log2_steps, step_updates)
         params = optax.apply_updates(trained, updates) | fixed
-        return State(params, log2_steps, opt, step_opt), error
+        return State(params, log2_steps, opt, step_opt), jnp.mean(errors)
 
     @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
     def block(
@@ -147,12 +158,13 @@ class Loop:
 
         def body(state: State, x: dict[str, jax.Array]) -> tuple[State, jax.Array]:
             # A short block would be another compilation: surplus steps are skipped instead.
-            return jax.lax.cond(
+            after: tuple[State, jax.Array] = jax.lax.cond(
                 x["active"],
                 lambda state: self.step(state, x, data, budget_bits, frozen_steps),
                 lambda state: (state, jnp.float32(0)),
                 state,
             )
+            return after
 
         ended: tuple[State, jax.Array] = jax.lax.scan(body, state, xs)
         return ended
@@ -166,8 +178,9 @@ class Loop:
         budget_bits: jax.Array,
     ) -> tuple[State, jax.Array]:
         """`block` for several starts at once; errors are f32[n_seeds, n]."""
-        run = jax.vmap(lambda state: self.block(state, xs, data, budget_bits, None))
-        ended: tuple[State, jax.Array] = run(states)
+        ended: tuple[State, jax.Array] = jax.vmap(
+            lambda state: self.block(state, xs, data, budget_bits, None)  # type: ignore[no-untyped-call]
+        )(states)
         return ended
 
     @functools.partial(jax.jit, static_argnums=0)
@@ -175,11 +188,11 @@ class Loop:
         """Error over the first pixels of the shuffled picture, weights rounded."""
         fixed = {name: params[name] for name in self.fixed}
         rounded = round_straight_through(self.trained(params), q_steps) | fixed
-        n_batches = max(
-            1, min(_VALIDATION_PIXELS, data.position.shape[0] - self.batch) // self.batch
+        n_slices = max(
+            1, min(_VALIDATION_PIXELS, data.position.shape[0] - self.batch) // self.slice
         )
-        starts = jnp.arange(n_batches) * self.batch
+        starts = jnp.arange(n_slices) * self.slice
         errors = jax.lax.map(
-            lambda start: _error(self.net, self.has_alpha, rounded, data, start, self.batch), starts
+            lambda start: _error(self.net, self.has_alpha, rounded, data, start, self.slice), starts
         )
         return jnp.mean(errors)

@@ -154,7 +154,7 @@ def _divide_by_alpha(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def encode_png(pixels: np.ndarray, icc_profile: bytes | None) -> bytes:
-    """A PNG file of uint16 [height, width, 1..4], with its colour profile."""
+    """A PNG file of uint8 or uint16 [height, width, 1..4], with its colour profile."""
     import imagecodecs
 
     data = bytes(imagecodecs.png_encode(_without_single_channel(pixels), level=DEFLATE_LEVEL))

@@ -26,6 +26,7 @@ class _Format:
 
 
 _NO_LIMIT = 2**31 - 1
+_PILLOW_COPY_LIMIT = 1 << 25  # bytes; Pillow copies pixels to 4 bytes each, twice on the way out
 _PNG = _Format(
     "PNG", (1, 2, 3, 4), _NO_LIMIT, (8, 16), (1, 2, 3, 4),
     {"compress_level": image_16bit.DEFLATE_LEVEL},
@@ -80,9 +81,11 @@ def save(
         suffix = Path(target).suffix
     chosen = _format_for(picture, suffix)
     icc_profile = picture.icc_profile if picture.n_channels in chosen.profile_channels else None
-    if picture.bit_depth == 16:
-        encode = image_16bit.encode_png if chosen is _PNG else image_16bit.encode_tiff
-        data = encode(picture.pixels, icc_profile)
+    is_large = picture.pixels.nbytes > _PILLOW_COPY_LIMIT
+    if chosen is _PNG and (picture.bit_depth == 16 or is_large):
+        data = image_16bit.encode_png(picture.pixels, icc_profile)
+    elif picture.bit_depth == 16:
+        data = image_16bit.encode_tiff(picture.pixels, icc_profile)
     else:
         buffer = io.BytesIO()
         image = to_pil(Picture(picture.pixels, icc_profile))

@@ -12,7 +12,7 @@ import numpy as np
 from inr import container
 from inr.container import Header, Reader
 from inr.errors import FormatError
-from inr.fields.protocol import NumpyParams, n_weights
+from inr.fields.protocol import NumpyParams, Shapes, n_weights
 from inr.quantize.uniform import pack_steps, unpack_steps
 from inr.tags import Stages, read_stages, write_stages
 
@@ -83,17 +83,39 @@ def open_file(data: bytes) -> Opened:
     return opened
 
 
-def read_weights(opened: Opened) -> NumpyParams:
-    """Decodes the weights section into f32 tensors by name."""
-    net, coder, quantizer = opened.stages.field, opened.stages.coder, opened.stages.quantizer
-    shapes = net.shapes(opened.header.n_channels)
-    q_steps = dict(net.fixed_steps())
-    reader = Reader(opened.sections[container.SECTION_WEIGHTS], "the weights section")
-    trained = [name for name in shapes if name not in q_steps]
-    q_steps |= zip(trained, unpack_steps(reader, len(trained)), strict=True)
+def read_codes(opened: Opened) -> dict[str, np.ndarray]:
+    """The integer codes of all tensors, in file order; raises FormatError."""
+    coder, reader, n_trained = opened.stages.coder, _weights_reader(opened), len(_trained(opened))
+    unpack_steps(reader, n_trained)
+    shapes = _shapes(opened)
     sizes = [int(np.prod(shape)) for shape in shapes.values()]
-    all_codes = coder.decode(reader.take(reader.n_left), sizes, _CODE_BITS)
+    flat = coder.decode(reader.take(reader.n_left), sizes, _CODE_BITS)
     return {
-        name: quantizer.dequantize(codes, q_steps[name]).reshape(shape)
-        for (name, shape), codes in zip(shapes.items(), all_codes, strict=True)
+        name: codes.reshape(shape)
+        for (name, shape), codes in zip(shapes.items(), flat, strict=True)
     }
+
+
+def read_weights(opened: Opened) -> NumpyParams:
+    """The weights as f32 tensors by name; raises FormatError."""
+    trained = _trained(opened)
+    q_steps = dict(opened.stages.field.fixed_steps())
+    q_steps |= zip(trained, unpack_steps(_weights_reader(opened), len(trained)), strict=True)
+    quantizer = opened.stages.quantizer
+    return {
+        name: quantizer.dequantize(codes, q_steps[name])
+        for name, codes in read_codes(opened).items()
+    }
+
+
+def _weights_reader(opened: Opened) -> Reader:
+    return Reader(opened.sections[container.SECTION_WEIGHTS], "the weights section")
+
+
+def _shapes(opened: Opened) -> Shapes:
+    return opened.stages.field.shapes(opened.header.n_channels)
+
+
+def _trained(opened: Opened) -> list[str]:
+    fixed = opened.stages.field.fixed_steps()
+    return [name for name in _shapes(opened) if name not in fixed]

@@ -19,19 +19,20 @@ import zlib
 
 import numpy as np
 
-from inr import container, tags
-from inr.codec import CODE_BITS, decode_picture
+from inr import container
+from inr.codec import decode_picture
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
-from inr.container import Header
 from inr.describe import describe
 from inr.errors import FormatError
 from inr.fields.fourier import Fourier
 from inr.fields.protocol import Field
 from inr.fields.siren import Siren
-from inr.quantize.uniform import Uniform, pack_steps, wire_step
+from inr.mlp_file import PictureFacts, write_file
+from inr.quantize.uniform import Uniform, wire_step
 from inr.splits.whole import Whole
+from inr.tags import Stages
 
 MAX_PIXELS = 1 << 14  # of a damaged file's claim; more would measure drawing, not reading
 N_HEAD = 40  # bytes at the front that decide the most, damaged as often as all the rest
@@ -54,21 +55,10 @@ def built_file(
     fixed = net.fixed_steps()
     params = net.init(np.random.default_rng(seed), n_channels)
     q_steps = {name: fixed.get(name, wire_step(w.std() / 8)) for name, w in params.items()}
-    codes = [Uniform().codes(w, q_steps[name]) for name, w in params.items()]
-    header = Header(
-        height,
-        width,
-        n_channels,
-        bit_depth,
-        ranges or ((0, 2**bit_depth - 1),) * n_channels,
-        tags.write_stages(tags.Stages(Whole(), net, Uniform(), coder)),
-    )
-    trained_steps = [q_step for name, q_step in q_steps.items() if name not in fixed]
-    payload = pack_steps(trained_steps) + coder.encode(codes, CODE_BITS)
-    sections = {container.SECTION_WEIGHTS: payload}
-    if icc_profile is not None:
-        sections[container.SECTION_ICC_PROFILE] = container.pack_icc(icc_profile)
-    return container.pack(header, sections)
+    codes = {name: Uniform().codes(w, q_steps[name]) for name, w in params.items()}
+    ranges = ranges or ((0, 2**bit_depth - 1),) * n_channels
+    facts = PictureFacts(height, width, n_channels, bit_depth, ranges, icc_profile)
+    return write_file(facts, Stages(Whole(), net, Uniform(), coder), codes, q_steps)
 
 
 def built_files() -> list[bytes]:

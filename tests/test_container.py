@@ -174,7 +174,7 @@ def test_truncated_at_every_byte():
 def test_truncated_at_every_byte_with_the_checksum_repaired():
     data = pack(PLAIN, {1: b"weights"})
     for n in range(len(data)):
-        with pytest.raises(FormatError, match="cut short|no section of weights|not an"):
+        with pytest.raises(FormatError, match=r"cut short|no section of weights|not an"):
             unpack(repaired(data[:n] + bytes(4)) if n < len(data) - 4 else data[:n])
 
 

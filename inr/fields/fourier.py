@@ -49,7 +49,7 @@ class Fourier:
     def fixed_steps(self) -> dict[str, float]:
         return {"frequencies": FREQUENCY_STEP}
 
-    def init(self, rng: np.random.Generator, n_channels: int) -> dict[str, np.ndarray]:
+    def init(self, rng: "np.random.Generator", n_channels: int) -> dict[str, np.ndarray]:
         """Frequencies N(0, sigma**2) on their grid; weights uniform after He et al. (2015)."""
         params = {}
         for name, shape in self.shapes(n_channels).items():

@@ -32,7 +32,7 @@ class Field(Stage, Protocol):
     def fixed_steps(self) -> Mapping[str, float]:
         """Tensors that are drawn once and not trained, with the q_step whose multiples they are."""
 
-    def init(self, rng: np.random.Generator, n_channels: int) -> dict[str, np.ndarray]:
+    def init(self, rng: "np.random.Generator", n_channels: int) -> dict[str, np.ndarray]:
         """Draws fresh parameters, f32."""
 
     def apply(self, params: Params, coords: "jax.Array") -> "jax.Array":

@@ -47,7 +47,7 @@ class Siren:
     def fixed_steps(self) -> dict[str, float]:
         return {}
 
-    def init(self, rng: np.random.Generator, n_channels: int) -> dict[str, np.ndarray]:
+    def init(self, rng: "np.random.Generator", n_channels: int) -> dict[str, np.ndarray]:
         params = {}
         n_in = 2
         for name, shape in self.shapes(n_channels).items():
