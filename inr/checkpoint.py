@@ -21,7 +21,9 @@ class Checkpoint:
         self._fingerprint = fingerprint
 
     def save(self, numbers: dict[str, Any], arrays: list[np.ndarray]) -> None:
-        meta = json.dumps({"fingerprint": self._fingerprint, **numbers})
+        meta = json.dumps(
+            {"fingerprint": self._fingerprint, "n_arrays": len(arrays), "numbers": numbers}
+        )
         with write_whole(self._path, overwrite=True) as file:
             np.savez(file, np.array(meta), *arrays)
 
@@ -32,21 +34,23 @@ class Checkpoint:
           ValueError: the file is damaged or belongs to another picture, recipe or seed.
         """
         try:
-            with np.load(self._path, allow_pickle=False) as stored:
-                arrays = [stored[f"arr_{i}"] for i in range(len(stored.files))]
-            numbers = json.loads(str(arrays[0]))
+            # Opened here, because np.load leaves damaged archives open.
+            with open(self._path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+                meta = json.loads(str(stored["arr_0"]))
+                fingerprint, numbers = meta["fingerprint"], meta["numbers"]
+                arrays = [stored[f"arr_{1 + i}"] for i in range(meta["n_arrays"])]
         except FileNotFoundError:
             return None
         except Exception as error:  # numpy and zipfile raise a dozen kinds for damaged files
             raise ValueError(
                 f"checkpoint {self._path} cannot be read ({error}); delete it to start again"
             ) from error
-        if numbers.pop("fingerprint", None) != self._fingerprint:
+        if fingerprint != self._fingerprint:
             raise ValueError(
                 f"checkpoint {self._path} belongs to another picture, recipe or seed; "
                 "delete it or name another file"
             )
-        return numbers, arrays[1:]
+        return numbers, arrays
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from inr.tags import Stages
 if TYPE_CHECKING:
     from PIL import Image
 
-    from inr.fit import Fitted, Progress
+    from inr.fit_types import Fitted, Progress
     from inr.picture import Picture
     from inr.recipes import Recipe
     from inr.render import Region
@@ -198,7 +198,8 @@ def _fitted(
     report: "Callable[[Progress], None] | None",
 ) -> "Fitted":
     from inr.checkpoint import Checkpoint
-    from inr.fit import Budget, Signal, fit
+    from inr.fit import fit
+    from inr.fit_types import Budget, Signal
 
     stages = Stages(recipe.split, size.field, recipe.quantize, recipe.coder)
     max_bytes = wish.max_bytes(recipe, picture.height * picture.width)

@@ -179,7 +179,7 @@ class Loop:
     ) -> tuple[State, jax.Array]:
         """`block` for several starts at once; errors are f32[n_seeds, n]."""
         ended: tuple[State, jax.Array] = jax.vmap(
-            lambda state: self.block(state, xs, data, budget_bits, None)  # type: ignore[no-untyped-call]
+            lambda state: self.block(state, xs, data, budget_bits, None)
         )(states)
         return ended
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inr.fit import Progress
+    from inr.fit_types import Progress
 
 
 @contextlib.contextmanager

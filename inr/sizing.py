@@ -10,9 +10,9 @@ from inr.fields.protocol import n_weights
 from inr.fields.siren import Siren
 
 _MIN_HIDDEN = 12  # a narrower network gives up layers first
-_MAX_BITS = 16.0
+MAX_BITS = 16.0
 _MAX_HIDDEN = 4096  # as in the file
-_AIM = 0.985  # of the target, as the fit aims
+AIM = 0.985  # of the target: codes drift by up to 1 % while rounded weights are trained
 _BYTES_A_TENSOR = 4  # its step and its entry in the coder
 
 
@@ -38,7 +38,7 @@ def budget_of(
     shapes = field.shapes(n_channels)
     fixed_bits = sum(_fixed_bits(field, name, shapes[name]) for name in field.fixed_steps())
     side_bytes = overhead_bytes + _BYTES_A_TENSOR * len(shapes)
-    return 8 * (_AIM * target_bytes - side_bytes) - fixed_bits
+    return 8 * (AIM * target_bytes - side_bytes) - fixed_bits
 
 
 def _fixed_bits(field: Siren | Fourier, name: str, shape: tuple[int, ...]) -> float:
@@ -71,7 +71,7 @@ def size_of(
     field: Siren | Fourier, n_channels: int, target_bytes: int, overhead_bytes: int
 ) -> Size:
     """A field of given width with the budget that the target leaves it."""
-    most = _MAX_BITS * coded_weights(field, n_channels)
+    most = MAX_BITS * coded_weights(field, n_channels)
     return Size(field, min(budget_of(field, n_channels, target_bytes, overhead_bytes), most))
 
 

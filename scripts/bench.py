@@ -20,10 +20,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inr import fit
 from inr.fields.protocol import n_weights
 from inr.fields.siren import Siren
 from inr.fit_settings import Adam, FitSettings
+from inr.fit_types import Budget, Signal
+from inr.fitting import Fitting
 from inr.quantize.uniform import Uniform
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,18 +39,18 @@ def machine() -> str:
     return f"{os.cpu_count()} x {cpu}; jax {jax.__version__} on {jax.devices()[0].device_kind}"
 
 
-def fitting(net: Siren, height: int, width: int, settings: FitSettings) -> fit.Fitting:
+def fitting(net: Siren, height: int, width: int, settings: FitSettings) -> Fitting:
     """A fit of smooth noise, ready to run blocks of steps."""
     rng = np.random.default_rng(0)
-    signal = fit.Signal(
+    signal = Signal(
         rng.integers(0, 256, (height * width, 3), dtype=np.uint8),
         height,
         width,
         ((0, 255),) * 3,
         has_alpha=False,
     )
-    budget = fit.Budget(7.0 * n_weights(net.shapes(3)), None, lambda codes, q_steps: b"")
-    return fit.Fitting(net, signal, Uniform(), settings, budget, seed=0, deadline=None)
+    budget = Budget(7.0 * n_weights(net.shapes(3)), None, lambda codes, q_steps: b"")
+    return Fitting(net, signal, Uniform(), settings, budget, seed=0, deadline=None)
 
 
 def bench_sine() -> None:

@@ -81,7 +81,7 @@ def test_a_plain_array(path):
 def test_archives_of_another_kind(path, meta):
     with open(path, "wb") as file:
         np.savez(file, meta)
-    with pytest.raises(ValueError, match="cannot be read|belongs to another"):
+    with pytest.raises(ValueError, match="cannot be read"):
         Checkpoint(path, "ab12").load()
 
 

@@ -65,7 +65,7 @@ def test_both_agree_with_double_precision(net):
 
 def test_every_parameter_has_a_gradient(net):
     params, coords = fresh(net), jnp.asarray(points(50))
-    grads = jax.grad(lambda p: jnp.mean(net.apply(p, coords) ** 2))(
+    grads = jax.jit(jax.grad(lambda p: jnp.mean(net.apply(p, coords) ** 2)))(
         {k: jnp.asarray(w) for k, w in params.items()}
     )
     assert all(float(jnp.abs(grad).max()) > 0 for grad in grads.values())

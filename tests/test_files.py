@@ -21,21 +21,25 @@ def test_the_file_appears_at_the_end_of_the_block(tmp_path):
     assert names(tmp_path) == ["out.inr"]
 
 
+def write_half(path, error, *, overwrite):
+    with write_whole(path, overwrite=overwrite) as file:
+        file.write(b"half")
+        raise error
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_exception_leaves_nothing(tmp_path, overwrite, error):
-    with pytest.raises(error), write_whole(tmp_path / "out.inr", overwrite=overwrite) as file:
-        file.write(b"half")
-        raise error
+    with pytest.raises(error):
+        write_half(tmp_path / "out.inr", error, overwrite=overwrite)
     assert names(tmp_path) == []
 
 
 def test_an_exception_leaves_the_file_before(tmp_path):
     path = tmp_path / "out.inr"
     path.write_bytes(b"before")
-    with pytest.raises(RuntimeError), write_whole(path, overwrite=True) as file:
-        file.write(b"half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_half(path, RuntimeError, overwrite=True)
     assert path.read_bytes() == b"before"
     assert names(tmp_path) == ["out.inr"]
 

@@ -18,6 +18,11 @@ from inr.tags import read_stages, write_stages
 SMALL = fuzz.built_file(Siren(hidden=6, n_layers=2), Zstd())
 
 
+@pytest.fixture(scope="module")
+def files():
+    return fuzz.built_files()
+
+
 def test_damaged_files_give_the_right_picture_or_a_format_error():
     summary = fuzz.run(range(2000), seed=1)
     assert summary.failures == []
@@ -28,9 +33,9 @@ def test_damaged_files_give_the_right_picture_or_a_format_error():
     assert len(summary.n_refused) > 20
 
 
-def test_a_case_is_the_same_on_every_run():
-    files = fuzz.built_files()
-    assert fuzz.case(files, 5, 3) == fuzz.case(fuzz.built_files(), 5, 3)
+def test_a_case_is_the_same_on_every_run(files):
+    assert fuzz.built_files() == files
+    assert fuzz.case(files, 5, 3) == fuzz.case(files, 5, 3)
     assert fuzz.case(files, 5, 3) != fuzz.case(files, 6, 3)
 
 
@@ -80,6 +85,6 @@ def test_a_network_above_the_limit_is_refused():
         decode(data)
 
 
-def test_the_same_bytes_give_the_same_pixels():
-    for data in fuzz.built_files():
+def test_the_same_bytes_give_the_same_pixels(files):
+    for data in files:
         assert np.array_equal(decode(data), decode(data))

@@ -60,7 +60,7 @@ def test_naming_the_width_fixes_the_size():
         ("fit.step", r"unknown setting fit\.step: FitSettings has steps, batch, optimizer\.\*, "),
         ("steps", r"unknown setting steps: Recipe has field\.\*, fit\.\*, quantize\.\*, "),
         ("field.sigma", "unknown setting field.sigma: Siren has hidden, n_layers, first_omega_0"),
-        ("fit.optimizer.rate", "Muon has learning_rate, adam_learning_rate, weight_decay"),
+        ("fit.optimizer.rate", "Muon has learning_rate, adam_learning_rate"),
         ("coder.level", "unknown setting coder.level: RangeCoder has none"),
         ("fit", "unknown setting fit: Recipe has"),
         ("fit.steps.more", "unknown setting fit.steps.more: FitSettings has"),

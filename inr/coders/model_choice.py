@@ -24,10 +24,11 @@ def choose_model(codes: NDArray[np.int32], bits: int) -> TensorModel:
     zero_odds = nearest_zero_odds(int(magnitudes[0]), int(magnitudes[1:].sum()))
     n_scales = min(N_SCALES, 8 * (bits + 2))  # two octaves above the range all is flat
     best = (np.inf, TensorModel(0, 0, zero_odds))
+    scales = range(0, n_scales, 8)  # all octaves for the first shape
     for shape in range(N_SHAPES):
         costs = {
             scale: cost_bits(magnitudes, TensorModel(shape, scale, zero_odds), bits)
-            for scale in range(0, n_scales, 8)
+            for scale in scales
         }
         for step in (4, 2, 1):
             middle = min(costs, key=lambda scale: costs[scale])
@@ -38,6 +39,8 @@ def choose_model(codes: NDArray[np.int32], bits: int) -> TensorModel:
         middle = min(costs, key=lambda scale: costs[scale])
         if costs[middle] < best[0]:
             best = (costs[middle], TensorModel(shape, middle, zero_odds))
+        near = best[1].log2_scale  # other shapes are best within an octave of this
+        scales = range(max(0, near - 8), min(n_scales, near + 9), 8)
     return best[1]
 
 

@@ -1,0 +1,164 @@
+"""Encodes pictures with each recipe at its default size, beside JPEG in as many bytes.
+
+    python experiments/readme_table/run.py [PICTURE...] [--recipe NAME]... [--tiny]
+
+Every figure comes from the command line of `inr`, from real files, each command in a process of
+its own. Rows go to results.jsonl beside this file (with --tiny to standard output only), and the
+table that README.md shows is printed.
+"""
+
+import argparse
+import io
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from inr.metrics import ms_ssim, psnr_db
+from inr.recipes import RECIPES
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+INR = str(Path(sys.executable).parent / "inr")
+
+
+def machine() -> str:
+    """Processor and number of cores, in words."""
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), cpu)
+    return f"{os.cpu_count()} cores of {cpu}"
+
+
+def commit() -> str:
+    """The checkout's commit, with a + where it has changes."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True
+    )
+    return described.stdout.strip() or "unknown"
+
+
+def timed(*arguments: str) -> tuple[dict[str, Any], float]:
+    """Runs one `inr` command with --json; returns what it printed and its wall seconds."""
+    started_at = time.monotonic()
+    done = subprocess.run([INR, *arguments, "--json"], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(done.stderr.strip())
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result, time.monotonic() - started_at
+
+
+def inr_row(picture: Path, recipe: str, settings: list[str]) -> dict[str, Any]:
+    """One encoding with its figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        coded, decoded = str(Path(folder) / "a.inr"), str(Path(folder) / "a.png")
+        encoded, encode_seconds = timed(
+            "encode", str(picture), "-o", coded, "--recipe", recipe, *settings
+        )
+        _, decode_seconds = timed("decode", coded, "-o", decoded)
+        figures, _ = timed("eval", str(picture), coded)
+    return {
+        "picture": picture.name,
+        "codec": recipe,
+        "n_bytes": figures["n_bytes"],
+        "bpp": round(figures["bpp"], 4),
+        "psnr_db": round(figures["psnr_db"], 3),
+        "ms_ssim": round(figures["ms_ssim"], 4),
+        "steps": encoded["steps"],
+        "encode_seconds": round(encode_seconds, 1),
+        "decode_seconds": round(decode_seconds, 2),
+    }
+
+
+def jpeg_row(picture: Path, n_bytes: int) -> dict[str, Any] | None:
+    """The best optimised progressive 4:2:0 JPEG of at most n_bytes; None where quality 1 is
+    larger."""
+    with Image.open(picture) as image:
+        rgb = image.convert("RGB")
+    best: dict[str, Any] | None = None
+    for quality in range(1, 96):
+        buffer = io.BytesIO()
+        started_at = time.monotonic()
+        rgb.save(buffer, "JPEG", quality=quality, subsampling=2, optimize=True, progressive=True)
+        encoded_at = time.monotonic()
+        if buffer.tell() > n_bytes:
+            break
+        with Image.open(buffer) as reopened:
+            decoded = np.asarray(reopened)
+        best = {
+            "picture": picture.name,
+            "codec": "jpeg",
+            "n_bytes": buffer.tell(),
+            "bpp": round(8 * buffer.tell() / (rgb.width * rgb.height), 4),
+            "psnr_db": round(psnr_db(np.asarray(rgb), decoded), 3),
+            "ms_ssim": round(ms_ssim(np.asarray(rgb), decoded), 4),
+            "encode_seconds": round(encoded_at - started_at, 3),
+            "decode_seconds": round(time.monotonic() - encoded_at, 3),
+        }
+    return best
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Means over the pictures, one line a recipe and one for JPEG at its bytes."""
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["codec"] + (f" at {row['beside']}'s bytes" if "beside" in row else "")].append(
+            row
+        )
+    names = ("bpp", "psnr_db", "ms_ssim", "encode_seconds", "decode_seconds")
+    lines = [
+        "| codec | bpp | PSNR dB | MS-SSIM | encode s | decode s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for codec, members in groups.items():
+        bpp, psnr, similarity, encode, decode = (
+            statistics.mean(row[name] for row in members) for name in names
+        )
+        lines.append(
+            f"| {codec} | {bpp:.3f} | {psnr:.2f} | {similarity:.4f} | {encode:.2f} | {decode:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("pictures", nargs="*", type=Path)
+    parser.add_argument("--recipe", action="append", choices=list(RECIPES))
+    parser.add_argument("--tiny", action="store_true", help="20 steps, one picture, no file")
+    given = parser.parse_args()
+    pictures = given.pictures or sorted((ROOT / "assets/pictures").glob("*.png"))
+    settings = []
+    if given.tiny:
+        pictures, settings = pictures[:1], ["--set", "fit.steps=20"]
+    facts = {"commit": commit(), "machine": machine(), "date": date.today().isoformat()}
+    rows = []
+    for recipe in given.recipe or RECIPES:
+        for picture in pictures:
+            new_rows = [inr_row(picture, recipe, settings)]
+            jpeg = jpeg_row(picture, new_rows[0]["n_bytes"])
+            if jpeg is not None:
+                new_rows.append(jpeg | {"beside": recipe})
+            for row in new_rows:
+                rows.append(row)
+                print(json.dumps(row), file=sys.stderr, flush=True)
+                if not given.tiny:
+                    with open(HERE / "results.jsonl", "a") as file:
+                        file.write(json.dumps(row | facts) + "\n")
+    print(f"{facts['machine']}, {len(pictures)} pictures, commit {facts['commit']}\n")
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
