@@ -1,6 +1,7 @@
 """Output files that appear whole or not at all."""
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -25,9 +26,18 @@ def write_whole(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
         if overwrite:
             os.replace(aside, path)
         else:
-            try:
-                os.link(aside, path)  # unlike a rename, it fails where the name is taken
-            except FileExistsError as error:  # names `aside`, which means nothing to the caller
-                raise FileExistsError(error.errno, error.strerror, str(path)) from None
+            _link(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _link(aside: Path, path: Path) -> None:
+    """Gives the file its name; unlike a rename, this fails where the name is taken."""
+    try:
+        os.link(aside, path)
+    except OSError as error:
+        if path.exists():  # `error` names `aside`, which means nothing to the caller
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        os.replace(aside, path)  # a file system without hard links, such as FAT

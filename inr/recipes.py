@@ -27,6 +27,10 @@ class Recipe:
     target_bpp: float = 0.3  # size of the whole file, if no other target is given
     fixed_size: bool = False  # True: field.hidden as it stands, and no target unless one is given
 
+    def __post_init__(self) -> None:
+        if not 0 < self.target_bpp < 1e3:
+            raise ValueError(f"target_bpp={self.target_bpp}: expected bits per pixel above 0")
+
 
 def siren() -> Recipe:
     """The default: SIREN, learned steps, range coder; about a minute for 768x512 on two cores."""

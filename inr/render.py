@@ -57,27 +57,28 @@ def render(
     out = np.empty(
         (region.height, region.width, len(ranges)), np.uint8 if bit_depth == 8 else np.uint16
     )
-    tile_rows = max(1, min(64, _TILE_VALUES // (net.hidden * _TILE_COLS)))
+    tile_cols = min(_TILE_COLS, width)  # the tiles depend on the output's size, not on the region
+    tile_rows = max(1, min(64, height, _TILE_VALUES // (net.hidden * tile_cols)))
 
     def draw(tile: tuple[int, int]) -> None:
         top, left = tile
         points = coords.grid(
-            coords.axis(height, top, top + tile_rows), coords.axis(width, left, left + _TILE_COLS)
+            coords.axis(height, top, top + tile_rows), coords.axis(width, left, left + tile_cols)
         )
         # A damaged network may overflow. Here, because threads begin with numpy's own errstate.
         with np.errstate(all="ignore"):
             signal = net.evaluate(params, points)  # [tile, n_channels]
             samples = np.rint((signal + 1) * half + low)
         np.nan_to_num(samples, copy=False)
-        pixels = np.clip(samples, low, high).reshape(tile_rows, _TILE_COLS, -1)
+        pixels = np.clip(samples, low, high).reshape(tile_rows, tile_cols, -1)
         y0, y1 = max(top, region.y), min(top + tile_rows, region.y + region.height)
-        x0, x1 = max(left, region.x), min(left + _TILE_COLS, region.x + region.width)
+        x0, x1 = max(left, region.x), min(left + tile_cols, region.x + region.width)
         out[y0 - region.y : y1 - region.y, x0 - region.x : x1 - region.x] = pixels[
             y0 - top : y1 - top, x0 - left : x1 - left
         ]
 
     tops = range(region.y // tile_rows * tile_rows, region.y + region.height, tile_rows)
-    lefts = range(region.x // _TILE_COLS * _TILE_COLS, region.x + region.width, _TILE_COLS)
+    lefts = range(region.x // tile_cols * tile_cols, region.x + region.width, tile_cols)
     with threadpool_limits(1), ThreadPoolExecutor(n_threads or os.cpu_count() or 1) as pool:
         for top in tops:  # row by row, so that the queue stays short
             for _ in pool.map(draw, [(top, left) for left in lefts]):

@@ -73,6 +73,24 @@ def test_pixels_are_the_function_at_their_centres(net, factor):
     assert np.abs(drawn(net, params, height, width) - samples).max() <= 0.5 + 127.5e-4
 
 
+class PlaceInTile:
+    """A field that tells points of one tile apart, as a BLAS might that sums by place."""
+
+    hidden = n_layers = 1
+
+    def evaluate(self, params, points):
+        return np.linspace(-1, 1, len(points), dtype=np.float32)[:, None]
+
+
+def test_a_region_is_drawn_from_the_tiles_of_the_whole():
+    ranges = ((0, 65535),)
+    whole = drawn(PlaceInTile(), {}, HEIGHT, WIDTH, ranges, 16)
+    for x, y in [(1, 0), (0, 1), (127, 63), (128, 64), (290, 130)]:
+        region = Region(x, y, 11, 7)
+        part = drawn(PlaceInTile(), {}, HEIGHT, WIDTH, ranges, 16, region=region)
+        assert np.array_equal(part, whole[y : y + 7, x : x + 11])
+
+
 class Ramp:
     """A field that is its column coordinate times a factor, in every channel."""
 

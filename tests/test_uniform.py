@@ -66,7 +66,7 @@ def test_hand_worked_steps():
     assert pack_steps([1.0, 0.5, 1 + 2**-7]).hex() == "803f" + "003f" + "813f"
 
 
-@given(st.floats(1e-37, 1e38))
+@given(st.floats(1e-37, 7e28))
 def test_wire_steps_are_near_stable_and_come_back(q_step):
     rounded = wire_step(q_step)
     assert abs(rounded / q_step - 1) <= 2**-8 + 2**-24  # half of the last bit, and float32
@@ -82,7 +82,7 @@ def test_every_step_that_a_file_can_hold_comes_back():
         try:
             steps = unpack_steps(Reader(data, "the test"), 1)
         except FormatError:
-            assert high > 0x7000  # refused for its size, if at all
+            assert high > 0x6F80  # above 2**96
             continue
         assert pack_steps(steps) == data
         assert wire_step(steps[0]) == steps[0]
@@ -92,7 +92,7 @@ def test_every_step_that_a_file_can_hold_comes_back():
     "text", ["0000", "0080", "80bf", "807f", "80ff", "c07f"], ids="0 -0 -1 inf -inf nan".split()
 )
 def test_steps_that_are_no_steps(text):
-    with pytest.raises(FormatError, match=r"q_step=.* is not a positive number"):
+    with pytest.raises(FormatError, match=r"q_step=.* is outside"):
         unpack_steps(Reader(bytes.fromhex(text), "the test"), 1)
 
 
@@ -101,14 +101,12 @@ def test_steps_that_are_cut_short():
         unpack_steps(Reader(b"\x80\x3f\x80", "the test"), 2)
 
 
-@pytest.mark.xfail(strict=True, reason="wire_step turns these into the largest or smallest step")
 @pytest.mark.parametrize("q_step", [float("nan"), -1.0, 0.0, float("inf")])
 def test_wire_step_refuses_what_is_no_step(q_step):
     with pytest.raises(ValueError, match="q_step="):
         wire_step(q_step)
 
 
-@pytest.mark.xfail(strict=True, reason="unpack_steps allows steps up to 3.4e38")
 def test_no_file_can_make_weights_overflow():
     """Infinite weights would draw nothing, and numpy warns of the overflow."""
     data = bytes.fromhex("7f7f")  # 3.4e38, the largest float32 of eight bits

@@ -16,6 +16,7 @@ from inr.container import Reader, Wire
 from inr.errors import FormatError
 
 MAX_CODE = 2**15 - 1  # codes lie in [-MAX_CODE, MAX_CODE]
+MAX_STEP = 2.0**96  # times MAX_CODE it is still a finite float32
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Uniform:
 
 def wire_step(q_step: float) -> float:
     """The nearest step that the file can hold: a positive float32 with 8 significant bits."""
+    if not 0 < q_step <= MAX_STEP:  # also false for NaN
+        raise ValueError(f"q_step={q_step} is outside 0..2**96")
     rounded: float = np.float32(q_step).item()
     bits = struct.unpack("<I", struct.pack("<f", rounded))[0]
     high = min(max((bits + 0x8000) >> 16, 1), 0x7F7F)
@@ -58,7 +61,7 @@ def unpack_steps(reader: Reader, n_steps: int) -> list[float]:
     q_steps = []
     for _ in range(n_steps):
         (q_step,) = struct.unpack("<f", b"\0\0" + reader.take(2))
-        if not 0 < q_step < float("inf"):  # also false for NaN
-            raise FormatError(f"q_step={q_step} is not a positive number")
+        if not 0 < q_step <= MAX_STEP:  # also false for NaN
+            raise FormatError(f"q_step={q_step} is outside 0..2**96")
         q_steps.append(q_step)
     return q_steps

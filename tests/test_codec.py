@@ -1,0 +1,458 @@
+"""codec.py: every kind of picture comes back, targets are met, bad arguments are refused."""
+
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+import inr
+from inr.codec import Wish, decode_picture, encode_picture
+from inr.container import DEFAULT_MAX_PIXELS, SECTION_WEIGHTS, pack, unpack
+from inr.errors import FormatError
+from inr.fields.siren import Siren
+from inr.fit_step import Loop
+from inr.fit_types import FitError
+from inr.image import Picture, from_array
+from inr.mlp_file import open_file, read_weights
+from inr.settings import with_settings
+
+SMALL = {"fit.steps": "5", "field.hidden": "4", "field.n_layers": "1"}
+KODIM23 = Path(__file__).parents[1] / "assets/pictures/kodim23.png"
+SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Fits end with their first weights: all of the host's work, nothing to compile."""
+
+    def block(self, state, xs, data, budget_bits, frozen_steps):
+        return state, np.zeros(len(xs["active"]))
+
+    monkeypatch.setattr(Loop, "block", block)
+    monkeypatch.setattr(Loop, "validate", lambda *_: 0.0)
+
+
+def noise(height, width, n_channels, bit_depth=8):
+    rng = np.random.default_rng(height * 1000 + width * 10 + n_channels)
+    dtype = np.uint8 if bit_depth == 8 else np.uint16
+    return rng.integers(0, 2**bit_depth, (height, width, n_channels), dtype=dtype)
+
+
+def recipe(name="siren", **changes):
+    """A recipe of that name with a tiny fixed network; keywords have _ for the dot of a path."""
+    changed = {path.replace("_", ".", 1): str(value) for path, value in changes.items()}
+    return with_settings(inr.recipes.named(name), SMALL | changed)
+
+
+# ---------------------------------------------------------------- round trips
+
+
+@pytest.mark.slow  # four compilations
+@pytest.mark.parametrize("name", inr.recipes.RECIPES)
+def test_every_recipe_makes_a_file_that_opens(name):
+    picture = noise(16, 16, 3)
+    data = inr.encode(picture, recipe(name))
+    decoded = inr.decode(data)
+    assert (decoded.shape, decoded.dtype) == ((16, 16, 3), np.uint8)
+    np.testing.assert_array_equal(decoded, inr.decode(data))
+    stages = open_file(data).stages
+    asked = recipe(name)
+    assert (stages.field, stages.coder) == (asked.field, asked.coder)
+
+
+@pytest.mark.slow  # a compilation: 16 bits and alpha in the real loss
+def test_sixteen_bits_and_alpha_are_fitted():
+    picture = noise(8, 8, 4, bit_depth=16) // 16 + 30000  # far from both ends of the range
+    data = inr.encode(picture, recipe())
+    decoded = inr.decode(data)
+    assert (decoded.shape, decoded.dtype) == ((8, 8, 4), np.uint16)
+    assert decoded.min() >= picture.min()  # each channel keeps to its own range
+    assert decoded.max() <= picture.max()
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize("bit_depth", [8, 16])
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 7), (7, 1), (2, 2), (3, 5)])
+def test_pictures_of_every_kind_and_size_come_back(height, width, n_channels, bit_depth):
+    picture = noise(height, width, n_channels, bit_depth)
+    decoded = inr.decode(inr.encode(picture, recipe()))
+    expected_shape = (height, width) if n_channels == 1 else (height, width, n_channels)
+    assert (decoded.shape, decoded.dtype) == (expected_shape, picture.dtype)
+    low, high = picture.min((0, 1)), picture.max((0, 1))
+    samples = decoded.reshape(height, width, n_channels)
+    assert np.all((samples >= low) & (samples <= high))
+
+
+@pytest.mark.usefixtures("untrained")
+def test_without_a_target_pictures_of_a_few_pixels_work():
+    for height, width in ((1, 2), (2, 2), (5, 3), (16, 16)):
+        default = with_settings(inr.recipes.siren(), {"fit.steps": "2"})
+        assert inr.decode(inr.encode(noise(height, width, 4), default)).shape == (height, width, 4)
+
+
+def test_grey_may_have_a_channel_axis_or_not():
+    flat = np.full((3, 5), 7, np.uint8)
+    assert inr.encode(flat) == inr.encode(flat[..., None])
+    assert inr.decode(inr.encode(flat)).shape == (3, 5)
+
+
+@pytest.mark.parametrize("name", inr.recipes.RECIPES)
+@pytest.mark.parametrize("colour", [[0], [255], [3, 0], [9, 8, 7], [255, 0, 255, 0]])
+def test_one_colour_is_exact_and_needs_no_fit(name, colour):
+    picture = np.full((31, 17, len(colour)), colour, np.uint8)
+    encoded = encode_picture(from_array(picture), inr.recipes.named(name), Wish())
+    np.testing.assert_array_equal(decode_picture(encoded.data).pixels, picture)
+    assert encoded.psnr_db == np.inf
+    assert encoded.n_steps == 0
+    assert len(encoded.data) < 100
+
+
+def test_one_colour_in_16_bits_is_exact_at_any_size():
+    picture = np.full((2, 3, 3), [0, 12345, 65535], np.uint16)
+    drawn = inr.decode(inr.encode(picture), size=(50, 40))
+    np.testing.assert_array_equal(drawn, np.broadcast_to(picture[0, 0], (40, 50, 3)))
+
+
+def test_one_colour_keeps_to_the_target_as_well():
+    with pytest.raises(ValueError, match="target of 10 bytes is too small"):
+        inr.encode(np.full((8, 8), 3, np.uint8), target_bytes=10)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_alpha_zero_everywhere_comes_back_exactly():
+    picture = noise(9, 7, 4)
+    picture[..., 3] = 0
+    assert not inr.decode(inr.encode(picture, recipe()))[..., 3].any()
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_constant_channel_comes_back_exactly():
+    picture = noise(9, 7, 3)
+    picture[..., 1] = 99
+    assert np.all(inr.decode(inr.encode(picture, recipe()))[..., 1] == 99)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_the_colour_profile_comes_back():
+    image = Image.fromarray(noise(4, 6, 3))
+    without = inr.encode(image, recipe())
+    image.info["icc_profile"] = SRGB_PROFILE
+    data = inr.encode(image, recipe())
+    assert decode_picture(data).icc_profile == SRGB_PROFILE
+    assert decode_picture(without).icc_profile is None
+    np.testing.assert_array_equal(inr.decode(data), inr.decode(without))
+
+
+@pytest.mark.usefixtures("untrained")
+def test_pillow_pictures_and_arrays_give_the_same_file():
+    pixels = noise(5, 6, 3)
+    assert inr.encode(Image.fromarray(pixels), recipe()) == inr.encode(pixels, recipe())
+
+
+def test_pictures_given_are_left_as_they_were():
+    pixels = np.full((2, 2, 3), 9, np.uint8)
+    pixels.flags.writeable = False
+    inr.encode(pixels)
+    image = Image.fromarray(pixels)
+    inr.encode(image)
+    assert (image.mode, image.size) == ("RGB", (2, 2))
+
+
+@pytest.mark.usefixtures("untrained")
+def test_the_psnr_told_is_that_of_the_decoded_file():
+    picture = from_array(noise(8, 9, 3))
+    encoded = encode_picture(picture, recipe(), Wish())
+    from inr.metrics import psnr_db
+
+    assert encoded.psnr_db == psnr_db(picture.pixels, decode_picture(encoded.data).pixels)
+    assert encoded.n_steps == 5
+    assert encoded.seconds > 0
+
+
+@pytest.mark.parametrize("wrong", ["photo.png", b"\x89PNG", 5, None, [[1, 2], [3, 4]]])
+def test_what_is_no_picture_is_refused_with_what_was_expected(wrong):
+    with pytest.raises((TypeError, ValueError), match=r"(?i)pillow|array"):
+        inr.encode(wrong)
+
+
+@pytest.mark.parametrize("dtype", [float, bool, np.int32, np.uint32])
+def test_arrays_of_other_types_are_refused(dtype):
+    with pytest.raises(ValueError, match="expected uint8 or uint16"):
+        inr.encode(np.zeros((4, 4), dtype))
+
+
+@pytest.mark.parametrize("shape", [(4,), (0, 4), (4, 4, 5), (4, 4, 0), (1, 4, 4, 3)])
+def test_arrays_of_other_shapes_are_refused(shape):
+    with pytest.raises(ValueError, match="expected \\[height, width\\]"):
+        inr.encode(np.zeros(shape, np.uint8))
+
+
+# ---------------------------------------------------------------- targets
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize("name", inr.recipes.RECIPES)
+@pytest.mark.parametrize("target_bytes", [250, 600, 1500, 5000])
+def test_the_file_ends_within_five_percent_below_its_target(name, target_bytes):
+    chosen = with_settings(inr.recipes.named(name), {"fit.steps": "5"})
+    if name == "fourier" and target_bytes < 1500:
+        chosen = with_settings(chosen, {"field.n_frequencies": "16"})  # they alone cost 500 bytes
+    n_bytes = len(inr.encode(noise(64, 64, 3), chosen, target_bytes=target_bytes))
+    assert 0.95 * target_bytes <= n_bytes <= target_bytes
+
+
+@pytest.mark.slow  # each size of network is a compilation
+@pytest.mark.parametrize(
+    ("name", "target_bytes"), [("siren", 700), ("siren_zstd", 1100), ("fourier", 1700)]
+)
+def test_real_fits_meet_their_targets(name, target_bytes):
+    picture = Image.open(KODIM23).crop((200, 200, 264, 264))
+    chosen = with_settings(inr.recipes.named(name), {"fit.steps": "30"})
+    n_bytes = len(inr.encode(picture, chosen, target_bytes=target_bytes))
+    assert 0.95 * target_bytes <= n_bytes <= target_bytes
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_target_in_bits_a_pixel_is_the_same_in_bytes():
+    picture = noise(64, 48, 3)  # 3072 pixels: 1.5 bpp are 576 bytes
+    assert inr.encode(picture, _few(), target_bpp=1.5) == inr.encode(
+        picture, _few(), target_bytes=576
+    )
+
+
+def _few(name="siren", **changes):
+    return with_settings(inr.recipes.named(name), {"fit.steps": "2"} | changes)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_the_target_counts_the_colour_profile():
+    picture = Picture(noise(64, 64, 3), SRGB_PROFILE)
+    encoded = encode_picture(picture, _few(), Wish(target_bytes=1500))
+    assert 0.95 * 1500 <= len(encoded.data) <= 1500
+
+
+@pytest.mark.usefixtures("untrained")
+def test_without_a_target_the_recipe_sets_one():
+    n_bytes = len(inr.encode(noise(96, 96, 3), _few(target_bpp="1.0")))
+    assert 0.95 * 1152 <= n_bytes <= 1152
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize("name", inr.recipes.RECIPES)
+def test_an_impossible_target_names_the_sizes(name):
+    with pytest.raises(ValueError, match=r"target of 40 bytes is too small .* takes \d+;"):
+        inr.encode(noise(64, 64, 3), _few(name), target_bytes=40)
+    profiled = Picture(noise(64, 64, 3), SRGB_PROFILE)
+    with pytest.raises(ValueError, match=r"target of 300 bytes is too small .* takes \d\d\d;"):
+        encode_picture(profiled, _few(name), Wish(target_bytes=300))
+
+
+@pytest.mark.usefixtures("untrained")
+def test_every_target_either_works_or_is_too_small():
+    """Around the smallest file that is possible, there is no third outcome."""
+    picture, outcomes = noise(16, 16, 3), []
+    for target_bytes in range(40, 140, 4):
+        try:
+            n_bytes = len(inr.encode(picture, _few(), target_bytes=target_bytes))
+        except (ValueError, FitError) as error:
+            assert f"{target_bytes} bytes" in str(error)  # noqa: PT017
+            outcomes.append(False)
+        else:
+            assert n_bytes <= target_bytes
+            outcomes.append(True)
+    assert outcomes == sorted(outcomes)  # once a target works, all larger ones do
+    assert True in outcomes
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_named_width_is_kept_with_and_without_a_target():
+    picture = noise(64, 64, 3)
+    for wish in ({}, {"target_bytes": 700}):
+        data = inr.encode(picture, recipe(field_hidden=13, field_n_layers=3), **wish)
+        assert open_file(data).stages.field == Siren(hidden=13, n_layers=3)
+    assert 0.95 * 700 <= len(data) <= 700
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_named_width_too_wide_for_the_target_is_refused():
+    with pytest.raises(ValueError, match=r"target of 700 bytes is too small.*smaller field.hidden"):
+        inr.encode(noise(64, 64, 3), recipe(field_hidden=200, field_n_layers=3), target_bytes=700)
+
+
+@pytest.mark.parametrize(
+    ("wish", "text"),
+    [
+        ({"target_bpp": 1.0, "target_bytes": 500}, "exclude each other"),
+        ({"target_bpp": 0.0}, "target_bpp=0.0"),
+        ({"target_bpp": -1.0}, "target_bpp=-1.0"),
+        ({"target_bpp": float("nan")}, "target_bpp=nan"),
+        ({"target_bytes": 0}, "target_bytes=0"),
+        ({"time_budget": 0.0}, "time_budget=0.0"),
+        ({"time_budget": float("nan")}, "time_budget=nan"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": 1 << 32}, "seed=4294967296"),
+    ],
+)
+def test_bad_wishes_are_refused(wish, text):
+    with pytest.raises(ValueError, match=text):
+        inr.encode(noise(8, 8, 1), recipe(), **wish)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"field_hidden": 0}, "hidden=0 is outside"),
+        ({"field_hidden": 5000}, "hidden=5000 is outside"),
+        ({"field_hidden": 4096, "field_n_layers": 5}, "weights is above the limit"),
+        ({"field_n_layers": 0}, "n_layers=0 is outside"),
+        ({"field_first_omega_0": "nan"}, "first_omega_0=nan is outside"),
+        ({"quantize_bits": 1}, "quantize.bits=1.0 is outside 2..16"),
+        ({"target_bpp": "nan"}, "target.bpp"),
+        ({"target_bpp": "-1"}, "target.bpp"),
+    ],
+)
+def test_bad_settings_are_refused_before_the_fit(changes, text):
+    changed = {
+        ("target_bpp" if path == "target_bpp" else path.replace("_", ".", 1)): str(value)
+        for path, value in changes.items()
+    }
+    with pytest.raises(ValueError, match=text):
+        inr.encode(noise(8, 8, 1), with_settings(inr.recipes.siren(), changed))
+
+
+# ---------------------------------------------------------------- decoding at other sizes
+
+
+@pytest.fixture(scope="module")
+def data():
+    """A file of 37 x 23 pixels with a network that was never trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "block", lambda _, state, xs, *rest: (state, np.zeros(len(xs["rate"]))))
+        patch.setattr(Loop, "validate", lambda *_: 0.0)
+        return inr.encode(noise(23, 37, 3), recipe(field_hidden=9, field_n_layers=2))
+
+
+@pytest.mark.parametrize(
+    ("scale", "shape"),
+    [(1, (23, 37)), (2, (46, 74)), (0.5, (12, 18)), (1e-3, (1, 1)), (7.3, (168, 270))],
+)
+def test_scale_multiplies_both_sides(data, scale, shape):
+    assert inr.decode(data, scale=scale).shape == (*shape, 3)
+
+
+def test_size_is_width_then_height(data):
+    assert inr.decode(data, size=(10, 20)).shape == (20, 10, 3)
+
+
+def test_scale_and_size_agree(data):
+    np.testing.assert_array_equal(inr.decode(data, scale=2), inr.decode(data, size=(74, 46)))
+    np.testing.assert_array_equal(inr.decode(data), inr.decode(data, size=(37, 23)))
+
+
+@pytest.mark.parametrize(
+    ("region", "how"),
+    [
+        ((0, 0, 37, 23), {}),
+        ((36, 22, 1, 1), {}),
+        ((5, 3, 11, 7), {}),
+        ((100, 150, 60, 3), {"scale": 7}),
+        ((120, 60, 20, 20), {"size": (200, 90)}),  # across the edges of tiles
+    ],
+)
+def test_a_region_holds_the_pixels_of_a_crop(data, region, how):
+    x, y, width, height = region
+    whole = inr.decode(data, **how)
+    np.testing.assert_array_equal(
+        inr.decode(data, region=region, **how), whole[y : y + height, x : x + width]
+    )
+
+
+def test_a_picture_drawn_larger_looks_the_same(data):
+    # Means of 4 x 4 fine pixels; the untrained field is smooth at this scale.
+    fine = inr.decode(data, scale=4).astype(float).reshape(23, 4, 37, 4, 3).mean((1, 3))
+    assert np.abs(fine - inr.decode(data)).mean() < 8  # of 255; half a pixel off makes it 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"scale": 2, "size": (4, 4)}, "exclude each other"),
+        ({"scale": 0}, "scale=0"),
+        ({"scale": -2}, "scale=-2"),
+        ({"scale": float("nan")}, "scale=nan"),
+        ({"scale": float("inf")}, "scale=inf"),
+        ({"size": (0, 5)}, "size 0x5"),
+        ({"size": (5, -5)}, "size 5x-5"),
+        ({"size": (10**6, 10**6)}, "more than the limit"),
+        ({"scale": 1e5}, "more than the limit"),
+        ({"region": (0, 0, 0, 5)}, "does not lie inside"),
+        ({"region": (-1, 0, 5, 5)}, "does not lie inside"),
+        ({"region": (30, 0, 8, 5)}, "does not lie inside .* 37x23"),
+        ({"max_pixels": 100}, "more than the limit of 100"),
+    ],
+)
+def test_bad_decode_arguments_are_refused(data, arguments, text):
+    with pytest.raises((ValueError, FormatError), match=text):
+        inr.decode(data, **arguments)
+
+
+def test_arguments_raise_value_error_and_files_format_error(data):
+    with pytest.raises(ValueError, match="limit"):
+        inr.decode(data, scale=100, max_pixels=23 * 37)
+    with pytest.raises(FormatError, match="claims 37x23 pixels"):
+        inr.decode(data, max_pixels=23 * 37 - 1)
+
+
+def test_a_small_region_of_a_huge_drawing_is_allowed(data):
+    drawn = inr.decode(data, size=(10**6, 10**6), region=(10**6 - 3, 0, 3, 2))
+    assert drawn.shape == (2, 3, 3)
+
+
+def test_a_huge_header_is_refused_before_memory_is_taken(data):
+    header, sections = unpack(data)
+    huge = pack(dataclasses.replace(header, height=1 << 20, width=1 << 20), sections)
+    with pytest.raises(FormatError, match=f"more than the limit of {DEFAULT_MAX_PIXELS}"):
+        inr.decode(huge)
+
+
+# ---------------------------------------------------------------- damaged files
+
+
+def test_damaged_files_raise_format_error_only(data):
+    for n_bytes in range(len(data)):
+        with pytest.raises(FormatError):
+            inr.decode(data[:n_bytes])
+    for position in range(len(data)):
+        flipped = bytearray(data)
+        flipped[position] ^= 0x10
+        with pytest.raises(FormatError):
+            inr.decode(bytes(flipped))
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 20])
+def test_a_short_weights_section_with_a_good_checksum_is_refused(data, length):
+    header, sections = unpack(data)
+    cut = pack(header, sections | {SECTION_WEIGHTS: sections[SECTION_WEIGHTS][:length]})
+    with pytest.raises(FormatError):
+        inr.decode(cut)
+
+
+@pytest.mark.parametrize("wrong", ["photo.inr", io.BytesIO(b""), None])
+def test_what_is_no_bytes_is_refused_with_what_was_expected(wrong):
+    with pytest.raises(TypeError, match="bytes"):
+        inr.decode(wrong)
+
+
+def test_bytes_like_data_is_read_too(data):
+    np.testing.assert_array_equal(inr.decode(bytearray(data)), inr.decode(data))
+    np.testing.assert_array_equal(inr.decode(memoryview(data)), inr.decode(data))
+
+
+def test_codes_times_steps_are_the_weights(data):
+    weights = read_weights(open_file(data))
+    assert list(weights) == list(Siren(hidden=9, n_layers=2).shapes(3))
+    assert all(w.dtype == np.float32 for w in weights.values())

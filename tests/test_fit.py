@@ -1,0 +1,456 @@
+"""fit.py, fitting.py and fit_step.py: fits learn, repeat, go on after a kill, and end when they cannot."""
+
+import time
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from inr import fitting as fitting_module
+from inr import recipes
+from inr.codec import Encoded, Wish, encode_picture
+from inr.fields.siren import Siren
+from inr.fit_settings import Adam, FitSettings
+from inr.fit_step import Loop
+from inr.fit_types import Budget, FitError, NotANumberError, Signal
+from inr.fitting import Fitting
+from inr.image import from_array
+from inr.metrics import psnr_db
+from inr.settings import with_settings
+
+# One configuration for nearly all tests: each other one would be compiled again. The last 9 of
+# 60 steps round, so that blocks have 9 steps, whatever the number of steps.
+TINY = {
+    "fit.steps": "60",
+    "fit.optimizer.learning_rate": "2e-2",  # as 60 steps have to do
+    "fit.optimizer.adam_learning_rate": "2e-2",
+    "field.hidden": "8",
+    "field.n_layers": "2",
+    "field.first_omega_0": "5",
+}
+
+
+def smooth(height=32, width=32):
+    """Slow waves, other ones in each channel: what a tiny network can learn."""
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    waves = [np.sin(3 * x + 2 * y), np.cos(4 * y), np.sin(5 * x * y)]
+    return np.rint(np.stack(waves, -1) * 100 + 128).astype(np.uint8)
+
+
+def fitted(picture=None, settings=None, report=None, **wish) -> Encoded:
+    recipe = with_settings(recipes.siren(), TINY | (settings or {}))
+    picture = from_array(smooth() if picture is None else picture)
+    return encode_picture(picture, recipe, Wish(**wish), report=report)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Encoded:
+    """The fit that the others are compared with."""
+    return fitted()
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Fits end with their first weights: all of the host's work, nothing to compile."""
+
+    def block(self, state, xs, data, budget_bits, frozen_steps):
+        return state, np.zeros(len(xs["active"]))
+
+    monkeypatch.setattr(Loop, "block", block)
+    monkeypatch.setattr(Loop, "validate", lambda *_: 0.0)
+
+
+# ---------------------------------------------------------------- learning
+
+
+def test_a_short_fit_beats_the_mean_colour_by_far(plain):
+    picture = smooth()
+    mean = np.broadcast_to(np.rint(picture.mean((0, 1))).astype(np.uint8), picture.shape)
+    assert plain.psnr_db > psnr_db(picture, mean) + 10  # 12 dB become 34; 10 is safe anywhere
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(plain):
+    assert fitted().data == plain.data
+    assert fitted(seed=1).data != plain.data
+
+
+def test_fewer_bits_make_smaller_files(plain):
+    sizes = [len(fitted(settings={"quantize.bits": bits}).data) for bits in ("4", "8", "12")]
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_bits_above_eight_change_little():
+    # Once a fit has settled, 8 bits with learned steps are within 0.1 dB of 16. After 60 steps
+    # other noise also means another path, which alone is worth up to 2 dB.
+    eight = fitted(settings={"quantize.bits": "8"}).psnr_db
+    for bits in ("12", "16"):
+        assert fitted(settings={"quantize.bits": bits}).psnr_db > eight - 4
+
+
+@pytest.mark.parametrize("target_bytes", [350, 1000])
+def test_a_target_beyond_what_the_weights_can_use_does_no_harm(plain, target_bytes):
+    # Codes end at MAX_CODE: steps so fine that weights are clipped there spend bytes on damage.
+    encoded = fitted(target_bytes=target_bytes)
+    assert encoded.psnr_db > plain.psnr_db - 4  # as above
+    assert len(encoded.data) <= target_bytes
+
+
+def test_two_slices_step_as_one_does():
+    # The gradient of a batch is the mean of its slices' gradients.
+    settings, net = FitSettings(steps=4, optimizer=Adam()), Siren(hidden=4, n_layers=1)
+    samples = smooth(8, 8).reshape(-1, 3)
+    signal = Signal(samples, 8, 8, ((0, 255),) * 3, has_alpha=False)
+    data = fitting_module._shuffled(signal, 64, seed=0)
+    xs = {
+        "active": np.ones(4, bool),
+        "start": np.zeros(4, np.int32),
+        "rate": jnp.ones(4, jnp.float32),
+        "noise": np.arange(4, dtype=np.uint32),
+    }
+    ends = []
+    for size, n_slices in ((64, 1), (32, 2)):
+        loop = Loop(net, settings.optimizer, False, size, n_slices, ())
+        state = loop.start(np.random.default_rng(0), 3)
+        state, errors = loop.block(state, xs, data, 500.0, None)
+        ends.append((state.params, np.asarray(errors)))
+    np.testing.assert_allclose(ends[0][1], ends[1][1], rtol=1e-5)  # f32 sums in another order
+    for name, w in ends[0][0].items():
+        # Four steps of Adam at 2e-3; its first ones amplify the error of tiny gradients.
+        np.testing.assert_allclose(w, ends[1][0][name], atol=1e-4)
+
+
+def test_colour_under_alpha_zero_costs_nothing():
+    # As bytes: the ranges, also stored, must be the same, so two visible pixels span them.
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 4), np.uint8)
+    picture[:8, :, 3] = 0
+    picture[8:, :, 3] = 200
+    picture[8, 0] = 0, 0, 0, 255
+    picture[8, 1] = 255
+    other = picture.copy()
+    other[:8, :, :3] = 255 - other[:8, :, :3]
+    settings = {"fit.steps": "6", "field.n_layers": "1", "field.hidden": "4"}
+    first, second = fitted(picture, settings), fitted(other, settings)
+    assert first.data == second.data
+    assert np.isfinite(first.psnr_db)
+    assert first.psnr_db == pytest.approx(second.psnr_db)  # nor does the measure see it
+
+
+def test_a_wholly_transparent_picture_has_nothing_to_learn():
+    # All gradients of colour are zero: Muon and Adam must not divide by their norm.
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 4), np.uint8)
+    picture[..., 3] = 0
+    encoded = fitted(picture, {"fit.steps": "6", "field.n_layers": "1", "field.hidden": "4"})
+    assert encoded.psnr_db == np.inf
+
+
+# ---------------------------------------------------------------- several seeds, best snapshot
+
+
+def test_the_best_of_several_starts_goes_on(untrained, monkeypatch):
+    errors = np.array([[0.3], [0.1], [np.nan]])  # [n_seeds, n]; NaN is the worst
+
+    def block_of_seeds(self, states, xs, data, budget_bits):
+        return states, np.repeat(errors, len(xs["active"]), axis=1)
+
+    monkeypatch.setattr(Loop, "block_of_seeds", block_of_seeds)
+    fitting = fitting_of({"fit.n_seeds": "3"})
+    rng = np.random.default_rng([0, 1])
+    starts = [fitting.net.init(rng, 3) for _ in range(3)]
+    run = fitting.started(1.0)
+    assert {k: np.asarray(w).tolist() for k, w in run.state.params.items()} == {
+        k: w.tolist() for k, w in starts[1].items()
+    }
+    assert run.progress == 0.1  # what the trial took is not done again
+    assert run.step == 6
+
+
+@pytest.mark.slow  # the fit of several starts is a compilation of its own
+def test_three_starts_are_fitted_at_once(plain):
+    encoded = fitted(settings={"fit.n_seeds": "3"})
+    assert encoded.n_steps == 60
+    assert encoded.psnr_db > plain.psnr_db - 3  # a better start may still end a little lower
+
+
+def fitting_of(settings=None, max_bytes=None):
+    recipe = with_settings(recipes.siren(), TINY | (settings or {}))
+    signal = Signal(smooth().reshape(-1, 3), 32, 32, ((0, 255),) * 3, has_alpha=False)
+    budget = Budget(1000.0, max_bytes, lambda codes, steps: bytes(100))
+    return Fitting(recipe.field, signal, recipe.quantize, recipe.fit, budget, 0, None)
+
+
+def test_the_snapshot_of_least_error_is_kept(untrained, monkeypatch):
+    """Blocks add 1 to all weights; of three snapshots at the last steps the second is best."""
+
+    def block(self, state, xs, data, budget_bits, frozen_steps):
+        moved = {name: w + xs["active"].any() for name, w in state.params.items()}
+        return state._replace(params=moved), np.zeros(len(xs["active"]))
+
+    monkeypatch.setattr(Loop, "block", block)
+    errors = iter([0.5, 0.1, 0.3])
+    monkeypatch.setattr(Loop, "validate", lambda *_: next(errors))
+    fitting = fitting_of()
+    run = fitting.started(1.0)
+    fitting.freeze_or_correct(run)
+    seen = []
+    for _ in range(3):
+        fitting.advance(run)
+        fitting.keep_best(run)
+        seen.append(fitting.numpy_params(run.state))
+    codes, q_steps = (fitted := fitting.landed(run)).codes, fitted.q_steps
+    assert list(codes) == list(fitting.shapes)  # the order of the file
+    for name, c in codes.items():
+        np.testing.assert_array_equal(c, fitting.quantizer.codes(seen[1][name], q_steps[name]))
+
+
+# ---------------------------------------------------------------- progress
+
+
+def test_progress_rises_to_the_end():
+    told = []
+    encoded = fitted(report=told.append)
+    steps = [progress.step for progress in told]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == told[-1].n_steps == encoded.n_steps == 60
+    assert all(progress.seconds_left >= 0 for progress in told)
+    assert told[-1].seconds_left == 0
+    assert told[-1].psnr_db == pytest.approx(encoded.psnr_db, abs=2)  # noise, and not all pixels
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_after(n_blocks):
+    def report(progress):
+        nonlocal n_blocks
+        n_blocks -= 1
+        if n_blocks < 0:
+            raise Killed
+
+    return report
+
+
+@pytest.fixture
+def saved_often(monkeypatch):
+    monkeypatch.setattr(fitting_module, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)  # after every block
+
+
+@pytest.mark.parametrize("n_blocks", [1, 3, 6])  # rounding begins after 6
+@pytest.mark.usefixtures("saved_often")
+def test_a_killed_fit_ends_with_the_same_bytes(tmp_path, plain, n_blocks):
+    checkpoint = tmp_path / "fit.npz"
+    with pytest.raises(Killed):
+        fitted(checkpoint=checkpoint, report=kill_after(n_blocks))
+    assert checkpoint.exists()
+    told = []
+    resumed = fitted(checkpoint=checkpoint, report=told.append)
+    assert resumed.data == plain.data
+    assert resumed.n_steps == plain.n_steps
+    assert told[0].step > 9 * (n_blocks - 1)  # it went on, it did not begin again
+    assert [path.name for path in tmp_path.iterdir()] == ["fit.npz"]
+
+
+@pytest.mark.usefixtures("saved_often")
+def test_a_fit_killed_after_its_last_step_ends_with_the_same_bytes(tmp_path, plain):
+    # The best snapshot then comes out of the checkpoint: its tensors must keep the file's order.
+    checkpoint = tmp_path / "fit.npz"
+    assert fitted(checkpoint=checkpoint).data == plain.data
+    assert fitted(checkpoint=checkpoint).data == plain.data
+
+
+@pytest.mark.usefixtures("saved_often")
+def test_several_seeds_go_on_from_a_checkpoint(tmp_path, untrained, monkeypatch):
+    def block_of_seeds(self, states, xs, data, budget_bits):
+        return states, np.tile([[0.3], [0.1], [0.2]], len(xs["active"]))
+
+    monkeypatch.setattr(Loop, "block_of_seeds", block_of_seeds)
+    seeds, checkpoint = {"fit.n_seeds": "3"}, tmp_path / "fit.npz"
+    with pytest.raises(Killed):
+        fitted(settings=seeds, checkpoint=checkpoint, report=kill_after(1))
+    assert fitted(settings=seeds, checkpoint=checkpoint).data == fitted(settings=seeds).data
+
+
+@pytest.mark.usefixtures("saved_often", "untrained")
+@pytest.mark.parametrize(
+    ("picture", "settings", "wish"),
+    [
+        (255 - smooth(), {}, {}),
+        (smooth(), {"fit.warmup": "0.1"}, {}),
+        (smooth(), {"field.hidden": "9"}, {}),
+        (smooth(), {}, {"seed": 1}),
+        (smooth(), {}, {"target_bytes": 300}),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, picture, settings, wish):
+    checkpoint = tmp_path / "fit.npz"
+    fitted(checkpoint=checkpoint)
+    before = checkpoint.read_bytes()
+    with pytest.raises(ValueError, match=r"belongs to another .*; delete it or name another file"):
+        fitted(picture, settings, checkpoint=checkpoint, **wish)
+    assert checkpoint.read_bytes() == before
+
+
+@pytest.mark.usefixtures("saved_often", "untrained")
+@pytest.mark.parametrize("damage", [b"", b"hello", None])
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    checkpoint = tmp_path / "fit.npz"
+    if damage is None:  # cut in the middle
+        fitted(checkpoint=checkpoint)
+        damage = checkpoint.read_bytes()[:-500]
+    checkpoint.write_bytes(damage)
+    with pytest.raises(ValueError, match="cannot be read .*; delete it to start again"):
+        fitted(checkpoint=checkpoint)
+    assert checkpoint.read_bytes() == damage  # it may be a file that was named by mistake
+
+
+# ---------------------------------------------------------------- time budget
+
+
+def test_a_time_budget_shortens_the_fit(plain):
+    # Blocks of 9 steps, as compiled for `plain`: the last 9 steps round.
+    many = {"fit.steps": "200000", "fit.rounding": str(9 / 200_000)}
+    started_at = time.monotonic()
+    encoded = fitted(settings=many, time_budget=2.0)
+    assert time.monotonic() - started_at < 10
+    assert 18 <= encoded.n_steps < 200_000
+    assert encoded.psnr_db > plain.psnr_db - 1  # the schedule is shortened, not cut off
+    assert encoded.seconds >= 0.5  # and not far before its time
+
+
+def test_a_time_budget_that_suffices_changes_nothing(plain):
+    assert fitted(time_budget=3600.0).data == plain.data
+
+
+# ---------------------------------------------------------------- NaN
+
+HOT = {"field.n_layers": "1", "field.hidden": "4", "fit.optimizer.adam_learning_rate": "1e30"}
+
+
+def test_a_hopeless_rate_ends_in_an_error_that_names_the_step():
+    started = []
+    original = Fitting.started
+
+    def counted(self, rate_scale):
+        started.append(rate_scale)
+        return original(self, rate_scale)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(FitError, match=r"at step \d+, "):
+        patch.setattr(Fitting, "started", counted)
+        fitted(settings=HOT | {"fit.steps": "20"})
+    assert started == [1, 0.5, 0.25, 0.125]
+
+
+def test_weights_lost_in_the_very_last_step_are_no_success(untrained, monkeypatch):
+    """The loss of a step is that of the weights before it: NaN shows only in the validation."""
+
+    def block(self, state, xs, data, budget_bits, frozen_steps):
+        lost = {name: w * np.float32(np.nan) for name, w in state.params.items()}
+        return state._replace(params=lost), np.zeros(len(xs["active"]))
+
+    monkeypatch.setattr(Loop, "block", block)
+    monkeypatch.setattr(Loop, "validate", lambda *_: np.nan)
+    with pytest.raises(FitError, match="step"):
+        fitted(settings={"fit.steps": "1"})
+
+
+def test_a_rate_that_is_bad_only_once_is_halved(plain, monkeypatch):
+    rates = []
+    original = Fitting.advance
+
+    def advance(self, run):
+        rates.append(run.rate_scale)
+        if run.rate_scale == 1 and run.step >= 18:
+            raise NotANumberError(run.step)
+        return original(self, run)
+
+    monkeypatch.setattr(Fitting, "advance", advance)
+    encoded = fitted()
+    assert rates == [1] * 3 + [0.5] * (len(rates) - 3)
+    assert encoded.n_steps == 60
+    assert encoded.data != plain.data
+
+
+@pytest.mark.usefixtures("saved_often")
+def test_a_fit_killed_in_a_retry_ends_with_the_same_bytes(tmp_path, untrained, monkeypatch):
+    original = Fitting.advance
+
+    def advance(self, run):
+        if run.rate_scale == 1 and run.step >= 18:
+            raise NotANumberError(run.step)
+        return original(self, run)
+
+    monkeypatch.setattr(Fitting, "advance", advance)
+    checkpoint = tmp_path / "fit.npz"
+    with pytest.raises(Killed):
+        fitted(checkpoint=checkpoint, report=kill_after(4))  # two blocks at 1, two at 1/2
+    assert fitted(checkpoint=checkpoint).data == fitted().data
+
+
+# ---------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"steps": 0}, "fit.steps=0"),
+        ({"batch": 0}, "fit.batch=0"),
+        ({"warmup": -0.1}, "fit.warmup=-0.1 is outside 0..1"),
+        ({"rounding": float("nan")}, "fit.rounding=nan is outside 0..1"),
+        ({"n_seeds": 0}, "fit.n_seeds=0 is outside 1..64"),
+        ({"seed_trial": 1.5}, "fit.seed_trial=1.5 is outside 0..1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(change, text):
+    with pytest.raises(ValueError, match=text):
+        replace(FitSettings(), **change)
+
+
+@pytest.mark.parametrize("rate", ["nan", "-1", "0", "inf"])
+def test_a_rate_that_is_no_rate_is_refused(rate):
+    with pytest.raises(ValueError, match="learning_rate"):
+        with_settings(recipes.siren(), {"fit.optimizer.learning_rate": rate})
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"fit.steps": "1"},
+        {"fit.steps": "2"},
+        {"fit.rounding": "0"},  # at least one step rounds
+        {"fit.rounding": "1"},
+        {"fit.warmup": "0"},
+        {"fit.warmup": "1"},
+        {"fit.warmup": "0", "fit.final_rate": "0"},
+        {"fit.batch": "1"},
+        {"fit.batch": "1000000"},
+    ],
+)
+def test_settings_at_the_edge_of_their_range_work(settings):
+    assert fitted(settings=settings).n_steps == int(settings.get("fit.steps", 60))
+
+
+def test_the_rate_warms_up_and_decays(untrained):
+    fitting = fitting_of({"fit.warmup": "0.5", "fit.final_rate": "0.1"})
+    run = fitting.started(1.0)
+    rates = []
+    while run.progress < 1:
+        xs, end = fitting.next_block(run, 1.0)
+        n_active = int(xs["active"].sum())
+        rates += np.asarray(xs["rate"])[:n_active].tolist()
+        run.step, run.progress = run.step + n_active, end
+    assert len(rates) == 60
+    assert rates[0] == pytest.approx(1 / 60, rel=1e-3)  # half a step into 30 steps of warm-up
+    assert rates[29] == pytest.approx(59 / 60, rel=1e-3)
+    assert rates[59] == pytest.approx(0.1, abs=0.01)
+    assert np.all(np.diff(rates[:30]) > 0)
+    assert np.all(np.diff(rates[30:]) < 0)
+
+
+def test_fits_need_no_gpu():
+    assert jax.default_backend() == "cpu"
