@@ -27,7 +27,7 @@ class Muon:
 class FitSettings:
     """Nothing here is stored in the file."""
 
-    steps: int = 2500
+    steps: int = 2400
     batch: int | None = None  # pixels a step; None: all of them on a GPU if they fit, else 16384
     optimizer: Muon | Adam = field(default_factory=Muon)
     warmup: float = 0.03  # first fraction of the fit, in which the rate rises from 0

@@ -112,7 +112,6 @@ class Loop:
         state: State,
         x: dict[str, jax.Array],
         data: Data,
-        budget_bits: jax.Array,
         frozen_steps: Params | None,
     ) -> tuple[State, jax.Array]:
         fixed = {name: state.params[name] for name in self.fixed}
@@ -120,7 +119,7 @@ class Loop:
         def disturb(trained: Params, log2_steps: Params) -> Params:
             if frozen_steps is not None:
                 return round_straight_through(trained, frozen_steps)
-            q_steps = budgeted_steps(trained, log2_steps, budget_bits)
+            q_steps = budgeted_steps(trained, log2_steps, x["budget_bits"])
             return add_noise(trained, q_steps, jax.random.key(x["noise"]))
 
         def add_slice(total: Params, start: jax.Array) -> tuple[Params, jax.Array]:
@@ -151,7 +150,6 @@ class Loop:
         state: State,
         xs: dict[str, jax.Array],
         data: Data,
-        budget_bits: jax.Array,
         frozen_steps: Params | None,
     ) -> tuple[State, jax.Array]:
         """Runs the active ones of n steps, n fixed; returns the new state and errors f32[n]."""
@@ -160,7 +158,7 @@ class Loop:
             # A short block would be another compilation: surplus steps are skipped instead.
             after: tuple[State, jax.Array] = jax.lax.cond(
                 x["active"],
-                lambda state: self.step(state, x, data, budget_bits, frozen_steps),
+                lambda state: self.step(state, x, data, frozen_steps),
                 lambda state: (state, jnp.float32(0)),
                 state,
             )
@@ -175,12 +173,11 @@ class Loop:
         states: State,
         xs: dict[str, jax.Array],
         data: Data,
-        budget_bits: jax.Array,
     ) -> tuple[State, jax.Array]:
         """`block` for several starts at once; errors are f32[n_seeds, n]."""
-        ended: tuple[State, jax.Array] = jax.vmap(
-            lambda state: self.block(state, xs, data, budget_bits, None)
-        )(states)
+        ended: tuple[State, jax.Array] = jax.vmap(lambda state: self.block(state, xs, data, None))(
+            states
+        )
         return ended
 
     @functools.partial(jax.jit, static_argnums=0)

@@ -29,6 +29,7 @@ _CPU_BATCH = 16384  # pixels; half as many in twice as many steps turn unstable 
 _CPU_SLICE = 8192  # pixels; activations stay in cache, an eighth faster than 16384 at once
 _GPU_MAX_ACTIVATIONS = 1 << 32  # sines and cosines of a full batch, 16 GB
 _SCHEDULE_TICKS = 1_000_000  # resolution of the schedule
+_EARLY_BITS = 2.0  # a weight, above the budget at the start, none from the middle of the fit
 _DRAW_SPEED = 3e10  # floating-point operations a second of the decoder, cautiously
 _LOWEST = 0.955  # of the target: a file below it is coded again with finer steps
 _MAX_LANDINGS = 40  # trials of other steps until the file meets its target
@@ -116,9 +117,7 @@ class Fitting:
         while run.progress < trial:
             xs, end = self.next_block(run, trial)
             n_active = int(xs["active"].sum())
-            stacked, block_errors = self.loop.block_of_seeds(
-                stacked, xs, self.data, self.budget.bits
-            )
+            stacked, block_errors = self.loop.block_of_seeds(stacked, xs, self.data)
             errors = np.asarray(block_errors)[:, :n_active].mean(axis=1)
             run.step, run.progress = run.step + n_active, end
         best = int(np.argmin(np.nan_to_num(errors, nan=np.inf)))
@@ -141,12 +140,14 @@ class Fitting:
         i = np.arange(self.block_length)
         steps = run.step + i.astype(np.int64)
         fraction = run.progress + (end - run.progress) * (i + 0.5) / n_active
+        extra_bits = _EARLY_BITS * np.maximum(0, 1 - 2 * fraction)
         ticks = jnp.asarray(np.minimum(fraction, 1) * _SCHEDULE_TICKS, jnp.float32)
         return {
             "active": i < n_active,
             "start": (steps * self.loop.batch % self.n_pixels).astype(np.int32),
             "rate": run.rate_scale * schedule(ticks),
             "noise": ((steps + (self.seed << 24)) % (1 << 32)).astype(np.uint32),
+            "budget_bits": self.budget.bits + self.n_weights * extra_bits.astype(np.float32),
         }, end
 
     def reserved(self, run: _Run) -> float:
@@ -167,10 +168,10 @@ class Fitting:
         if self.compile_seconds.get(frozen is None) is None:
             started_at = time.monotonic()
             idle = xs | {"active": np.zeros_like(xs["active"])}
-            run.state, _ = self.loop.block(run.state, idle, self.data, self.budget.bits, frozen)
+            run.state, _ = self.loop.block(run.state, idle, self.data, frozen)
             self.compile_seconds[frozen is None] = time.monotonic() - started_at
         started_at = time.monotonic()
-        run.state, errors = self.loop.block(run.state, xs, self.data, self.budget.bits, frozen)
+        run.state, errors = self.loop.block(run.state, xs, self.data, frozen)
         active_errors = np.asarray(errors)[:n_active]
         self.seconds_a_step = (time.monotonic() - started_at) / n_active
         if not np.isfinite(active_errors).all():

@@ -28,7 +28,7 @@ SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(
 def untrained(monkeypatch):
     """Fits end with their first weights: all of the host's work, nothing to compile."""
 
-    def block(self, state, xs, data, budget_bits, frozen_steps):
+    def block(self, state, xs, *_):
         return state, np.zeros(len(xs["active"]))
 
     monkeypatch.setattr(Loop, "block", block)
@@ -255,7 +255,7 @@ def test_an_impossible_target_names_the_sizes(name):
 def test_every_target_either_works_or_is_too_small():
     """Around the smallest file that is possible, there is no third outcome."""
     picture, outcomes = noise(16, 16, 3), []
-    for target_bytes in range(40, 140, 4):
+    for target_bytes in range(60, 120, 8):
         try:
             n_bytes = len(inr.encode(picture, _few(), target_bytes=target_bytes))
         except (ValueError, FitError) as error:
@@ -311,8 +311,8 @@ def test_bad_wishes_are_refused(wish, text):
         ({"field_n_layers": 0}, "n_layers=0 is outside"),
         ({"field_first_omega_0": "nan"}, "first_omega_0=nan is outside"),
         ({"quantize_bits": 1}, "quantize.bits=1.0 is outside 2..16"),
-        ({"target_bpp": "nan"}, "target.bpp"),
-        ({"target_bpp": "-1"}, "target.bpp"),
+        ({"target_bpp": "nan"}, "target_bpp="),
+        ({"target_bpp": "-1"}, "target_bpp="),
     ],
 )
 def test_bad_settings_are_refused_before_the_fit(changes, text):
@@ -331,7 +331,7 @@ def test_bad_settings_are_refused_before_the_fit(changes, text):
 def data():
     """A file of 37 x 23 pixels with a network that was never trained."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Loop, "block", lambda _, state, xs, *rest: (state, np.zeros(len(xs["rate"]))))
+        patch.setattr(Loop, "block", lambda loop, state, xs, *_: (state, np.zeros(len(xs["rate"]))))
         patch.setattr(Loop, "validate", lambda *_: 0.0)
         return inr.encode(noise(23, 37, 3), recipe(field_hidden=9, field_n_layers=2))
 

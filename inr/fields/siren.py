@@ -24,7 +24,7 @@ class Siren:
     """sin(omega_0 (W h + b)) n_layers times, then a linear layer."""
 
     hidden: int = 64
-    n_layers: int = 5  # sine layers; one linear layer follows
+    n_layers: int = 6  # sine layers; one linear layer follows
     first_omega_0: float = 30.0  # frequency scale of the first sine, radians per unit coordinate
     hidden_omega_0: float = 30.0  # frequency scale of every later sine
 
