@@ -7,10 +7,12 @@ After `import inr`, Pillow opens .inr files: `Image.open("photo.inr")`.
 """
 
 from inr import pillow_plugin, recipes
-from inr.codec import Encoded, decode, encode
+from inr.codec import decode, encode
 from inr.errors import FormatError
+from inr.fit_types import FitError
+from inr.picture import ImageError
 from inr.recipes import Recipe
 
-__all__ = ["Encoded", "FormatError", "Recipe", "decode", "encode", "recipes"]
+__all__ = ["FitError", "FormatError", "ImageError", "Recipe", "decode", "encode", "recipes"]
 
 pillow_plugin.register()

@@ -4,13 +4,20 @@ import json
 import math
 import os
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 # Tiles are drawn by our own threads; BLAS reads this when numpy is first loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
+
+if TYPE_CHECKING:
+    from inr.picture import Picture
+
+T = TypeVar("T")
 
 app = typer.Typer(
     help="Stores a picture as a small function fitted to it, and draws it again at any size.",
@@ -70,7 +77,9 @@ def encode(
     chosen = with_settings(chosen, _assignments(settings or []))
     wish = Wish(target_bpp, target_bytes, seed, time_budget, checkpoint)
     output = output if output is not None else picture.with_suffix(".inr")
-    _check_output(output, force)
+    _check_output(output, force, inputs=[picture])
+    if checkpoint is not None:
+        _check_output(checkpoint, force=True, inputs=[picture, output])
     from inr.image import load
     from inr.progress import progress_bar
 
@@ -79,7 +88,7 @@ def encode(
         encoded = encode_picture(loaded, chosen, wish, report=report)
     with write_whole(output, overwrite=force) as file:
         file.write(encoded.data)
-    if checkpoint is not None:
+    if checkpoint is not None and encoded.n_steps > 0:  # without a fit nobody has looked at it
         checkpoint.unlink(missing_ok=True)
     n_bytes = len(encoded.data)
     result = {
@@ -123,10 +132,10 @@ def decode(
     from inr.image_save import check_savable, save
 
     output = output if output is not None else file.with_suffix(".decoded.png")
-    _check_output(output, force)
-    data = _read(file)
-    drawn = decode_picture(
-        data,
+    _check_output(output, force, inputs=[file])
+    drawn = _of_file(
+        decode_picture,
+        file,
         scale=scale,
         size=None if size is None else _numbers(size, "x", 2, "--size", "768x512"),
         region=None if region is None else _numbers(region, ",", 4, "--region", "0,0,64,64"),
@@ -147,7 +156,7 @@ def info(
     """Show header, stages and sections of an .inr file, with the bytes of each."""
     from inr.describe import describe
 
-    facts = describe(_read(file))
+    facts = _of_file(describe, file)
     text = "\n".join(_lines(facts))
     _print(facts, text, as_json, quiet=False)
 
@@ -169,11 +178,15 @@ def evaluate(
         with open(path, "rb") as file:
             is_inr = file.read(len(MAGIC)) == MAGIC
         if is_inr:
-            data = _read(path)
-            return decode_picture(data, max_pixels=max_pixels), len(data)
+            return _of_file(decode_picture, path, max_pixels=max_pixels), path.stat().st_size
         return load(path, max_pixels=max_pixels, warn=_warner(quiet=False)), None
 
     (expected, _), (given, n_bytes) = opened(reference), opened(candidate)
+    if expected.pixels.shape != given.pixels.shape or expected.bit_depth != given.bit_depth:
+        raise ValueError(
+            f"pictures of unlike size cannot be compared: {reference} is {_kind(expected)}, "
+            f"{candidate} is {_kind(given)}"
+        )
     psnr = psnr_db(expected.pixels, given.pixels)
     large_enough = min(expected.height, expected.width) >= MS_SSIM_MIN_SIDE
     similarity = ms_ssim(expected.pixels, given.pixels) if large_enough else None
@@ -211,9 +224,7 @@ def main() -> None:
     from inr.errors import FormatError
 
     try:
-        app()
-    except KeyboardInterrupt:
-        _fail("interrupted", code=130)
+        app(prog_name="inr")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away: nobody to tell
         sys.exit(1)
@@ -225,9 +236,9 @@ def main() -> None:
         _fail(str(error))
 
 
-def _fail(text: str, code: int = 1) -> NoReturn:
+def _fail(text: str) -> NoReturn:
     print("error:", " ".join(text.split()), file=sys.stderr)
-    sys.exit(code)
+    sys.exit(1)
 
 
 def _warner(quiet: bool) -> Any:
@@ -250,21 +261,46 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _read(path: Path) -> bytes:
+def _of_file(function: Callable[..., T], path: Path, **arguments: Any) -> T:
+    """Calls a function of the bytes of an .inr file; its FormatError names the file."""
     from inr.container import MAX_FILE_BYTES
+    from inr.errors import FormatError
 
     with open(path, "rb") as file:
-        return file.read(MAX_FILE_BYTES + 1)
+        data = file.read(MAX_FILE_BYTES + 1)
+    try:
+        return function(data, **arguments)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
 
 
-def _check_output(path: Path, force: bool) -> None:
+def _kind(picture: "Picture") -> str:
+    modes = ("grey", "grey with alpha", "RGB", "RGBA")
+    mode = modes[picture.n_channels - 1]
+    return f"{picture.width}x{picture.height} {mode} of {picture.bit_depth} bits"
+
+
+def _check_output(path: Path, force: bool, inputs: list[Path]) -> None:
     """Finds out before the work what would stop the result from being written after it."""
+    if any(path.exists() and other.exists() and path.samefile(other) for other in inputs):
+        raise ValueError(f"{path} would overwrite an input or another output; name another file")
+    if path in inputs:
+        raise ValueError(f"{path} is named twice; name another file")
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; name a file with -o")
+        raise ValueError(f"{path} is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not an ordinary file; name another")
+    if os.path.lexists(path) and not path.exists():
+        raise ValueError(f"{path} is a link to nothing; remove it or name another file")
     if path.exists() and not force:
         raise ValueError(f"{path} exists; give -f to overwrite it or -o to name another file")
     if not path.parent.is_dir():
         raise ValueError(f"the folder {path.parent} does not exist")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"cannot write to the folder {path.parent}: {error.strerror}") from error
 
 
 def _assignments(texts: list[str]) -> dict[str, str]:

@@ -55,6 +55,11 @@ class Wish:
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"seed={self.seed} is outside 0..{(1 << 32) - 1}")
 
+    @property
+    def is_open(self) -> bool:
+        """No size was asked for: the recipe's own target holds."""
+        return self.target_bpp is None and self.target_bytes is None
+
     def max_bytes(self, recipe: "Recipe", n_pixels: int) -> int | None:
         """Size that the file must not exceed; None where the recipe fixes the network."""
         if self.target_bytes is not None:
@@ -98,12 +103,19 @@ def encode(
       ValueError: arguments that cannot be met.
       FitError: the fit failed.
     """
+    from PIL import Image
+
     from inr.image import from_array, from_pil
 
     if isinstance(image, np.ndarray):
         picture = from_array(image)
-    else:
+    elif isinstance(image, Image.Image):
         picture = from_pil(image, warn=lambda text: None)
+    else:
+        raise TypeError(
+            f"cannot encode a {type(image).__name__}: expected a Pillow picture or a numpy array; "
+            "open a file with PIL.Image.open"
+        )
     checkpoint = Path(checkpoint) if checkpoint is not None else None
     wish = Wish(target_bpp, target_bytes, seed, time_budget, checkpoint)
     return encode_picture(picture, recipe, wish, report=report).data
@@ -135,6 +147,13 @@ def encode_picture(
     n_steps = 0
     if all(low == high for low, high in ranges):
         data = _file_of_one_colour(facts, recipe)
+        wished = wish.max_bytes(recipe, picture.height * picture.width)
+        if wished is not None and len(data) > max(
+            wished, _MIN_DEFAULT_BYTES if wish.is_open else 0
+        ):
+            raise ValueError(
+                f"a target of {wished} bytes is too small: this picture takes {len(data)}"
+            )
     else:
         size = _sized(facts, recipe, wish)
         fitted = _fitted(picture, facts, recipe, size, wish, started_at, report)
@@ -236,6 +255,7 @@ def decode(
     size: tuple[int, int] | None = None,
     region: tuple[int, int, int, int] | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    use_jax: bool = False,
 ) -> np.ndarray:
     """Draws the picture of an .inr file, at its own size or any other.
 
@@ -245,6 +265,7 @@ def decode(
       size: (width, height) to draw instead, pixels.
       region: (x, y, width, height) of the scaled picture to draw; the same pixels as a crop.
       max_pixels: refuse to draw more; None for no limit.
+      use_jax: draw with jax, for large pictures on a GPU; a pixel may differ by one level.
     Returns:
       uint8 or uint16, [height, width] for grey, else [height, width, n_channels] with grey +
       alpha, RGB or RGBA.
@@ -253,7 +274,7 @@ def decode(
       ValueError: arguments that make no picture.
     """
     pixels = decode_picture(
-        data, scale=scale, size=size, region=region, max_pixels=max_pixels
+        data, scale=scale, size=size, region=region, max_pixels=max_pixels, use_jax=use_jax
     ).pixels
     return pixels[..., 0] if pixels.shape[2] == 1 else pixels
 
@@ -265,11 +286,15 @@ def decode_picture(
     size: tuple[int, int] | None = None,
     region: tuple[int, int, int, int] | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    use_jax: bool = False,
 ) -> "Picture":
     """`decode` with the colour profile beside the pixels."""
     from inr.picture import Picture
-    from inr.render import render
 
+    if use_jax:
+        from inr.render_jax import render
+    else:
+        from inr.render import render
     opened = open_file(data)
     header = opened.header
     if max_pixels is not None and header.height * header.width > max_pixels:

@@ -20,7 +20,7 @@ from inr.fit_settings import FitSettings
 from inr.fit_step import Data, Loop, State
 from inr.fit_types import Budget, Codes, FitError, Fitted, NotANumberError, Progress, Signal, Steps
 from inr.quantize.ste import budgeted_steps
-from inr.quantize.uniform import Uniform, wire_step
+from inr.quantize.uniform import MAX_CODE, Uniform, wire_step
 from inr.sizing import AIM, MAX_BITS
 
 _BLOCK_WORK = 1e11  # floating-point operations of a block, about a second on two cores
@@ -30,6 +30,7 @@ _CPU_SLICE = 8192  # pixels; activations stay in cache, an eighth faster than 16
 _GPU_MAX_ACTIVATIONS = 1 << 32  # sines and cosines of a full batch, 16 GB
 _SCHEDULE_TICKS = 1_000_000  # resolution of the schedule
 _EARLY_BITS = 2.0  # a weight, above the budget at the start, none from the middle of the fit
+_TRIAL_SHARE = 0.3  # of a time budget, at most, for the trial of several starts
 _DRAW_SPEED = 3e10  # floating-point operations a second of the decoder, cautiously
 _LOWEST = 0.955  # of the target: a file below it is coded again with finer steps
 _MAX_LANDINGS = 40  # trials of other steps until the file meets its target
@@ -113,8 +114,12 @@ class Fitting:
             return run
         stacked: State = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
         trial = min(self.settings.seed_trial, self.rounding_from)
+        trial_deadline = float("inf")
+        if self.deadline is not None:
+            seconds_left = self.deadline - time.monotonic()
+            trial_deadline = time.monotonic() + _TRIAL_SHARE * seconds_left
         errors = np.zeros(len(states))
-        while run.progress < trial:
+        while run.progress < trial and time.monotonic() < trial_deadline:
             xs, end = self.next_block(run, trial)
             n_active = int(xs["active"].sum())
             stacked, block_errors = self.loop.block_of_seeds(stacked, xs, self.data)
@@ -134,8 +139,9 @@ class Fitting:
         n_wanted = max(1, int(np.ceil((edge - run.progress) / pace - 1e-6)))
         n_active = min(self.block_length, n_wanted)
         end = edge if n_active == n_wanted else run.progress + n_active * pace
+        warmup_ticks = min(int(settings.warmup * _SCHEDULE_TICKS), _SCHEDULE_TICKS - 1)
         schedule = optax.warmup_cosine_decay_schedule(
-            0.0, 1.0, int(settings.warmup * _SCHEDULE_TICKS), _SCHEDULE_TICKS, settings.final_rate
+            0.0, 1.0, warmup_ticks, _SCHEDULE_TICKS, settings.final_rate
         )
         i = np.arange(self.block_length)
         steps = run.step + i.astype(np.int64)
@@ -185,7 +191,8 @@ class Fitting:
         if run.frozen_steps is None:
             trained = self.loop.trained(run.state.params)
             q_steps = budgeted_steps(trained, run.state.log2_steps, self.budget.bits)
-            run.frozen_steps = {name: wire_step(float(q)) for name, q in q_steps.items()}
+            fresh = {name: float(q) for name, q in q_steps.items()}
+            run.frozen_steps = _scaled(fresh, 1.0, self.numpy_params(run.state))
         elif run.n_corrections > 1 or run.progress < (2 * self.rounding_from + 1) / 3:
             return
         run.n_corrections += 1
@@ -195,12 +202,15 @@ class Fitting:
             for _ in range(2):
                 n_bytes = len(self.budget.file_of(*self.coded(params, run.frozen_steps)))
                 excess_bits = 8 * (n_bytes - AIM * self.budget.max_bytes)
-                run.frozen_steps = _scaled(run.frozen_steps, 2 ** (excess_bits / self.n_weights))
+                factor = 2 ** (excess_bits / self.n_weights)
+                run.frozen_steps = _scaled(run.frozen_steps, factor, params)
 
     def keep_best(self, run: _Run) -> None:
         assert run.frozen_steps is not None
         frozen = {name: jnp.float32(q_step) for name, q_step in run.frozen_steps.items()}
         error = float(self.loop.validate(run.state.params, self.data, frozen))
+        if not np.isfinite(error):  # the last step of a block shows only here
+            raise NotANumberError(run.step)
         if run.best_params is None or error < run.best_error:
             run.best_error, run.best_params = error, self.numpy_params(run.state)
 
@@ -220,7 +230,10 @@ class Fitting:
             if best_bytes >= min(_LOWEST * max_bytes, MAX_BITS * self.n_weights / 8):
                 break
             octaves = 8 * (n_bytes - AIM * max_bytes) / self.n_weights
-            q_steps = _scaled(q_steps, 2 ** float(np.clip(octaves, -1, 1)))
+            factor = 2 ** float(np.clip(octaves, -1, 1))
+            before, q_steps = q_steps, _scaled(q_steps, factor, run.best_params)
+            if q_steps == before:  # as fine as codes allow
+                break
         if best is None:
             raise FitError(
                 f"{self.n_weights} weights do not fit into {max_bytes} bytes; "
@@ -272,8 +285,13 @@ class Fitting:
         return _Run(state=state, best_params=best_params, **numbers)
 
 
-def _scaled(q_steps: Steps, factor: float) -> Steps:
-    return {name: wire_step(q_step * factor) for name, q_step in q_steps.items()}
+def _scaled(q_steps: Steps, factor: float, params: Codes) -> Steps:
+    """The steps times a factor, as a file can hold them, none so fine that codes would be cut."""
+    scaled = {}
+    for name, q_step in q_steps.items():
+        finest = float(np.abs(params[name]).max()) / MAX_CODE * (1 + 2**-7)  # wire_step rounds
+        scaled[name] = wire_step(max(q_step * factor, finest))
+    return scaled
 
 
 def _batch_size(settings: FitSettings, net: Field, n_pixels: int) -> int:

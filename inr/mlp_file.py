@@ -76,6 +76,12 @@ class Opened:
 
 def open_file(data: bytes) -> Opened:
     """Reads header and stages; raises FormatError."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(
+            f"cannot decode a {type(data).__name__}: expected the bytes of a file, as from "
+            "pathlib.Path('photo.inr').read_bytes()"
+        )
+    data = bytes(data)
     header, sections = container.unpack(data)
     opened = Opened(header, read_stages(header.stages), sections)
     if opened.n_weights > MAX_WEIGHTS:

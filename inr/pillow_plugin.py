@@ -44,6 +44,9 @@ class InrImageFile(ImageFile.ImageFile):
             except FormatError as error:
                 raise OSError(str(error)) from error
             self.im = drawn.im
+            if self._exclusive_fp and self.fp is not None:
+                self.fp.close()  # Pillow closes only the files of pictures that have tiles
+            self.fp = None
         return super().load()
 
 
@@ -54,7 +57,15 @@ def _accepts(prefix: bytes) -> bool:
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     from inr.codec import encode
 
-    file.write(encode(image))
+    given = image.encoderinfo  # what the caller passed to Image.save
+    data = encode(
+        image,
+        given.get("recipe"),
+        target_bpp=given.get("target_bpp"),
+        target_bytes=given.get("target_bytes"),
+        seed=given.get("seed", 0),
+    )
+    file.write(data)
 
 
 def register() -> None:

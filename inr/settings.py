@@ -69,4 +69,5 @@ def _parsed(text: str, annotation: Any, path: str) -> Any:
     try:
         return annotation(text)
     except ValueError:
-        raise ValueError(f"{path}={text}: expected {annotation.__name__}") from None
+        expected = "a whole number" if annotation is int else "a number"
+        raise ValueError(f"{path}={text}: expected {expected}") from None

@@ -1,4 +1,4 @@
-"""fit.py, fitting.py and fit_step.py: fits learn, repeat, go on after a kill, and end when they cannot."""
+"""The fit (fit.py, fitting.py, fit_step.py): it learns, repeats, goes on after a kill, and ends."""
 
 import time
 from dataclasses import replace
@@ -109,6 +109,7 @@ def test_two_slices_step_as_one_does():
         np.testing.assert_allclose(w, ends[1][1][name], atol=2e-3)
 
 
+@pytest.mark.slow  # a loss with alpha is a compilation of its own
 def test_colour_under_alpha_zero_costs_nothing():
     # As bytes: the ranges, also stored, must be the same, so two visible pixels span them.
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 4), np.uint8)
@@ -125,6 +126,7 @@ def test_colour_under_alpha_zero_costs_nothing():
     assert first.psnr_db == pytest.approx(second.psnr_db)  # nor does the measure see it
 
 
+@pytest.mark.slow  # a loss with alpha is a compilation of its own
 def test_a_wholly_transparent_picture_has_nothing_to_learn():
     # All gradients of colour are zero: Muon and Adam must not divide by their norm.
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 4), np.uint8)
@@ -291,7 +293,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
         fitted(checkpoint=checkpoint)
         damage = checkpoint.read_bytes()[:-500]
     checkpoint.write_bytes(damage)
-    with pytest.raises(ValueError, match="cannot be read .*; delete it to start again"):
+    with pytest.raises(ValueError, match=r"cannot be read .*; delete it to start again"):
         fitted(checkpoint=checkpoint)
     assert checkpoint.read_bytes() == damage  # it may be a file that was named by mistake
 
@@ -310,6 +312,18 @@ def test_a_time_budget_shortens_the_fit(plain):
     assert encoded.seconds >= 0.5  # and not far before its time
 
 
+def test_the_trial_of_several_starts_keeps_to_the_time_budget(untrained, monkeypatch):
+    def block_of_seeds(self, states, xs, *_):
+        time.sleep(0.02)  # of 222 blocks: 2000 of 20000 steps, 9 each
+        return states, np.zeros((3, len(xs["active"])))
+
+    monkeypatch.setattr(Loop, "block_of_seeds", block_of_seeds)
+    many = {"fit.steps": "20000", "fit.rounding": str(9 / 20_000), "fit.n_seeds": "3"}
+    started_at = time.monotonic()
+    fitted(settings=many, time_budget=0.5)
+    assert time.monotonic() - started_at < 2.5
+
+
 def test_a_time_budget_that_suffices_changes_nothing(plain):
     assert fitted(time_budget=3600.0).data == plain.data
 
@@ -319,7 +333,7 @@ def test_a_time_budget_that_suffices_changes_nothing(plain):
 HOT = {"field.n_layers": "1", "field.hidden": "4", "fit.optimizer.adam_learning_rate": "1e30"}
 
 
-def test_a_hopeless_rate_ends_in_an_error_that_names_the_step():
+def test_a_hopeless_rate_ends_in_an_error_that_names_the_step(monkeypatch):
     started = []
     original = Fitting.started
 
@@ -327,8 +341,8 @@ def test_a_hopeless_rate_ends_in_an_error_that_names_the_step():
         started.append(rate_scale)
         return original(self, rate_scale)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(FitError, match=r"at step \d+, "):
-        patch.setattr(Fitting, "started", counted)
+    monkeypatch.setattr(Fitting, "started", counted)
+    with pytest.raises(FitError, match=r"at step \d+, "):
         fitted(settings=HOT | {"fit.steps": "20"})
     assert started == [1, 0.5, 0.25, 0.125]
 
