@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inr.container import DEFAULT_MAX_PIXELS, Header
+from inr.container import DEFAULT_MAX_PIXELS, Header, pack_icc
 from inr.errors import FormatError
 from inr.fields.protocol import n_weights
 from inr.mlp_file import MAX_WEIGHTS, PictureFacts, open_file, read_weights, write_file
@@ -55,20 +55,17 @@ class Wish:
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"seed={self.seed} is outside 0..{(1 << 32) - 1}")
 
-    @property
-    def is_open(self) -> bool:
-        """No size was asked for: the recipe's own target holds."""
-        return self.target_bpp is None and self.target_bytes is None
-
-    def max_bytes(self, recipe: "Recipe", n_pixels: int) -> int | None:
+    def max_bytes(self, recipe: "Recipe", facts: PictureFacts) -> int | None:
         """Size that the file must not exceed; None where the recipe fixes the network."""
+        n_pixels = facts.height * facts.width
         if self.target_bytes is not None:
             return self.target_bytes
         if self.target_bpp is not None:
             return int(self.target_bpp * n_pixels / 8)
         if recipe.fixed_size:
             return None
-        return max(_MIN_DEFAULT_BYTES, int(recipe.target_bpp * n_pixels / 8))
+        profile_bytes = 0 if facts.icc_profile is None else len(pack_icc(facts.icc_profile))
+        return max(_MIN_DEFAULT_BYTES + profile_bytes, int(recipe.target_bpp * n_pixels / 8))
 
 
 @dataclass(frozen=True)
@@ -147,10 +144,8 @@ def encode_picture(
     n_steps = 0
     if all(low == high for low, high in ranges):
         data = _file_of_one_colour(facts, recipe)
-        wished = wish.max_bytes(recipe, picture.height * picture.width)
-        if wished is not None and len(data) > max(
-            wished, _MIN_DEFAULT_BYTES if wish.is_open else 0
-        ):
+        wished = wish.max_bytes(recipe, facts)
+        if wished is not None and len(data) > wished:
             raise ValueError(
                 f"a target of {wished} bytes is too small: this picture takes {len(data)}"
             )
@@ -177,7 +172,7 @@ def _sized(facts: PictureFacts, recipe: "Recipe", wish: Wish) -> "Size":
     from inr.sizing import Size, choose_size, coded_weights, size_of
 
     n_channels = facts.n_channels
-    max_bytes = wish.max_bytes(recipe, facts.height * facts.width)
+    max_bytes = wish.max_bytes(recipe, facts)
     stages = Stages(recipe.split, recipe.field, recipe.quantize, recipe.coder)
     overhead_bytes = len(write_file(facts, stages, {}, {}))
     size: Size | None
@@ -221,7 +216,7 @@ def _fitted(
     from inr.fit_types import Budget, Signal
 
     stages = Stages(recipe.split, size.field, recipe.quantize, recipe.coder)
-    max_bytes = wish.max_bytes(recipe, picture.height * picture.width)
+    max_bytes = wish.max_bytes(recipe, facts)
     budget = Budget(size.budget_bits, max_bytes, partial(write_file, facts, stages))
     signal = Signal(
         picture.pixels.reshape(-1, picture.n_channels),

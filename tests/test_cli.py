@@ -327,7 +327,9 @@ def test_only_a_checkpoint_is_removed_after_success(run, folder):
 
 @pytest.mark.usefixtures("no_fit")
 def test_the_checkpoint_and_the_output_are_two_files(run, folder):
-    run("encode", "photo.png", "--checkpoint", "photo.inr", *SMALL).failed("checkpoint")
+    run("encode", "photo.png", "--checkpoint", "photo.inr", *SMALL).failed(
+        "photo.inr is named twice"
+    )
 
 
 @pytest.mark.usefixtures("no_fit")
@@ -481,12 +483,14 @@ def test_a_fit_that_fails_is_one_line(run, folder, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (KeyboardInterrupt(), 130, ""),
         (MemoryError(), 1, "error: not enough memory; try a smaller picture, size or region\n"),
         (RuntimeError("XLA\nsays no"), 1, "error: XLA says no\n"),
     ],
 )
-def test_what_ends_a_fit_early_is_told_in_one_line(run, folder, monkeypatch, error, code, line):
+def test_what_ends_a_fit_early_is_told_in_one_line_at_most(
+    run, folder, monkeypatch, error, code, line
+):
     def encode_picture(*_, **__):
         raise error
 
@@ -636,7 +640,9 @@ def test_eval_of_large_pictures_has_ms_ssim(run, folder):
 @pytest.mark.parametrize("shape", [(12, 15, 3), (16, 12, 3), (12, 16, 4)])
 def test_eval_refuses_pictures_of_other_sizes(run, folder, shape):
     Image.fromarray(noise(*shape)).save("other.png")
-    run("eval", "photo.png", "other.png").failed(r"reference is .*12, 16, 3.* candidate is ")
+    run("eval", "photo.png", "other.png").failed(
+        r"photo.png is 16x12 RGB of 8 bits, other.png is \d+x\d+"
+    )
 
 
 def test_recipes_are_listed_with_their_settings(run):
