@@ -27,7 +27,7 @@ class Muon:
     8192 pixels on kodim08) weights grow until the field turns chaotic.
     """
 
-    learning_rate: float = 3e-3  # of the matrices
+    learning_rate: float = 2.6e-3  # of the matrices
     adam_learning_rate: float = 2e-3  # of the rest
 
     def __post_init__(self) -> None:
@@ -39,8 +39,8 @@ class Muon:
 class FitSettings:
     """Nothing here is stored in the file."""
 
-    steps: int = 2400
-    batch: int | None = None  # pixels a step; None: all of them on a GPU if they fit, else 16384
+    steps: int = 3400
+    batch: int | None = None  # pixels a step; None: all of them on a GPU if they fit, else 12288
     optimizer: Muon | Adam = field(default_factory=Muon)
     warmup: float = 0.03  # first fraction of the fit, in which the rate rises from 0
     final_rate: float = 0.01  # rate at the end of the cosine, as a fraction of its peak
