@@ -1,6 +1,6 @@
 """Encodes pictures with each recipe at its default size, beside JPEG in as many bytes.
 
-    python experiments/readme_table/run.py [PICTURE...] [--recipe NAME]... [--tiny]
+    python experiments/readme_table/run.py [PICTURE...] [--recipe NAME]... [--tiny | --table]
 
 Every figure comes from the command line of `inr`, from real files, each command in a process of
 its own. Rows go to results.jsonl beside this file (with --tiny to standard output only), and the
@@ -132,13 +132,29 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def stored_rows(names: set[str]) -> list[dict[str, Any]]:
+    """The newest row of each picture and codec in results.jsonl."""
+    newest = {}
+    for line in (HERE / "results.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        if row["picture"] in names:
+            newest[row["picture"], row["codec"], row.get("beside")] = row
+    return list(newest.values())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("pictures", nargs="*", type=Path)
     parser.add_argument("--recipe", action="append", choices=list(RECIPES))
     parser.add_argument("--tiny", action="store_true", help="20 steps, one picture, no file")
+    parser.add_argument(
+        "--table", action="store_true", help="print the rows there are, run nothing"
+    )
     given = parser.parse_args()
     pictures = given.pictures or sorted((ROOT / "assets/pictures").glob("*.png"))
+    if given.table:
+        print(table(stored_rows({picture.name for picture in pictures})))
+        return
     settings = []
     if given.tiny:
         pictures, settings = pictures[:1], ["--set", "fit.steps=20"]
