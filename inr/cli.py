@@ -127,20 +127,19 @@ def decode(
     force: Force = False,
 ) -> None:
     """Draw the picture of an .inr file (IN with the suffix .decoded.png unless -o is given)."""
-    from inr.codec import decode_picture
+    from inr.codec import View, decode_picture
     from inr.files import write_whole
     from inr.image_save import check_savable, save
 
     output = output if output is not None else file.with_suffix(".decoded.png")
     _check_output(output, force, inputs=[file])
-    drawn = _of_file(
-        decode_picture,
-        file,
-        scale=scale,
-        size=None if size is None else _numbers(size, "x", 2, "--size", "768x512"),
-        region=None if region is None else _numbers(region, ",", 4, "--region", "0,0,64,64"),
-        max_pixels=max_pixels,
+    view = View(
+        scale,
+        None if size is None else _numbers(size, "x", 2, "--size", "768x512"),
+        None if region is None else _numbers(region, ",", 4, "--region", "0,0,64,64"),
+        max_pixels,
     )
+    drawn = _of_file(decode_picture, file, view)
     check_savable(drawn, output.suffix)
     with write_whole(output, overwrite=force) as target:
         save(drawn, target, suffix=output.suffix)
@@ -169,16 +168,18 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Compare two pictures of the same size: PSNR and MS-SSIM, for an .inr file also its size."""
-    from inr.codec import decode_picture
+    from inr.codec import View, decode_picture
     from inr.container import MAGIC
     from inr.image import Picture, load
     from inr.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim, psnr_db
+
+    view = View(max_pixels=max_pixels)
 
     def opened(path: Path) -> tuple[Picture, int | None]:
         with open(path, "rb") as file:
             is_inr = file.read(len(MAGIC)) == MAGIC
         if is_inr:
-            return _of_file(decode_picture, path, max_pixels=max_pixels), path.stat().st_size
+            return _of_file(decode_picture, path, view), path.stat().st_size
         return load(path, max_pixels=max_pixels, warn=_warner(quiet=False)), None
 
     (expected, _), (given, n_bytes) = opened(reference), opened(candidate)
@@ -261,7 +262,7 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _of_file(function: Callable[..., T], path: Path, **arguments: Any) -> T:
+def _of_file(function: Callable[..., T], path: Path, *arguments: Any) -> T:
     """Calls a function of the bytes of an .inr file; its FormatError names the file."""
     from inr.container import MAX_FILE_BYTES
     from inr.errors import FormatError
@@ -269,7 +270,7 @@ def _of_file(function: Callable[..., T], path: Path, **arguments: Any) -> T:
     with open(path, "rb") as file:
         data = file.read(MAX_FILE_BYTES + 1)
     try:
-        return function(data, **arguments)
+        return function(data, *arguments)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
 

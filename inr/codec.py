@@ -154,7 +154,7 @@ def encode_picture(
         fitted = _fitted(picture, facts, recipe, size, wish, started_at, report)
         stages = Stages(recipe.split, size.field, recipe.quantize, recipe.coder)
         data, n_steps = write_file(facts, stages, fitted.codes, fitted.q_steps), fitted.n_steps
-    psnr = psnr_db(picture.pixels, decode_picture(data, max_pixels=None).pixels)
+    psnr = psnr_db(picture.pixels, decode_picture(data, View(max_pixels=None)).pixels)
     return Encoded(data, psnr, n_steps, time.monotonic() - started_at)
 
 
@@ -243,6 +243,38 @@ def _fitted(
     )
 
 
+@dataclass(frozen=True)
+class View:
+    """Which pixels the caller asks of a file."""
+
+    scale: float | None = None  # factor on both sides; 2.0 draws twice as many rows and columns
+    size: tuple[int, int] | None = None  # (width, height) instead; not both
+    region: tuple[int, int, int, int] | None = None  # (x, y, width, height) of the scaled picture
+    max_pixels: int | None = DEFAULT_MAX_PIXELS  # refuse to draw more; None for no limit
+    use_jax: bool = False  # draw with jax, for large pictures on a GPU; within one level
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and self.size is not None:
+            raise ValueError("scale and size exclude each other; give one of them")
+        if self.scale is not None and not 0 < self.scale < 1e6:
+            raise ValueError(f"scale={self.scale}: expected a number above 0, such as 2 or 0.5")
+        if self.size is not None and min(self.size) < 1:
+            raise ValueError(
+                f"size {self.size[0]}x{self.size[1]}: each side needs at least 1 pixel"
+            )
+
+    def output_size(self, header: Header) -> tuple[int, int]:
+        """Height and width of the whole picture that the region is a part of."""
+        if self.size is not None:
+            width, height = self.size
+            return height, width
+        factor = 1.0 if self.scale is None else self.scale
+        return max(1, round(header.height * factor)), max(1, round(header.width * factor))
+
+
+_AS_IT_IS = View()
+
+
 def decode(
     data: bytes,
     *,
@@ -256,11 +288,8 @@ def decode(
 
     Args:
       data: the bytes of the file.
-      scale: factor on both sides; 2.0 draws twice as many rows and columns.
-      size: (width, height) to draw instead, pixels.
-      region: (x, y, width, height) of the scaled picture to draw; the same pixels as a crop.
-      max_pixels: refuse to draw more; None for no limit.
-      use_jax: draw with jax, for large pictures on a GPU; a pixel may differ by one level.
+      scale, size, region, max_pixels, use_jax: see `View`. A region holds the same pixels as
+        that crop of the whole.
     Returns:
       uint8 or uint16, [height, width] for grey, else [height, width, n_channels] with grey +
       alpha, RGB or RGBA.
@@ -268,37 +297,28 @@ def decode(
       FormatError: the data is not a readable .inr file.
       ValueError: arguments that make no picture.
     """
-    pixels = decode_picture(
-        data, scale=scale, size=size, region=region, max_pixels=max_pixels, use_jax=use_jax
-    ).pixels
+    pixels = decode_picture(data, View(scale, size, region, max_pixels, use_jax)).pixels
     return pixels[..., 0] if pixels.shape[2] == 1 else pixels
 
 
-def decode_picture(
-    data: bytes,
-    *,
-    scale: float | None = None,
-    size: tuple[int, int] | None = None,
-    region: tuple[int, int, int, int] | None = None,
-    max_pixels: int | None = DEFAULT_MAX_PIXELS,
-    use_jax: bool = False,
-) -> "Picture":
+def decode_picture(data: bytes, view: View = _AS_IT_IS) -> "Picture":
     """`decode` with the colour profile beside the pixels."""
     from inr.picture import Picture
 
-    if use_jax:
+    if view.use_jax:
         from inr.render_jax import render
     else:
         from inr.render import render
+
     opened = open_file(data)
-    header = opened.header
+    header, max_pixels = opened.header, view.max_pixels
     if max_pixels is not None and header.height * header.width > max_pixels:
         raise FormatError(
             f"the header claims {header.width}x{header.height} pixels, more than the limit of "
             f"{max_pixels}; give a higher --max-pixels if you trust the file"
         )
-    height, width = _output_size(header, scale, size)
-    part = _checked_region(region, height, width)
+    height, width = view.output_size(header)
+    part = _checked_region(view.region, height, width)
     if max_pixels is not None and part.height * part.width > max_pixels:
         raise ValueError(
             f"{part.width}x{part.height} pixels are more than the limit of {max_pixels}; "
@@ -314,22 +334,6 @@ def decode_picture(
         region=part,
     )
     return Picture(pixels, opened.icc_profile())
-
-
-def _output_size(
-    header: Header, scale: float | None, size: tuple[int, int] | None
-) -> tuple[int, int]:
-    if scale is not None and size is not None:
-        raise ValueError("scale and size exclude each other; give one of them")
-    if size is not None:
-        width, height = size
-        if width < 1 or height < 1:
-            raise ValueError(f"size {width}x{height}: each side needs at least 1 pixel")
-        return height, width
-    factor = 1.0 if scale is None else scale
-    if not 0 < factor < 1e6:
-        raise ValueError(f"scale={scale}: expected a number above 0, such as 2 or 0.5")
-    return max(1, round(header.height * factor)), max(1, round(header.width * factor))
 
 
 def _checked_region(region: tuple[int, int, int, int] | None, height: int, width: int) -> "Region":

@@ -2,37 +2,7 @@
 
 from dataclasses import dataclass, field
 
-
-def _check_rate(name: str, rate: float) -> None:
-    if not 0 < rate < float("inf"):
-        raise ValueError(f"fit.optimizer.{name}={rate}: expected a number above 0")
-
-
-@dataclass(frozen=True)
-class Adam:
-    """Kingma and Ba (2014), https://arxiv.org/abs/1412.6980, on all tensors."""
-
-    learning_rate: float = 2e-3
-
-    def __post_init__(self) -> None:
-        _check_rate("learning_rate", self.learning_rate)
-
-
-@dataclass(frozen=True)
-class Muon:
-    """Orthogonalised momentum for the matrices, Adam for biases and thin matrices.
-
-    Jordan et al. (2024), https://kellerjordan.github.io/posts/muon/. Every update has the same
-    spectral norm, however weak the gradient: at rates or batches where noise rules (3e-3 with
-    8192 pixels on kodim08) weights grow until the field turns chaotic.
-    """
-
-    learning_rate: float = 2.6e-3  # of the matrices
-    adam_learning_rate: float = 2e-3  # of the rest
-
-    def __post_init__(self) -> None:
-        _check_rate("learning_rate", self.learning_rate)
-        _check_rate("adam_learning_rate", self.adam_learning_rate)
+from inr.optimizers import Adam, Muon
 
 
 @dataclass(frozen=True)

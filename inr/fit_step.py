@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from inr import coords, optimizers
+from inr import coords
 from inr.fields.protocol import Field
-from inr.fit_settings import Adam, Muon
+from inr.optimizers import Adam, Muon
 from inr.quantize.ste import add_noise, budgeted_steps, round_straight_through
 
 Params = dict[str, jax.Array]
@@ -103,7 +103,7 @@ class Loop:
         return State(
             params,
             log2_steps,
-            optimizers.make(self.optimizer, trained).init(trained),
+            self.optimizer.make(trained).init(trained),
             optax.adam(LEARNED_STEP_RATE).init(log2_steps),
         )
 
@@ -133,7 +133,7 @@ class Loop:
         starts = x["start"] + self.slice * np.arange(self.n_slices, dtype=np.int32)
         total, errors = jax.lax.scan(add_slice, jax.tree.map(jnp.zeros_like, disturbed), starts)
         grads, step_grads = disturb_backward(jax.tree.map(lambda g: g / self.n_slices, total))
-        updates, opt = optimizers.make(self.optimizer, trained).update(grads, state.opt, trained)
+        updates, opt = self.optimizer.make(trained).update(grads, state.opt, trained)
         updates = jax.tree.map(lambda u: u * x["rate"], updates)
         log2_steps, step_opt = state.log2_steps, state.step_opt
         if frozen_steps is None:

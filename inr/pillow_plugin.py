@@ -35,12 +35,12 @@ class InrImageFile(ImageFile.ImageFile):
 
     def load(self) -> Any:
         if self._im is None:
-            from inr.codec import decode_picture
+            from inr.codec import View, decode_picture
             from inr.errors import FormatError
             from inr.image_save import to_pil
 
             try:
-                drawn = to_pil(decode_picture(self._inr_data, max_pixels=None))
+                drawn = to_pil(decode_picture(self._inr_data, View(max_pixels=None)))
             except FormatError as error:
                 raise OSError(str(error)) from error
             self.im = drawn.im

@@ -9,7 +9,8 @@ from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
 from inr.fields.fourier import Fourier
 from inr.fields.siren import Siren
-from inr.fit_settings import Adam, FitSettings, Muon
+from inr.fit_settings import FitSettings
+from inr.optimizers import Adam, Muon
 from inr.quantize.uniform import Uniform
 from inr.splits.whole import Whole
 

@@ -10,7 +10,7 @@ from inr.fields.protocol import n_weights
 from inr.fields.siren import Siren
 
 _MIN_HIDDEN = 12  # a narrower network gives up layers first
-MAX_BITS = 16.0
+MAX_BITS = 16.0  # a weight, whatever the target
 _MAX_HIDDEN = 4096  # as in the file
 AIM = 0.995  # of the target: the codes drift by a few tenths of a percent after the last correction
 _BYTES_A_TENSOR = 4  # its step and its entry in the coder
@@ -35,17 +35,8 @@ def budget_of(
     field: Siren | Fourier, n_channels: int, target_bytes: int, overhead_bytes: int
 ) -> float:
     """Bits left for the trained codes of a field in a file of target_bytes."""
-    shapes = field.shapes(n_channels)
-    fixed_bits = sum(_fixed_bits(field, name, shapes[name]) for name in field.fixed_steps())
-    side_bytes = overhead_bytes + _BYTES_A_TENSOR * len(shapes)
-    return 8 * (AIM * target_bytes - side_bytes) - fixed_bits
-
-
-def _fixed_bits(field: Siren | Fourier, name: str, shape: tuple[int, ...]) -> float:
-    """Entropy of Gaussian frequencies on their grid."""
-    step = field.fixed_steps()[name]
-    sigma = field.sigma if isinstance(field, Fourier) else 1.0
-    return float(np.prod(shape) * max(0.0, np.log2(sigma / step) + 2.05))
+    side_bytes = overhead_bytes + _BYTES_A_TENSOR * len(field.shapes(n_channels))
+    return 8 * (AIM * target_bytes - side_bytes) - field.fixed_bits()
 
 
 def choose_size(

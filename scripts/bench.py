@@ -22,9 +22,10 @@ import numpy as np
 
 from inr.fields.protocol import n_weights
 from inr.fields.siren import Siren
-from inr.fit_settings import Adam, FitSettings
+from inr.fit_settings import FitSettings
 from inr.fit_types import Budget, Signal
 from inr.fitting import Fitting
+from inr.optimizers import Adam
 from inr.quantize.uniform import Uniform
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,7 +63,7 @@ def bench_sine() -> None:
         replacement = mock.patch("inr.sine.sine", jnp.sin)
         if name == "jnp.sin":
             replacement.start()
-        bench = fitting(Siren(), 512, 768, settings)
+        bench = fitting(Siren(n_layers=5), 512, 768, settings)
         bench.block_length = n_steps
         run = bench.started(1.0)
         bench.advance(run)  # compiles

@@ -20,7 +20,7 @@ import zlib
 import numpy as np
 
 from inr import container
-from inr.codec import decode_picture
+from inr.codec import View, decode_picture
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
@@ -54,7 +54,7 @@ def built_file(
     """Writes a file of fresh weights, without any fit."""
     fixed = net.fixed_steps()
     params = net.init(np.random.default_rng(seed), n_channels)
-    q_steps = {name: fixed.get(name, wire_step(w.std() / 8)) for name, w in params.items()}
+    q_steps = {name: fixed.get(name, wire_step(max(w.std() / 8, 1e-6))) for name, w in params.items()}
     codes = {name: Uniform().codes(w, q_steps[name]) for name, w in params.items()}
     ranges = ranges or ((0, 2**bit_depth - 1),) * n_channels
     facts = PictureFacts(height, width, n_channels, bit_depth, ranges, icc_profile)
@@ -182,7 +182,7 @@ def _problem(data: bytes, pictures: dict[bytes, np.ndarray] | None, summary: Sum
     """What is wrong with the decoder's answer. pictures: all there may be; None for any."""
     try:
         describe(data)
-        pixels = decode_picture(data, max_pixels=MAX_PIXELS).pixels
+        pixels = decode_picture(data, View(max_pixels=MAX_PIXELS)).pixels
     except FormatError as error:
         kind = re.sub(r"-?\d[\d.e+-]*", "#", str(error))[:40]
         summary.n_refused[kind] = summary.n_refused.get(kind, 0) + 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inr.codec import decode_picture
+from inr.codec import View, decode_picture
 from inr.mlp_file import open_file, read_codes
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("v*/*.inr"))
@@ -27,7 +27,7 @@ def test_codes_are_exact(path):
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_pixels_are_within_a_level(path, use_jax):
     expected = np.load(path.with_suffix(".npy"))
-    pixels = decode_picture(path.read_bytes(), use_jax=use_jax).pixels
+    pixels = decode_picture(path.read_bytes(), View(use_jax=use_jax)).pixels
     assert pixels.dtype == expected.dtype
     # f32 sums in another order differ by about 1e-6 of the range: a rounding tie at 8 bits,
     # up to a level or two at 16.

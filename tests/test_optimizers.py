@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inr import optimizers
-from inr.fit_settings import Adam, Muon
+from inr.optimizers import Adam, Muon
 
 
 def first_update(settings, params, grads):
-    optimizer = optimizers.make(settings, params)
+    optimizer = settings.make(params)
     return jax.jit(optimizer.update)(grads, optimizer.init(params), params)[0]
 
 

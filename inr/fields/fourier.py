@@ -49,6 +49,11 @@ class Fourier:
     def fixed_steps(self) -> dict[str, float]:
         return {"frequencies": FREQUENCY_STEP}
 
+    def fixed_bits(self) -> float:
+        # The entropy of a Gaussian, log2(sigma sqrt(2 pi e)), on a grid of that step.
+        bits = 0.5 * np.log2(2 * np.pi * np.e) + np.log2(self.sigma / FREQUENCY_STEP)
+        return float(2 * self.n_frequencies * max(0.0, bits))
+
     def init(self, rng: "np.random.Generator", n_channels: int) -> dict[str, np.ndarray]:
         """Frequencies N(0, sigma**2) on their grid; weights uniform after He et al. (2015)."""
         params = {}

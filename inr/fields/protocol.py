@@ -32,6 +32,9 @@ class Field(Stage, Protocol):
     def fixed_steps(self) -> Mapping[str, float]:
         """Tensors that are drawn once and not trained, with the q_step whose multiples they are."""
 
+    def fixed_bits(self) -> float:
+        """About what the codes of those tensors cost."""
+
     def init(self, rng: "np.random.Generator", n_channels: int) -> dict[str, np.ndarray]:
         """Draws fresh parameters, f32."""
 

@@ -47,6 +47,9 @@ class Siren:
     def fixed_steps(self) -> dict[str, float]:
         return {}
 
+    def fixed_bits(self) -> float:
+        return 0.0
+
     def init(self, rng: "np.random.Generator", n_channels: int) -> dict[str, np.ndarray]:
         params = {}
         n_in = 2
