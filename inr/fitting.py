@@ -23,7 +23,8 @@ from inr.quantize.ste import budgeted_steps
 from inr.quantize.uniform import MAX_CODE, Uniform, wire_step
 from inr.sizing import AIM, MAX_BITS
 
-_BLOCK_WORK = 1e11  # floating-point operations of a block, about a second on two cores
+_CPU_BLOCK_WORK = 1e11  # floating-point operations of a block, about a second on two cores
+_GPU_BLOCK_WORK = 2e13  # the same on a GPU
 _MAX_BLOCK = 200  # steps
 _CPU_BATCH = 12288  # pixels; with fewer, noise makes hard pictures unstable at useful rates
 _CPU_SLICE = 8192  # pixels, at most; larger ones leave the cache and take an eighth longer
@@ -77,7 +78,7 @@ class Fitting:
         self.n_weights = n_weights({k: s for k, s in self.shapes.items() if k not in fixed})
         work = 6 * n_weights(self.shapes) * batch  # multiply and add, forward and twice backward
         n_last = max(1, round(settings.rounding * settings.steps))
-        self.block_length = max(1, min(_MAX_BLOCK, int(_BLOCK_WORK / work), n_last))
+        self.block_length = max(1, min(_MAX_BLOCK, int(_block_work() / work), n_last))
         self.rounding_from = 1 - n_last / settings.steps
         self.seconds_a_step = 0.0  # of the last block; 0: not known yet
         self.compile_seconds: dict[bool, float] = {}  # of blocks with noise (True), with rounding
@@ -292,6 +293,10 @@ def _scaled(q_steps: Steps, factor: float, params: Codes) -> Steps:
         finest = float(np.abs(params[name]).max()) / MAX_CODE * (1 + 2**-7)  # wire_step rounds
         scaled[name] = wire_step(max(q_step * factor, finest))
     return scaled
+
+
+def _block_work() -> float:
+    return _CPU_BLOCK_WORK if jax.default_backend() == "cpu" else _GPU_BLOCK_WORK
 
 
 def _batch_size(settings: FitSettings, net: Field, n_pixels: int) -> int:
