@@ -54,7 +54,9 @@ def built_file(
     """Writes a file of fresh weights, without any fit."""
     fixed = net.fixed_steps()
     params = net.init(np.random.default_rng(seed), n_channels)
-    q_steps = {name: fixed.get(name, wire_step(max(w.std() / 8, 1e-6))) for name, w in params.items()}
+    q_steps = {
+        name: fixed.get(name, wire_step(max(w.std() / 8, 1e-6))) for name, w in params.items()
+    }
     codes = {name: Uniform().codes(w, q_steps[name]) for name, w in params.items()}
     ranges = ranges or ((0, 2**bit_depth - 1),) * n_channels
     facts = PictureFacts(height, width, n_channels, bit_depth, ranges, icc_profile)
