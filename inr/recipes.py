@@ -56,7 +56,7 @@ def siren_zstd() -> Recipe:
 
 def fourier() -> Recipe:
     """Fourier features with a ReLU perceptron."""
-    return Recipe("fourier", Fourier(), FitSettings(optimizer=Muon(learning_rate=1e-2)))
+    return Recipe("fourier", Fourier(), FitSettings(optimizer=Muon(learning_rate=5e-2)))
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {

@@ -28,7 +28,7 @@ class Fourier:
     hidden: int = 64
     n_layers: int = 4  # ReLU layers; one linear layer follows
     n_frequencies: int = 64  # columns of B; the perceptron sees twice as many features
-    sigma: float = 12.0  # standard deviation of the frequencies, cycles per unit coordinate
+    sigma: float = 6.0  # standard deviation of the frequencies, cycles per unit coordinate
 
     WIRE: ClassVar[Wire] = (
         ("hidden", VarintField(1, 4096)),
