@@ -19,9 +19,10 @@ from inr.fields.protocol import Field, n_weights
 from inr.fit_settings import FitSettings
 from inr.fit_step import Data, Loop, State
 from inr.fit_types import Budget, Codes, FitError, Fitted, NotANumberError, Progress, Signal, Steps
+from inr.landing import landed_steps
 from inr.quantize.ste import budgeted_steps
 from inr.quantize.uniform import MAX_CODE, Uniform, wire_step
-from inr.sizing import AIM, MAX_BITS
+from inr.sizing import AIM
 
 _CPU_BLOCK_WORK = 1e11  # floating-point operations of a block, about a second on two cores
 _GPU_BLOCK_WORK = 2e13  # the same on a GPU
@@ -33,8 +34,6 @@ _SCHEDULE_TICKS = 1_000_000  # resolution of the schedule
 _EARLY_BITS = 2.0  # a weight, above the budget at the start, none from the middle of the fit
 _TRIAL_SHARE = 0.3  # of a time budget, at most, for the trial of several starts
 _DRAW_SPEED = 3e10  # floating-point operations a second of the decoder, cautiously
-_LOWEST = 0.955  # of the target: a file below it is coded again with finer steps
-_MAX_LANDINGS = 40  # trials of other steps until the file meets its target
 _SECONDS_BETWEEN_CHECKPOINTS = 3.0
 
 
@@ -219,28 +218,22 @@ class Fitting:
         """The best snapshot as codes; its steps change only if the file missed its target."""
         assert run.best_params is not None
         assert run.frozen_steps is not None
-        q_steps, max_bytes = run.frozen_steps, self.budget.max_bytes
+        max_bytes, params = self.budget.max_bytes, run.best_params
         if max_bytes is None:
-            return Fitted(*self.coded(run.best_params, q_steps), run.step)
-        best_bytes, best = 0, None
-        for _ in range(_MAX_LANDINGS):
-            codes, all_steps = self.coded(run.best_params, q_steps)
-            n_bytes = len(self.budget.file_of(codes, all_steps))
-            if best_bytes < n_bytes <= max_bytes:
-                best_bytes, best = n_bytes, Fitted(codes, all_steps, run.step)
-            if best_bytes >= min(_LOWEST * max_bytes, MAX_BITS * self.n_weights / 8):
-                break
-            octaves = 8 * (n_bytes - AIM * max_bytes) / self.n_weights
-            factor = 2 ** float(np.clip(octaves, -1, 1))
-            before, q_steps = q_steps, _scaled(q_steps, factor, run.best_params)
-            if q_steps == before:  # as fine as codes allow
-                break
-        if best is None:
+            return Fitted(*self.coded(params, run.frozen_steps), run.step)
+        q_steps = landed_steps(
+            run.frozen_steps,
+            max_bytes,
+            lambda steps, octaves: _scaled(steps, 2**octaves, params),
+            lambda steps: len(self.budget.file_of(*self.coded(params, steps))),
+            self.n_weights,
+        )
+        if q_steps is None:
             raise FitError(
                 f"{self.n_weights} weights do not fit into {max_bytes} bytes; "
                 "give a larger target or a smaller field.hidden"
             )
-        return best
+        return Fitted(*self.coded(params, q_steps), run.step)
 
     def coded(self, params: Codes, q_steps: Steps) -> tuple[Codes, Steps]:
         """All tensors in file order as codes, with the steps of all of them."""

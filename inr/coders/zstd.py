@@ -1,7 +1,8 @@
 """The classic pipeline: codes as plain integers in one Zstandard frame (RFC 8878).
 
     mask     only if bits > 8: 1 bit a tensor, lowest first, set where codes exceed int8
-    frame    int8 codes or low bytes of all tensors, then the high bytes of the masked ones
+    frame    int8 low parts of all codes, then the high parts of the masked ones, code =
+             256 high + low modulo 2**16: few codes exceed int8, so nearly all high parts are 0
 
 The frame stores no content size, checksum or dictionary id: the sizes are known to the reader.
 """
@@ -44,7 +45,7 @@ class Zstd:
         wide = [bool(tensor.size) and int(np.abs(tensor).max()) > INT8_LIMIT for tensor in flat]
         mask = np.packbits(np.array(wide, bool), bitorder="little").tobytes() if bits > 8 else b""
         low = [tensor.astype(np.uint8) for tensor in flat]  # modulo 256
-        high = [(t >> 8).astype(np.uint8) for t, is_wide in zip(flat, wide, strict=True) if is_wide]
+        high = [_high_bytes(t) for t, is_wide in zip(flat, wide, strict=True) if is_wide]
         plain = b"".join(part.tobytes() for part in low + high)
         compressor = zstandard.ZstdCompressor(
             level=self.level, write_content_size=False, write_checksum=False, write_dict_id=False
@@ -76,7 +77,8 @@ class Zstd:
             low = plain[low_from : low_from + size]
             low_from += size
             if is_wide:
-                codes = high[high_from : high_from + size] | low
+                codes = high[high_from : high_from + size] + low.view(np.int8)
+                codes = codes.astype(np.int16).astype(np.int32)  # 128 * 256 - 1 came as -128, -1
                 high_from += size
             else:
                 codes = low.view(np.int8).astype(np.int32)
@@ -84,6 +86,11 @@ class Zstd:
                 raise FormatError(f"zstd: a code lies outside -{limit}..{limit}")
             tensors.append(codes)
         return tensors
+
+
+def _high_bytes(codes: NDArray[np.int32]) -> NDArray[np.uint8]:
+    low = codes.astype(np.int8)  # modulo 256
+    return ((codes - low) >> 8).astype(np.uint8)
 
 
 def _decompress(data: bytes, n_bytes: int) -> bytes:
