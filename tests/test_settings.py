@@ -78,12 +78,12 @@ def test_unknown_paths_list_the_known_ones(path, message):
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        ("fit.steps", "5.5", "fit.steps=5.5: expected int"),
-        ("fit.steps", "", "fit.steps=: expected int"),
-        ("fit.batch", "many", "fit.batch=many: expected int"),
-        ("quantize.bits", "six", "quantize.bits=six: expected float"),
+        ("fit.steps", "5.5", "fit.steps=5.5: expected a whole number"),
+        ("fit.steps", "", "fit.steps=: expected a whole number"),
+        ("fit.batch", "many", "fit.batch=many: expected a whole number"),
+        ("quantize.bits", "six", "quantize.bits=six: expected a number"),
         ("fixed_size", "1", "fixed_size=1: expected true or false"),
-        ("fit.steps", "none", "fit.steps=none: expected int"),
+        ("fit.steps", "none", "fit.steps=none: expected a whole number"),
         ("quantize.bits", "17", r"quantize.bits=17.0 is outside 2\.\.16"),
         ("fit.steps", "0", "fit.steps=0"),
         ("fit.warmup", "nan", "fit.warmup=nan"),
