@@ -205,7 +205,8 @@ def test_progress_rises_to_the_end():
     assert steps[-1] == told[-1].n_steps == encoded.n_steps == 60
     assert all(progress.seconds_left >= 0 for progress in told)
     assert told[-1].seconds_left == 0
-    assert told[-1].psnr_db == pytest.approx(encoded.psnr_db, abs=2)  # noise, and not all pixels
+    # The mean over the last block, whose steps still learn, against the best of its snapshots.
+    assert told[-1].psnr_db == pytest.approx(encoded.psnr_db, abs=4)
 
 
 # ---------------------------------------------------------------- checkpoints
