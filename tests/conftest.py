@@ -4,7 +4,10 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
+
+from inr.fit_step import Loop
 
 ROOT = Path(__file__).parent.parent
 # `methods` and `fuzz` are modules of these folders; the package itself must be installed.
@@ -19,3 +22,14 @@ def strict_jax():
     float ** int32 (optax.tree_utils.tree_bias_correction), which strict promotion refuses."""
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         yield
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Fits end with their first weights: all of the host's work, nothing to compile."""
+
+    def block(self, state, xs, *_):
+        return state, np.zeros(len(xs["active"]))
+
+    monkeypatch.setattr(Loop, "block", block)
+    monkeypatch.setattr(Loop, "validate", lambda *_: 0.0)

@@ -17,7 +17,6 @@ from PIL import Image, ImageCms
 
 import inr
 from inr import cli
-from inr.fit_step import Loop
 
 SMALL = ("--set", "fit.steps=5", "--set", "field.hidden=4", "--set", "field.n_layers=1")
 COMMANDS = ("encode", "decode", "info", "eval", "recipes")
@@ -66,17 +65,6 @@ def run_process(*arguments, before="", timeout=120) -> Ran:
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
     )
     return Ran(done.returncode, done.stdout, done.stderr)
-
-
-@pytest.fixture
-def untrained(monkeypatch):
-    """Fits end with their first weights: all of the host's work, nothing to compile."""
-
-    def block(self, state, xs, *_):
-        return state, np.zeros(len(xs["active"]))
-
-    monkeypatch.setattr(Loop, "block", block)
-    monkeypatch.setattr(Loop, "validate", lambda *_: 0.0)
 
 
 @pytest.fixture

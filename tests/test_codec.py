@@ -24,17 +24,6 @@ KODIM23 = Path(__file__).parents[1] / "assets/pictures/kodim23.png"
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-@pytest.fixture
-def untrained(monkeypatch):
-    """Fits end with their first weights: all of the host's work, nothing to compile."""
-
-    def block(self, state, xs, *_):
-        return state, np.zeros(len(xs["active"]))
-
-    monkeypatch.setattr(Loop, "block", block)
-    monkeypatch.setattr(Loop, "validate", lambda *_: 0.0)
-
-
 def noise(height, width, n_channels, bit_depth=8):
     rng = np.random.default_rng(height * 1000 + width * 10 + n_channels)
     dtype = np.uint8 if bit_depth == 8 else np.uint16

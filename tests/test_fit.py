@@ -49,17 +49,6 @@ def plain() -> Encoded:
     return fitted()
 
 
-@pytest.fixture
-def untrained(monkeypatch):
-    """Fits end with their first weights: all of the host's work, nothing to compile."""
-
-    def block(self, state, xs, *_):
-        return state, np.zeros(len(xs["active"]))
-
-    monkeypatch.setattr(Loop, "block", block)
-    monkeypatch.setattr(Loop, "validate", lambda *_: 0.0)
-
-
 # ---------------------------------------------------------------- learning
 
 
