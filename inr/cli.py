@@ -14,6 +14,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
+from inr.container import DEFAULT_MAX_PIXELS
+
 if TYPE_CHECKING:
     from inr.picture import Picture
 
@@ -34,8 +36,6 @@ Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite an existin
 MaxPixels = Annotated[
     int, typer.Option("--max-pixels", min=1, help="Refuse larger pictures before taking memory.")
 ]
-
-DEFAULT_MAX_PIXELS = 100_000_000
 
 
 @app.command()

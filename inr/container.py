@@ -36,7 +36,8 @@ VERSION = 1
 KIND_MLP = 0
 
 MAX_SIDE = 1 << 20  # a longer side is a damaged header: no camera or scanner writes it
-DEFAULT_MAX_PIXELS = 100_000_000  # 0.8 GB as 16-bit RGBA; larger output has to be asked for
+# The largest sensor sold for photography; as 16-bit RGBA 0.8 GB. More has to be asked for.
+DEFAULT_MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 28  # files are read whole; 256 MB is far above any sensible network
 MAX_STAGES_BYTES = 256
 MAX_ICC_BYTES = 1 << 22  # the largest press profiles have about 3 MB

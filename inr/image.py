@@ -30,11 +30,9 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from inr import image_16bit
+from inr.container import DEFAULT_MAX_PIXELS
 from inr.image_save import check_savable, save, to_pil
 from inr.picture import ImageError, Picture
-
-# 100 Mpx is the largest sensor sold for photography; decoding one stays under 2 GB of memory.
-DEFAULT_MAX_PIXELS = 100_000_000
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",

@@ -53,6 +53,7 @@ def landed_steps(
     finer = scaled(q_steps, float(too_fine))
     for name in finer:
         mixed = fitting | {name: finer[name]}
-        if fitting_bytes < n_bytes_of(mixed) <= max_bytes:
-            fitting, fitting_bytes = mixed, n_bytes_of(mixed)
+        n_bytes = n_bytes_of(mixed)
+        if fitting_bytes < n_bytes <= max_bytes:
+            fitting, fitting_bytes = mixed, n_bytes
     return fitting
