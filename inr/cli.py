@@ -9,9 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
-# Tiles are drawn by our own threads; BLAS reads this when numpy is first loaded.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import typer
 
 from inr.container import DEFAULT_MAX_PIXELS
