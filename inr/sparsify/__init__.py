@@ -1,0 +1,1 @@
+"""Sparsifiers: which weights may be other than zero while a field is fitted."""
