@@ -50,6 +50,9 @@ def encode(
     target_bytes: Annotated[
         int | None, typer.Option(metavar="N", help="At most so many bytes.")
     ] = None,
+    target_psnr: Annotated[
+        float | None, typer.Option(metavar="DB", help="This quality, in as few bytes as found.")
+    ] = None,
     time_budget: Annotated[
         float | None, typer.Option(metavar="S", help="End the fit after so many seconds.")
     ] = None,
@@ -72,7 +75,7 @@ def encode(
 
     chosen = recipes.named(recipe)
     chosen = with_settings(chosen, _assignments(settings or []))
-    wish = Wish(target_bpp, target_bytes, seed, time_budget, checkpoint)
+    wish = Wish(target_bpp, target_bytes, target_psnr, seed, time_budget, checkpoint)
     output = output if output is not None else picture.with_suffix(".inr")
     _check_output(output, force, inputs=[picture])
     if checkpoint is not None:

@@ -4,12 +4,10 @@ encode   picture -> size of the network -> fit -> integer codes -> coder -> cont
 decode   container -> coder -> weights -> the field drawn at the size asked for
 """
 
-import dataclasses
 import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,18 +15,17 @@ import numpy as np
 
 from inr.container import DEFAULT_MAX_PIXELS, Header, pack_icc
 from inr.errors import FormatError
-from inr.fields.protocol import n_weights
-from inr.mlp_file import MAX_WEIGHTS, PictureFacts, open_file, read_weights, write_file
-from inr.tags import Stages
+from inr.mlp_file import Opened, PictureFacts, open_file, read_weights
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from inr.fit_types import Fitted, Progress
+    from inr.checkpoint import Checkpoint
+    from inr.fit_types import Progress
     from inr.picture import Picture
+    from inr.preparation import Prepared
     from inr.recipes import Recipe
     from inr.render import Region
-    from inr.sizing import Size
 
 _MIN_DEFAULT_BYTES = 128  # without a target, pictures of a few pixels get as much as this
 
@@ -37,15 +34,23 @@ _MIN_DEFAULT_BYTES = 128  # without a target, pictures of a few pixels get as mu
 class Wish:
     """What the caller asks of an encoding besides picture and recipe."""
 
-    target_bpp: float | None = None  # bits per pixel the file may have; it ends within 5 % below
-    target_bytes: int | None = None  # the same in bytes; not both
+    target_bpp: float | None = None  # bits per pixel the file may have; it ends within 3 % below
+    target_bytes: int | None = None  # the same in bytes
+    target_psnr: float | None = None  # dB that the decoded picture is to have, within 0.1; only
+    # one of the three targets
     seed: int = 0  # same picture, recipe, wish and machine: same bytes
     time_budget: float | None = None  # seconds after which to be done; the schedule is shortened
     checkpoint: Path | None = None  # file from which a killed run goes on
 
     def __post_init__(self) -> None:
-        if self.target_bpp is not None and self.target_bytes is not None:
-            raise ValueError("target_bpp and target_bytes exclude each other; give one of them")
+        targets = {
+            name: vars(self)[name] for name in ("target_bpp", "target_bytes", "target_psnr")
+        }
+        given = [name for name, value in targets.items() if value is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other; give one of them")
+        if self.target_psnr is not None and not 5 <= self.target_psnr <= 80:
+            raise ValueError(f"target_psnr={self.target_psnr} is outside 5..80 dB")
         if self.target_bpp is not None and not 0 < self.target_bpp < 1e3:
             raise ValueError(f"target_bpp={self.target_bpp}: expected bits per pixel above 0")
         if self.target_bytes is not None and self.target_bytes < 1:
@@ -84,6 +89,7 @@ def encode(
     *,
     target_bpp: float | None = None,
     target_bytes: int | None = None,
+    target_psnr: float | None = None,
     seed: int = 0,
     time_budget: float | None = None,
     checkpoint: str | Path | None = None,
@@ -94,7 +100,7 @@ def encode(
     Args:
       image: a Pillow picture, or uint8 or uint16 [height, width] or [height, width, 1..4].
       recipe: `inr.recipes.siren()` if not given.
-      target_bpp, target_bytes, seed, time_budget, checkpoint: see `Wish`.
+      target_bpp, target_bytes, target_psnr, seed, time_budget, checkpoint: see `Wish`.
       report: called after each block of steps.
     Raises:
       ValueError: arguments that cannot be met.
@@ -114,7 +120,7 @@ def encode(
             "open a file with PIL.Image.open"
         )
     checkpoint = Path(checkpoint) if checkpoint is not None else None
-    wish = Wish(target_bpp, target_bytes, seed, time_budget, checkpoint)
+    wish = Wish(target_bpp, target_bytes, target_psnr, seed, time_budget, checkpoint)
     return encode_picture(picture, recipe, wish, report=report).data
 
 
@@ -126,121 +132,67 @@ def encode_picture(
     report: "Callable[[Progress], None] | None" = None,
 ) -> Encoded:
     """`encode` for a picture that is loaded already; also tells its figures."""
-    from inr.metrics import psnr_db
     from inr.recipes import siren
 
     started_at = time.monotonic()
     recipe = recipe if recipe is not None else siren()
-    samples = picture.pixels.reshape(-1, picture.n_channels)
-    ranges = tuple(zip(samples.min(0).tolist(), samples.max(0).tolist(), strict=True))
-    facts = PictureFacts(
-        picture.height,
-        picture.width,
-        picture.n_channels,
-        picture.bit_depth,
-        ranges,
-        picture.icc_profile,
+    plain = encode_one_colour(picture, recipe, wish)
+    if plain is not None:
+        return plain
+    if wish.target_psnr is not None:
+        from inr.rate_control import encode_to_psnr
+
+        return encode_to_psnr(picture, recipe, wish, report=report)
+    from inr.fit import fit
+    from inr.preparation import prepare
+
+    prepared = prepare(picture, recipe, wish)
+    fitted = fit(
+        prepared.job,
+        recipe.fit,
+        deadline=None if wish.time_budget is None else started_at + wish.time_budget,
+        checkpoint=_checkpoint(picture, recipe, wish, prepared),
+        report=report,
     )
-    n_steps = 0
-    if all(low == high for low, high in ranges):
-        data = _file_of_one_colour(facts, recipe)
-        wished = wish.max_bytes(recipe, facts)
-        if wished is not None and len(data) > wished:
-            raise ValueError(
-                f"a target of {wished} bytes is too small: this picture takes {len(data)}"
-            )
-    else:
-        size = _sized(facts, recipe, wish)
-        fitted = _fitted(picture, facts, recipe, size, wish, started_at, report)
-        stages = Stages(recipe.split, size.field, recipe.quantize, recipe.coder)
-        data, n_steps = write_file(facts, stages, fitted.codes, fitted.q_steps), fitted.n_steps
+    data = prepared.file_of(fitted.codes, fitted.levels)
+    return finished(picture, data, fitted.n_steps, started_at)
+
+
+def encode_one_colour(picture: "Picture", recipe: "Recipe", wish: Wish) -> Encoded | None:
+    """The file of a picture whose pixels are all alike, for which there is nothing to fit."""
+    from inr.preparation import facts_of, file_of_one_colour
+
+    started_at = time.monotonic()
+    facts = facts_of(picture)
+    if any(low != high for low, high in facts.ranges):
+        return None
+    data = file_of_one_colour(facts, recipe)
+    wished = wish.max_bytes(recipe, facts)
+    if wished is not None and len(data) > wished:
+        raise ValueError(f"a target of {wished} bytes is too small: this picture takes {len(data)}")
+    return finished(picture, data, 0, started_at)
+
+
+def finished(picture: "Picture", data: bytes, n_steps: int, started_at: float) -> Encoded:
+    """Draws the file as a decoder would, and measures it."""
+    from inr.metrics import psnr_db
+
     psnr = psnr_db(picture.pixels, decode_picture(data, View(max_pixels=None)).pixels)
     return Encoded(data, psnr, n_steps, time.monotonic() - started_at)
 
 
-def _file_of_one_colour(facts: PictureFacts, recipe: "Recipe") -> bytes:
-    """The smallest network with all weights zero: the ranges alone say all there is."""
-    net = dataclasses.replace(recipe.field, hidden=1, n_layers=1)
-    shapes = net.shapes(facts.n_channels)
-    codes = {name: np.zeros(shape, np.int32) for name, shape in shapes.items()}
-    stages = Stages(recipe.split, net, recipe.quantize, recipe.coder)
-    return write_file(facts, stages, codes, dict.fromkeys(shapes, 1.0))
-
-
-def _sized(facts: PictureFacts, recipe: "Recipe", wish: Wish) -> "Size":
-    """The network that fits the wish, and what its codes may cost."""
-    from inr.sizing import Size, choose_size, coded_weights, size_of
-
-    n_channels = facts.n_channels
-    max_bytes = wish.max_bytes(recipe, facts)
-    stages = Stages(recipe.split, recipe.field, recipe.quantize, recipe.coder)
-    overhead_bytes = len(write_file(facts, stages, {}, {}))
-    size: Size | None
-    if max_bytes is None:
-        size = Size(recipe.field, recipe.quantize.bits * coded_weights(recipe.field, n_channels))
-    elif recipe.fixed_size:
-        size = size_of(recipe.field, n_channels, max_bytes, overhead_bytes)
-    else:
-        size = choose_size(
-            recipe.field,
-            n_channels,
-            mean_bits=recipe.quantize.bits,
-            target_bytes=max_bytes,
-            overhead_bytes=overhead_bytes,
-        )
-    if size is None or size.budget_bits < coded_weights(size.field, n_channels):
-        raise ValueError(
-            f"a target of {max_bytes} bytes is too small for this picture and recipe, whose "
-            f"header takes {overhead_bytes}; give a larger target or a smaller field.hidden"
-        )
-    n_all = n_weights(size.field.shapes(n_channels))
-    if n_all > MAX_WEIGHTS:
-        raise ValueError(
-            f"a network of {n_all} weights is above the limit of {MAX_WEIGHTS}; give a smaller "
-            "target or field.hidden"
-        )
-    return size
-
-
-def _fitted(
-    picture: "Picture",
-    facts: PictureFacts,
-    recipe: "Recipe",
-    size: "Size",
-    wish: Wish,
-    started_at: float,
-    report: "Callable[[Progress], None] | None",
-) -> "Fitted":
+def _checkpoint(
+    picture: "Picture", recipe: "Recipe", wish: Wish, prepared: "Prepared"
+) -> "Checkpoint | None":
     from inr.checkpoint import Checkpoint
-    from inr.fit import fit
-    from inr.fit_types import Budget, Signal
 
-    stages = Stages(recipe.split, size.field, recipe.quantize, recipe.coder)
-    max_bytes = wish.max_bytes(recipe, facts)
-    budget = Budget(size.budget_bits, max_bytes, partial(write_file, facts, stages))
-    signal = Signal(
-        picture.pixels.reshape(-1, picture.n_channels),
-        picture.height,
-        picture.width,
-        facts.ranges,
-        picture.has_alpha,
-    )
-    checkpoint = None
-    if wish.checkpoint is not None:
-        fingerprint = hashlib.sha256(picture.pixels.tobytes())
-        fingerprint.update(repr((facts, recipe, size, max_bytes, wish.seed)).encode())
-        checkpoint = Checkpoint(wish.checkpoint, fingerprint.hexdigest())
-    return fit(
-        size.field,
-        signal,
-        recipe.quantize,
-        recipe.fit,
-        budget,
-        seed=wish.seed,
-        deadline=None if wish.time_budget is None else started_at + wish.time_budget,
-        checkpoint=checkpoint,
-        report=report,
-    )
+    if wish.checkpoint is None:
+        return None
+    fingerprint = hashlib.sha256(picture.pixels.tobytes())
+    budget = prepared.job.budget
+    told = (prepared.facts, recipe, prepared.stages, budget.bits, budget.max_bytes, wish.seed)
+    fingerprint.update(repr(told).encode())
+    return Checkpoint(wish.checkpoint, fingerprint.hexdigest())
 
 
 @dataclass(frozen=True)
@@ -305,11 +257,6 @@ def decode_picture(data: bytes, view: View = _AS_IT_IS) -> "Picture":
     """`decode` with the colour profile beside the pixels."""
     from inr.picture import Picture
 
-    if view.use_jax:
-        from inr.render_jax import render
-    else:
-        from inr.render import render
-
     opened = open_file(data)
     header, max_pixels = opened.header, view.max_pixels
     if max_pixels is not None and header.height * header.width > max_pixels:
@@ -324,16 +271,33 @@ def decode_picture(data: bytes, view: View = _AS_IT_IS) -> "Picture":
             f"{part.width}x{part.height} pixels are more than the limit of {max_pixels}; "
             "draw a smaller size or region, or give a higher --max-pixels"
         )
-    pixels = render(
-        opened.stages.field,
+    if opened.stages.split.HAS_BANDS:
+        from inr.render_bands import render_bands
+
+        pixels = render_bands(opened, height=height, width=width, region=part)
+    else:
+        pixels = _render_whole(opened, view.use_jax, height, width, part)
+    return Picture(pixels, opened.icc_profile())
+
+
+def _render_whole(
+    opened: Opened, use_jax: bool, height: int, width: int, region: "Region"
+) -> np.ndarray:
+    if use_jax:
+        from inr.render_jax import render
+    else:
+        from inr.render import render
+
+    header = opened.header
+    return render(
+        opened.joint.parts[0].field,
         read_weights(opened),
         header.ranges,
         header.bit_depth,
         height=height,
         width=width,
-        region=part,
+        region=region,
     )
-    return Picture(pixels, opened.icc_profile())
 
 
 def _checked_region(region: tuple[int, int, int, int] | None, height: int, width: int) -> "Region":

@@ -15,17 +15,19 @@ Integers are little-endian. `varint` is LEB128 in its shortest form, below 2**32
                order split, field, quantizer, coder: u8 tag of `tags.py`, then the fields of
                that class as its WIRE lists them
   sections     each: u8 tag, varint n, n bytes; tags rise strictly
-                 1  weights       see codec.py
+                 1  weights       see mlp_file.py
                  2  icc_profile   zlib stream of the ICC colour profile
+                 3  bands         only for a split with bands, see mlp_file.py
   crc          u32       CRC-32 (zlib) of all bytes before it; the file ends here
 
 The reader trusts nothing: each length is held against a limit before memory is taken, and all
 that is wrong with a file raises FormatError.
 """
 
+import difflib
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -44,7 +46,12 @@ MAX_ICC_BYTES = 1 << 22  # the largest press profiles have about 3 MB
 
 SECTION_WEIGHTS = 1
 SECTION_ICC_PROFILE = 2
-SECTION_NAMES = {SECTION_WEIGHTS: "weights", SECTION_ICC_PROFILE: "icc_profile"}
+SECTION_BANDS = 3
+SECTION_NAMES = {
+    SECTION_WEIGHTS: "weights",
+    SECTION_ICC_PROFILE: "icc_profile",
+    SECTION_BANDS: "bands",
+}
 
 _N_CHANNELS_MASK = 0b0011
 _FLAG_16_BIT = 0b0100
@@ -143,7 +150,39 @@ class FloatField:
         return value
 
 
-Wire = tuple[tuple[str, VarintField | FloatField], ...]
+@dataclass(frozen=True)
+class NameField:
+    """A field of a stage, written as varint n, then n bytes of ASCII.
+
+    known: lists the names there are; a function, so that their library is loaded only when asked.
+    """
+
+    max_length: int  # characters
+    known: Callable[[], Sequence[str]]
+
+    def _names(self) -> list[str]:
+        return [name for name in self.known() if len(name) <= self.max_length]
+
+    def write(self, value: str, name: str) -> bytes:
+        names = self._names()
+        if value not in names:
+            near = ", ".join(difflib.get_close_matches(value, names, n=4, cutoff=0.0))
+            raise ValueError(f"{name}={value!r} is none of the {len(names)} known, such as {near}")
+        return varint(len(value)) + value.encode("ascii")
+
+    def read(self, reader: Reader, name: str) -> str:
+        n_bytes = reader.varint()
+        if n_bytes > self.max_length:
+            raise FormatError(
+                f"{name} has {n_bytes} characters, more than the {self.max_length} allowed"
+            )
+        value = reader.take(n_bytes).decode("ascii", errors="backslashreplace")
+        if value not in self._names():
+            raise FormatError(f"{name}={value!r} is not known; the file needs a newer version")
+        return value
+
+
+Wire = tuple[tuple[str, VarintField | FloatField | NameField], ...]
 
 
 class Stage(Protocol):

@@ -17,12 +17,17 @@ class FitSettings:
     rounding: float = 0.15  # last fraction of the fit, with rounded weights
     n_seeds: int = 1  # starts fitted at once; the best goes on
     seed_trial: float = 0.1  # fraction of the fit after which only the best start goes on
+    # Weight of the file's estimated bits per pixel in the loss, MSE on 0..1 + rate_lambda * bpp;
+    # where a target is given, only its first value. None: no rate term, the target alone.
+    rate_lambda: float | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"fit.steps={self.steps}: at least 1 step is needed")
         if self.batch is not None and self.batch < 1:
             raise ValueError(f"fit.batch={self.batch}: at least 1 pixel is needed")
+        if self.rate_lambda is not None and not 0 < self.rate_lambda < float("inf"):
+            raise ValueError(f"fit.rate_lambda={self.rate_lambda}: expected a number above 0")
         for name in ("warmup", "final_rate", "rounding", "seed_trial"):
             value = vars(self)[name]
             if not 0 <= value <= 1:

@@ -1,9 +1,12 @@
 """One step of the fit, and the jitted loop around it.
 
 Order of one step: take the next slice of the shuffled pixels; turn their indices into
-coordinates; disturb the weights as the quantizer will (noise, later rounding); mean squared error
-of the field there; gradients of the weights and of the quantizer's relative steps; optimizer
-update, scaled by warm-up and cosine decay.
+coordinates; disturb the weights as the quantizer will (noise, later rounding), with zeros where
+the masks have them; mean squared error of the fields there; gradients of the weights and of the
+quantizer's relative steps, with those of the rate term if there is one; optimizer update, scaled
+by warm-up and cosine decay.
+
+Masks change between blocks (`Loop.sparsified`), never inside a step.
 """
 
 import functools
@@ -16,14 +19,19 @@ import numpy as np
 import optax
 
 from inr import coords
+from inr.fields.joint import Joint
 from inr.fields.protocol import Field
 from inr.optimizers import Adam, Muon
-from inr.quantize.ste import add_noise, budgeted_steps, round_straight_through
+from inr.quantize.protocol import Quantizer
+from inr.quantize.ste import add_noise, budgeted_steps, kept, round_straight_through
+from inr.rate import estimated_bits
+from inr.sparsify.protocol import Masks, Sparsifier
 
 Params = dict[str, jax.Array]
 
 LEARNED_STEP_RATE = 1e-2  # Adam on log2 of the steps; half to three times as much changed little
 _VALIDATION_PIXELS = 65536  # enough to rank snapshots to 0.01 dB, cheap against a block
+_MOMENTUM = np.float32(0.9)  # of the running mean of gradients that some sparsifiers want
 
 
 class State(NamedTuple):
@@ -31,18 +39,38 @@ class State(NamedTuple):
     log2_steps: Params
     opt: optax.OptState
     step_opt: optax.OptState
+    masks: Masks  # of the sparse tensors; their other weights are zero
+    momentum: Params  # running mean of their dense gradients, where the sparsifier needs it
 
 
 class Data(NamedTuple):
-    """The shuffled picture on the device. Its head stands again at the end, so that every slice
+    """One shuffled signal on the device. Its head stands again at the end, so that every slice
     that begins inside the picture is contiguous."""
 
-    position: jax.Array  # i32[n + batch], in the picture, row by row
-    samples: jax.Array  # u8/u16[n + batch, c]
+    position: jax.Array  # i32[n + slice, ...], in the picture, row by row
+    samples: jax.Array  # u8/u16/f32[n + slice, c]
     low: jax.Array  # f32[c]
     span: jax.Array  # f32[c], 0 for a constant channel
-    weight: jax.Array  # f32[c], squared share of the channel's span in the full one
+    weight: jax.Array  # f32[c], squared share of the channel's span in the peak, times the signal's
     size: jax.Array  # i32[2], height and width
+    peak: jax.Array  # f32[], of the samples
+
+
+class Inputs(NamedTuple):
+    """What the steps of a block read, [n] each."""
+
+    active: np.ndarray  # bool; the others are skipped
+    start: np.ndarray  # i32[n, n_parts]: where in each shuffled signal the batch begins
+    rate: np.ndarray  # f32: factor on the optimizer's updates
+    noise: np.ndarray  # u32: seed of the step's noise
+    budget_bits: np.ndarray  # f32: what all codes may cost
+
+
+class RateTerm(NamedTuple):
+    """The rate term of a block."""
+
+    curves: dict[str, jax.Array]  # f32[6] a tensor, see rate.py
+    lambda_per_bit: jax.Array  # f32[]: lambda / pixels
 
 
 def signal_of(samples: jax.Array, low: jax.Array, span: jax.Array) -> jax.Array:
@@ -60,19 +88,18 @@ def _coords(index: jax.Array, size: jax.Array) -> jax.Array:
 
 
 def _error(
-    net: Field, has_alpha: bool, params: Params, data: Data, start: jax.Array, batch: int
+    net: Field, has_alpha: bool, params: Params, data: Data, start: jax.Array, n: int
 ) -> jax.Array:
-    """Mean squared error of one slice, of the full range 0..1 of a sample."""
-    index = jax.lax.dynamic_slice_in_dim(data.position, start, batch)
-    samples = jax.lax.dynamic_slice_in_dim(data.samples, start, batch)
-    signal = signal_of(samples, data.low, data.span)  # [batch, c]
+    """Mean squared error of n pixels of a signal, of the full range 0..1 of a sample."""
+    index = jax.lax.dynamic_slice_in_dim(data.position, start, n)
+    samples = jax.lax.dynamic_slice_in_dim(data.samples, start, n)
+    signal = signal_of(samples, data.low, data.span)  # [n, c]
     squared = (net.apply(params, _coords(index, data.size)) - signal) ** 2 * (data.weight / 4)
     if has_alpha:
         # What is seen is colour times alpha; colours under alpha 0 must cost nothing.
-        peak = np.float32(np.iinfo(samples.dtype).max)
-        alpha = samples[:, -1:].astype(jnp.float32) / peak
+        alpha = samples[:, -1:].astype(jnp.float32) / data.peak
         squared = squared * jnp.concatenate(
-            [jnp.broadcast_to(alpha**2, (batch, samples.shape[1] - 1)), jnp.ones_like(alpha)], 1
+            [jnp.broadcast_to(alpha**2, (n, samples.shape[1] - 1)), jnp.ones_like(alpha)], 1
         )
     return jnp.mean(squared)
 
@@ -81,84 +108,133 @@ def _error(
 class Loop:
     """The jitted part. Frozen, hence a static argument: one compilation a configuration."""
 
-    net: Field
+    joint: Joint
     optimizer: Muon | Adam
+    quantizer: Quantizer
+    sparsifier: Sparsifier
     has_alpha: bool  # the last channel weighs the colours of its pixel
-    slice: int  # pixels whose gradient is taken at once
+    slices: tuple[int, ...]  # pixels of each part whose gradient is taken at once
     n_slices: int  # slices of a batch
-    fixed: tuple[str, ...]  # tensors that are not trained
 
     @property
-    def batch(self) -> int:
-        """Pixels a step."""
-        return self.slice * self.n_slices
+    def fixed(self) -> tuple[str, ...]:
+        """Tensors that are not trained."""
+        return tuple(self.joint.fixed_steps())
 
     def trained(self, params: Params) -> Params:
-        return {name: w for name, w in params.items() if name not in self.fixed}
+        fixed = self.fixed
+        return {name: w for name, w in params.items() if name not in fixed}
 
-    def start(self, rng: np.random.Generator, n_channels: int) -> State:
-        params = {k: jnp.asarray(w) for k, w in self.net.init(rng, n_channels).items()}
+    def start(self, rng: np.random.Generator, sparsifier: Sparsifier) -> State:
+        """First weights and masks; sparsifier: self.sparsifier at the fit's own sparsity."""
+        params = {k: jnp.asarray(w) for k, w in self.joint.init(rng).items()}
+        first_masks = sparsifier.start(rng, self.joint.trained_shapes())
+        masks = {name: jnp.asarray(mask) for name, mask in first_masks.items()}
+        params = kept(params, masks)
         trained = self.trained(params)
         log2_steps = {name: jnp.zeros((), jnp.float32) for name in trained}
+        momentum = {}
+        if self.sparsifier.NEEDS_MOMENTUM:
+            momentum = {name: jnp.zeros_like(params[name]) for name in masks}
         return State(
             params,
             log2_steps,
             self.optimizer.make(trained).init(trained),
             optax.adam(LEARNED_STEP_RATE).init(log2_steps),
+            masks,
+            momentum,
         )
+
+    def error(
+        self, params: Params, data: tuple[Data, ...], starts: jax.Array, sizes: tuple[int, ...]
+    ) -> jax.Array:
+        """The picture's mean squared error, as far as sizes[i] pixels of each signal tell it."""
+        errors = [
+            _error(part.field, self.has_alpha, self.joint.params_of(params, i), part_data, start, n)
+            for i, (part, part_data, start, n) in enumerate(
+                zip(self.joint.parts, data, starts, sizes, strict=True)
+            )
+        ]
+        return functools.reduce(jnp.add, errors)
+
+    def gradient(
+        self, params: Params, fixed: Params, data: tuple[Data, ...], starts: jax.Array
+    ) -> tuple[Params, jax.Array]:
+        """Gradient and error of a batch, one slice after the other."""
+        offsets = np.arange(self.n_slices, dtype=np.int32)[:, None] * np.array(
+            self.slices, np.int32
+        )
+
+        def add_slice(total: Params, starts: jax.Array) -> tuple[Params, jax.Array]:
+            error, grads = jax.value_and_grad(
+                lambda w: self.error(w | fixed, data, starts, self.slices)
+            )(params)
+            return jax.tree.map(jnp.add, total, grads), error
+
+        total, errors = jax.lax.scan(
+            add_slice, jax.tree.map(jnp.zeros_like, params), starts[None] + offsets
+        )
+        return jax.tree.map(lambda g: g / self.n_slices, total), jnp.mean(errors)
 
     def step(
         self,
         state: State,
-        x: dict[str, jax.Array],
-        data: Data,
-        frozen_steps: Params | None,
+        x: Inputs,
+        data: tuple[Data, ...],
+        frozen_levels: Params | None,
+        rate: RateTerm | None,
     ) -> tuple[State, jax.Array]:
         fixed = {name: state.params[name] for name in self.fixed}
 
-        def disturb(trained: Params, log2_steps: Params) -> Params:
-            if frozen_steps is not None:
-                return round_straight_through(trained, frozen_steps)
-            q_steps = budgeted_steps(trained, log2_steps, x["budget_bits"])
-            return add_noise(trained, q_steps, jax.random.key(x["noise"]))
-
-        def add_slice(total: Params, start: jax.Array) -> tuple[Params, jax.Array]:
-            error, grads = jax.value_and_grad(
-                lambda w: _error(self.net, self.has_alpha, w | fixed, data, start, self.slice)
-            )(disturbed)
-            return jax.tree.map(jnp.add, total, grads), error
+        def disturb(trained: Params, log2_steps: Params) -> tuple[Params, jax.Array]:
+            if frozen_levels is not None:
+                rounded = round_straight_through(
+                    trained, frozen_levels, self.quantizer, state.masks
+                )
+                return rounded, jnp.zeros((), jnp.float32)
+            if not self.quantizer.LEARNS_STEPS:
+                return kept(trained, state.masks), jnp.zeros((), jnp.float32)
+            if rate is None:
+                q_steps = budgeted_steps(trained, log2_steps, x.budget_bits, state.masks)
+            else:
+                q_steps = {name: jnp.exp2(log2_step) for name, log2_step in log2_steps.items()}
+            noisy = kept(add_noise(trained, q_steps, jax.random.key(x.noise)), state.masks)
+            if rate is None:
+                return noisy, jnp.zeros((), jnp.float32)
+            return noisy, rate.lambda_per_bit * estimated_bits(noisy, q_steps, rate.curves)
 
         trained = self.trained(state.params)
-        disturbed, disturb_backward = jax.vjp(disturb, trained, state.log2_steps)
-        starts = x["start"] + self.slice * np.arange(self.n_slices, dtype=np.int32)
-        total, errors = jax.lax.scan(add_slice, jax.tree.map(jnp.zeros_like, disturbed), starts)
-        grads, step_grads = disturb_backward(jax.tree.map(lambda g: g / self.n_slices, total))
+        (disturbed, _), disturb_backward = jax.vjp(disturb, trained, state.log2_steps)
+        dense, error = self.gradient(disturbed, fixed, data, x.start)
+        momentum = {
+            name: _MOMENTUM * m + (1 - _MOMENTUM) * dense[name]
+            for name, m in state.momentum.items()
+        }
+        grads, step_grads = disturb_backward((dense, jnp.ones((), jnp.float32)))
         updates, opt = self.optimizer.make(trained).update(grads, state.opt, trained)
-        updates = jax.tree.map(lambda u: u * x["rate"], updates)
+        updates = jax.tree.map(lambda u: u * x.rate, updates)
         log2_steps, step_opt = state.log2_steps, state.step_opt
-        if frozen_steps is None:
+        if frozen_levels is None and self.quantizer.LEARNS_STEPS:
             step_updates, step_opt = optax.adam(LEARNED_STEP_RATE).update(
                 step_grads, step_opt, log2_steps
             )
             log2_steps = optax.apply_updates(log2_steps, step_updates)
-        params = optax.apply_updates(trained, updates) | fixed
-        return State(params, log2_steps, opt, step_opt), jnp.mean(errors)
+        params = kept(optax.apply_updates(trained, updates), state.masks) | fixed
+        return State(params, log2_steps, opt, step_opt, state.masks, momentum), error
 
-    @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-    def block(
+    def _block(
         self,
         state: State,
-        xs: dict[str, jax.Array],
-        data: Data,
-        frozen_steps: Params | None,
+        xs: Inputs,
+        data: tuple[Data, ...],
+        frozen_levels: Params | None,
+        rate: RateTerm | None,
     ) -> tuple[State, jax.Array]:
-        """Runs the active ones of n steps, n fixed; returns the new state and errors f32[n]."""
-
-        def body(state: State, x: dict[str, jax.Array]) -> tuple[State, jax.Array]:
+        def body(state: State, x: Inputs) -> tuple[State, jax.Array]:
             # A short block would be another compilation: surplus steps are skipped instead.
             after: tuple[State, jax.Array] = jax.lax.cond(
-                x["active"],
-                lambda state: self.step(state, x, data, frozen_steps),
+                x.active,
+                lambda state: self.step(state, x, data, frozen_levels, rate),
                 lambda state: (state, jnp.float32(0)),
                 state,
             )
@@ -168,28 +244,117 @@ class Loop:
         return ended
 
     @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+    def block(
+        self,
+        state: State,
+        xs: Inputs,
+        data: tuple[Data, ...],
+        frozen_levels: Params | None,
+        rate: RateTerm | None,
+    ) -> tuple[State, jax.Array]:
+        """Runs the active ones of n steps, n fixed; returns the new state and errors f32[n]."""
+        return self._block(state, xs, data, frozen_levels, rate)
+
+    @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
     def block_of_seeds(
+        self, states: State, xs: Inputs, data: tuple[Data, ...]
+    ) -> tuple[State, jax.Array]:
+        """`block` for several starts of one fit at once; errors are f32[n_seeds, n]."""
+        ended: tuple[State, jax.Array] = jax.vmap(
+            lambda state: self._block(state, xs, data, None, None)
+        )(states)
+        return ended
+
+    @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+    def block_of_jobs(
         self,
         states: State,
-        xs: dict[str, jax.Array],
-        data: Data,
+        xs: Inputs,
+        data: tuple[Data, ...],
+        frozen_levels: Params | None,
+        rate: RateTerm | None,
     ) -> tuple[State, jax.Array]:
-        """`block` for several starts at once; errors are f32[n_seeds, n]."""
-        ended: tuple[State, jax.Array] = jax.vmap(lambda state: self.block(state, xs, data, None))(
-            states
-        )
+        """`block` for several fits at once: all leaves have a leading axis, but those of xs that
+        all fits share (active, start, rate)."""
+        ended: tuple[State, jax.Array] = jax.vmap(
+            self._block, in_axes=(0, Inputs(None, None, None, 0, 0), 0, 0, 0)
+        )(states, xs, data, frozen_levels, rate)
         return ended
 
     @functools.partial(jax.jit, static_argnums=0)
-    def validate(self, params: Params, data: Data, q_steps: Params) -> jax.Array:
-        """Error over the first pixels of the shuffled picture, weights rounded."""
+    def validate(
+        self, params: Params, data: tuple[Data, ...], levels: Params, masks: Masks
+    ) -> jax.Array:
+        """Error over the first pixels of each shuffled signal, weights rounded."""
         fixed = {name: params[name] for name in self.fixed}
-        rounded = round_straight_through(self.trained(params), q_steps) | fixed
-        n_slices = max(
-            1, min(_VALIDATION_PIXELS, data.position.shape[0] - self.batch) // self.slice
+        rounded = round_straight_through(self.trained(params), levels, self.quantizer, masks)
+        n_available = min(
+            (part.position.shape[0] - self.n_slices * n) // n
+            for part, n in zip(data, self.slices, strict=True)
         )
-        starts = jnp.arange(n_slices) * self.slice
+        n_slices = max(1, min(_VALIDATION_PIXELS // max(self.slices), n_available))
+        starts = np.arange(n_slices, dtype=np.int32)[:, None] * np.array(self.slices, np.int32)
         errors = jax.lax.map(
-            lambda start: _error(self.net, self.has_alpha, rounded, data, start, self.slice), starts
+            lambda starts: self.error(rounded | fixed, data, starts, self.slices), starts
         )
         return jnp.mean(errors)
+
+    def _sparsified(
+        self,
+        state: State,
+        data: tuple[Data, ...],
+        keep_counts: dict[str, jax.Array],
+        starts: jax.Array,
+        progress: jax.Array,
+        seed: jax.Array,
+    ) -> State:
+        # Weights that grow begin at zero, without momentum.
+        fixed = {name: state.params[name] for name in self.fixed}
+        trained = self.trained(state.params)
+        scores = state.momentum
+        if self.sparsifier.NEEDS_GRADIENT:
+            dense, _ = self.gradient(trained, fixed, data, starts)
+            scores = {name: dense[name] for name in state.masks}
+        masks = self.sparsifier.updated(
+            state.masks, trained, scores, keep_counts, progress, jax.random.key(seed)
+        )
+        stays = {name: masks[name] & state.masks[name] for name in masks}
+
+        def forget(path: tuple[object, ...], leaf: jax.Array) -> jax.Array:
+            name = path[-1].key if isinstance(path[-1], jax.tree_util.DictKey) else None
+            if name in stays and leaf.shape == stays[name].shape:
+                return jnp.where(stays[name], leaf, np.float32(0))
+            return leaf
+
+        opt = jax.tree_util.tree_map_with_path(forget, state.opt)
+        params = kept(trained, stays) | fixed
+        return state._replace(params=params, opt=opt, masks=masks)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def sparsified(
+        self,
+        state: State,
+        data: tuple[Data, ...],
+        keep_counts: dict[str, jax.Array],
+        starts: jax.Array,
+        progress: jax.Array,
+        seed: jax.Array,
+    ) -> State:
+        """The state with new masks, from the batch that begins at starts, i32[n_parts]."""
+        return self._sparsified(state, data, keep_counts, starts, progress, seed)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def sparsified_jobs(
+        self,
+        states: State,
+        data: tuple[Data, ...],
+        keep_counts: dict[str, jax.Array],
+        starts: jax.Array,
+        progress: jax.Array,
+        seeds: jax.Array,
+    ) -> State:
+        """`sparsified` for several fits at once; they share starts and progress."""
+        changed: State = jax.vmap(self._sparsified, in_axes=(0, 0, 0, None, None, 0))(
+            states, data, keep_counts, starts, progress, seeds
+        )
+        return changed

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inr.fields.joint import Joint
+from inr.quantize.protocol import Levels, Quantizer
+from inr.sparsify.protocol import Sparsifier
+
 Codes = dict[str, np.ndarray]  # int32 codes, or float weights, by name, in file order
-Steps = dict[str, float]  # q_step by name
+AllLevels = dict[str, Levels]  # what maps the codes of each tensor to weights
 
 
 class FitError(RuntimeError):
@@ -25,13 +29,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class Signal:
-    """What a field is fitted to."""
+    """What one field is fitted to: a picture, or a group of its bands."""
 
-    samples: np.ndarray  # u8 or u16 [height * width, n_channels], row by row
+    samples: np.ndarray  # u8, u16 or f32 [height * width, n_channels], row by row
     height: int
     width: int
-    ranges: tuple[tuple[int, int], ...]  # per channel; the field's -1..1 spans it
-    has_alpha: bool  # the last channel is alpha
+    ranges: tuple[tuple[float, float], ...]  # per channel; the field's -1..1 spans it
+    peak: float  # of the samples; errors are measured as fractions of it
+    share: float = 1.0  # weight of this signal's mean squared error in that of the picture
+    has_alpha: bool = False  # the last channel is alpha
 
 
 @dataclass(frozen=True)
@@ -39,16 +45,29 @@ class Budget:
     """What the codes may cost."""
 
     bits: float  # of all codes together, as the quantizer estimates them
+    n_pixels: int  # of the picture
     max_bytes: int | None  # the file may not be larger; None: the estimate is all there is
-    file_of: Callable[[Codes, Steps], bytes]  # the whole file with these codes
+    file_of: Callable[[Codes, AllLevels], bytes]  # the whole file with these codes
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit: all that may differ between fits that run as one batch."""
+
+    joint: Joint
+    signals: tuple[Signal, ...]  # one a part of the joint
+    quantizer: Quantizer
+    sparsifier: Sparsifier
+    budget: Budget
+    seed: int  # of the first weights, the order of pixels and the noise
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The result: weight = code * q_step."""
+    """The result: the codes of all tensors and what maps them to weights."""
 
     codes: Codes
-    q_steps: Steps
+    levels: AllLevels
     n_steps: int
 
 

@@ -1,13 +1,14 @@
-"""The host's side of a fit: block after block of jitted steps.
+"""The host's side of a fit: block after block of jitted steps, for one fit or a batch of them.
 
-Between blocks: progress, checkpoint, the check for NaN, the change from noise to rounding, where
-the quantizer's steps are corrected by the size of the real file, and the best snapshot.
+Between blocks: progress, checkpoint, the check for NaN, new masks, the weight of the rate term,
+the change from noise to rounding, where the quantizer's levels are corrected by the size of the
+real file, and the best snapshot.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,79 +16,139 @@ import numpy as np
 import optax
 
 from inr.checkpoint import Checkpoint
-from inr.fields.protocol import Field, n_weights
+from inr.fields.protocol import n_weights
+from inr.finish import Finisher
+from inr.fit_data import batch_pixels, block_steps, shuffled, slices_of
 from inr.fit_settings import FitSettings
-from inr.fit_step import Data, Loop, State
-from inr.fit_types import Budget, Codes, FitError, Fitted, NotANumberError, Progress, Signal, Steps
-from inr.landing import landed_steps
+from inr.fit_step import Inputs, Loop, RateTerm, State
+from inr.fit_types import AllLevels, Codes, Fitted, Job, NotANumberError, Progress
 from inr.quantize.ste import budgeted_steps
-from inr.quantize.uniform import MAX_CODE, Uniform, wire_step
-from inr.sizing import AIM
+from inr.rate import coder_curves, next_lambda
 
-_CPU_BLOCK_WORK = 1e11  # floating-point operations of a block, about a second on two cores
-_GPU_BLOCK_WORK = 2e13  # the same on a GPU
-_MAX_BLOCK = 200  # steps
-_CPU_BATCH = 12288  # pixels; with fewer, noise makes hard pictures unstable at useful rates
-_CPU_SLICE = 8192  # pixels, at most; larger ones leave the cache and take an eighth longer
-_GPU_MAX_ACTIVATIONS = 1 << 32  # sines and cosines of a full batch, 16 GB
 _SCHEDULE_TICKS = 1_000_000  # resolution of the schedule
 _EARLY_BITS = 2.0  # a weight, above the budget at the start, none from the middle of the fit
 _TRIAL_SHARE = 0.3  # of a time budget, at most, for the trial of several starts
 _DRAW_SPEED = 3e10  # floating-point operations a second of the decoder, cautiously
 _SECONDS_BETWEEN_CHECKPOINTS = 3.0
 
+T = TypeVar("T")
+
+
+@dataclass
+class _Member:
+    """What the host keeps of one fit of a run."""
+
+    levels: AllLevels | None = None  # set when rounding begins
+    rate_lambda: float = 0.0  # weight of the rate term, if there is one
+    best_error: float = float("inf")
+    best_params: Codes | None = None  # float weights of the best snapshot, rounded later
+
 
 @dataclass
 class _Run:
     """One attempt: what changes from block to block."""
 
-    state: State
+    state: State  # of one fit, or stacked
+    members: list[_Member]
     rate_scale: float  # 1, halved by each retry
     step: int = 0
     progress: float = 0.0  # 0..1: how far the schedule has come
-    frozen_steps: Steps | None = None  # set when rounding begins
+    n_mask_updates: int = 0
     n_corrections: int = 0
-    best_error: float = float("inf")
-    best_params: Codes | None = None  # float weights of the best snapshot, rounded later
+
+    @property
+    def is_rounding(self) -> bool:
+        return self.members[0].levels is not None
 
 
 class Fitting:
-    """The host's side of a fit."""
+    """The host's side of one fit or a batch of like fits.
+
+    All jobs have the same joint, sizes of signals, kinds of quantizer and of sparsifier; they may
+    differ in pictures, seeds, budgets and sparsity.
+    """
 
     def __init__(
-        self,
-        net: Field,
-        signal: Signal,
-        quantizer: Uniform,
-        settings: FitSettings,
-        budget: Budget,
-        seed: int,
-        deadline: float | None,
+        self, jobs: Sequence[Job], settings: FitSettings, deadline: float | None = None
     ) -> None:
-        self.net, self.quantizer, self.settings, self.budget = net, quantizer, settings, budget
-        self.seed, self.deadline = seed, deadline
-        self.n_channels = signal.samples.shape[1]
-        batch = _batch_size(settings, net, signal.height * signal.width)
-        fixed = tuple(net.fixed_steps())
-        slices = _slices(batch)
-        self.loop = Loop(net, settings.optimizer, signal.has_alpha, *slices, fixed)
-        self.data = _shuffled(signal, batch, seed)
-        self.n_pixels = signal.height * signal.width
-        self.shapes = net.shapes(self.n_channels)
-        self.n_weights = n_weights({k: s for k, s in self.shapes.items() if k not in fixed})
-        work = 6 * n_weights(self.shapes) * batch  # multiply and add, forward and twice backward
+        self.jobs, self.settings, self.deadline = jobs, settings, deadline
+        first = jobs[0]
+        joint, signals = first.joint, first.signals
+        batch = batch_pixels(settings, joint, signals)
+        slices, n_slices = slices_of(batch)
+        # Of quantizer and sparsifier only what all jobs share counts in the loop: sparsity reaches
+        # it as counts, bits as budget and levels.
+        self.loop = Loop(
+            joint,
+            settings.optimizer,
+            first.quantizer.for_training(),
+            first.sparsifier,
+            signals[-1].has_alpha,
+            slices,
+            n_slices,
+        )
+        self.batch = tuple(n * n_slices for n in slices)
+        self.data = self.stacked(
+            [
+                tuple(shuffled(s, n, job.seed) for s, n in zip(job.signals, self.batch, strict=True))
+                for job in jobs
+            ]
+        )
+        self.sizes = [signal.height * signal.width for signal in signals]
+        self.shapes = joint.shapes()
+        self.trained_shapes = joint.trained_shapes()
+        counts = [job.sparsifier.keep_counts(self.trained_shapes) for job in jobs]
+        self.keep_counts = self.stacked(
+            [{name: jnp.int32(n) for name, n in each.items()} for each in counts]
+        )
+        self.finishers = [Finisher(job, n) for job, n in zip(jobs, counts, strict=True)]
         n_last = max(1, round(settings.rounding * settings.steps))
-        self.block_length = max(1, min(_MAX_BLOCK, int(_block_work() / work), n_last))
         self.rounding_from = 1 - n_last / settings.steps
+        self.block_length = block_steps(n_weights(self.shapes), sum(self.batch), n_last)
+        self.mask_edges = self.mask_schedule() if counts[0] else []
+        if self.mask_edges:
+            longest = max(1, int(np.diff([0.0, *self.mask_edges]).max() * settings.steps))
+            self.block_length = min(self.block_length, longest)
         self.seconds_a_step = 0.0  # of the last block; 0: not known yet
         self.compile_seconds: dict[bool, float] = {}  # of blocks with noise (True), with rounding
 
+    @property
+    def is_batch(self) -> bool:
+        return len(self.jobs) > 1
+
+    def stacked(self, each: list[T]) -> T:
+        """The trees of all jobs as one: as it is for a single job."""
+        if not self.is_batch:
+            return each[0]
+        stacked: T = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+        return stacked
+
+    def member(self, tree: T, i: int) -> T:
+        """The inverse of `stacked`."""
+        if not self.is_batch:
+            return tree
+        picked: T = jax.tree.map(lambda leaf: leaf[i], tree)
+        return picked
+
+    def mask_schedule(self) -> list[float]:
+        """The progress at which the masks change."""
+        sparsifier = self.jobs[0].sparsifier
+        stop = min(sparsifier.stop, self.rounding_from)
+        n_updates = min(sparsifier.n_updates, max(1, int(stop * self.settings.steps)))
+        return [stop * (i + 1) / n_updates for i in range(n_updates)]
+
     def run(
         self,
-        rate_scale: float,
-        checkpoint: Checkpoint | None,
-        report: Callable[[Progress], None] | None,
-    ) -> Fitted:
+        rate_scale: float = 1.0,
+        checkpoint: Checkpoint | None = None,
+        report: Callable[[Progress], None] | None = None,
+    ) -> list[Fitted]:
+        """Fits all jobs.
+
+        Raises:
+          NotANumberError: a loss that is no number.
+          FitError: codes that do not fit the budget.
+        """
         run = self.resumed(rate_scale, checkpoint)
         if run is None:
             run = self.started(rate_scale)
@@ -96,22 +157,36 @@ class Fitting:
             if run.progress >= self.rounding_from:
                 self.freeze_or_correct(run)
             error = self.advance(run)
-            if run.frozen_steps is not None:
+            self.sparsify(run)
+            if run.is_rounding:
                 self.keep_best(run)
             if report is not None:
                 report(self.progress_of(run, error))
             if checkpoint and time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
                 self.save(run, checkpoint)
                 saved_at = time.monotonic()
-        return self.landed(run)
+        return [self.landed(run, i) for i in range(len(self.jobs))]
 
     def started(self, rate_scale: float) -> _Run:
         """The first weights; of several seeds the one that is best after a trial."""
-        rng = np.random.default_rng([self.seed, 1])
-        states = [self.loop.start(rng, self.n_channels) for _ in range(self.settings.n_seeds)]
-        run = _Run(states[0], rate_scale)
-        if len(states) == 1:
-            return run
+        rngs = [np.random.default_rng([job.seed, 1]) for job in self.jobs]
+        n_seeds = self.settings.n_seeds
+        states = [
+            self.loop.start(rng, job.sparsifier)
+            for job, rng in zip(self.jobs, rngs, strict=True)
+            for _ in range(n_seeds)
+        ]
+        members = [_Member() for _ in self.jobs]
+        if n_seeds == 1:
+            run = _Run(self.stacked(states), members, rate_scale)
+        else:
+            run = self.best_start(states, _Run(states[0], members, rate_scale))
+        if self.settings.rate_lambda is not None:
+            self.start_rate_term(run)
+        return run
+
+    def best_start(self, states: list[State], run: _Run) -> _Run:
+        """The run with the best of several states after some steps with each."""
         stacked: State = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
         trial = min(self.settings.seed_trial, self.rounding_from)
         trial_deadline = float("inf")
@@ -121,15 +196,16 @@ class Fitting:
         errors = np.zeros(len(states))
         while run.progress < trial and time.monotonic() < trial_deadline:
             xs, end = self.next_block(run, trial)
-            n_active = int(xs["active"].sum())
+            n_active = int(xs.active.sum())
             stacked, block_errors = self.loop.block_of_seeds(stacked, xs, self.data)
             errors = np.asarray(block_errors)[:, :n_active].mean(axis=1)
             run.step, run.progress = run.step + n_active, end
         best = int(np.argmin(np.nan_to_num(errors, nan=np.inf)))
         run.state = jax.tree.map(lambda leaf: leaf[best], stacked)
+        run.n_mask_updates = sum(edge <= run.progress for edge in self.mask_edges)
         return run
 
-    def next_block(self, run: _Run, edge: float) -> tuple[dict[str, Any], float]:
+    def next_block(self, run: _Run, edge: float) -> tuple[Inputs, float]:
         """What the steps of the next block read, and the progress at its end, at most `edge`."""
         settings = self.settings
         pace = 1 / settings.steps
@@ -146,105 +222,171 @@ class Fitting:
         i = np.arange(self.block_length)
         steps = run.step + i.astype(np.int64)
         fraction = run.progress + (end - run.progress) * (i + 0.5) / n_active
-        extra_bits = _EARLY_BITS * np.maximum(0, 1 - 2 * fraction)
         ticks = jnp.asarray(np.minimum(fraction, 1) * _SCHEDULE_TICKS, jnp.float32)
-        return {
-            "active": i < n_active,
-            "start": (steps * self.loop.batch % self.n_pixels).astype(np.int32),
-            "rate": run.rate_scale * schedule(ticks),
-            "noise": ((steps + (self.seed << 24)) % (1 << 32)).astype(np.uint32),
-            "budget_bits": self.budget.bits + self.n_weights * extra_bits.astype(np.float32),
-        }, end
+        starts = [steps * n % size for n, size in zip(self.batch, self.sizes, strict=True)]
+        per_job = [
+            (
+                ((steps + (job.seed << 24)) % (1 << 32)).astype(np.uint32),
+                self.allowed_bits(j, fraction).astype(np.float32),
+            )
+            for j, job in enumerate(self.jobs)
+        ]
+        noise, budget_bits = self.stacked(per_job)
+        return Inputs(
+            active=i < n_active,
+            start=np.stack(starts, axis=1).astype(np.int32),
+            rate=run.rate_scale * schedule(ticks),
+            noise=noise,
+            budget_bits=budget_bits,
+        ), end
+
+    def allowed_bits(self, j: int, progress: np.ndarray) -> np.ndarray:
+        """What the codes of job j may cost: more than the budget before the middle of the fit."""
+        extra_bits = _EARLY_BITS * np.maximum(0, 1 - 2 * progress)
+        return self.jobs[j].budget.bits + self.finishers[j].n_kept * extra_bits
 
     def reserved(self, run: _Run) -> float:
         """Seconds that are not for steps: compiling the blocks with rounding, coding and one
         drawing of the picture."""
-        draw_seconds = 2 * n_weights(self.shapes) * self.n_pixels / _DRAW_SPEED
-        compiling = run.frozen_steps is None or False not in self.compile_seconds
+        draw_seconds = 2 * n_weights(self.shapes) * max(self.sizes) / _DRAW_SPEED
+        compiling = not run.is_rounding or False not in self.compile_seconds
         return draw_seconds + (1.5 * self.compile_seconds.get(True, 0.0) if compiling else 0.0)
 
     def advance(self, run: _Run) -> float:
         """Runs one block; returns its mean error."""
-        edge = 1.0 if run.frozen_steps is not None else self.rounding_from
+        edge = 1.0 if run.is_rounding else self.rounding_from
+        if run.n_mask_updates < len(self.mask_edges):
+            edge = min(edge, self.mask_edges[run.n_mask_updates])
         xs, end = self.next_block(run, edge)
-        n_active = int(xs["active"].sum())
-        frozen = None
-        if run.frozen_steps is not None:
-            frozen = {name: jnp.float32(q_step) for name, q_step in run.frozen_steps.items()}
-        if self.compile_seconds.get(frozen is None) is None:
+        n_active = int(xs.active.sum())
+        block = self.loop.block_of_jobs if self.is_batch else self.loop.block
+        levels, rate = self.device_levels(run), self.rate_term(run)
+        if self.compile_seconds.get(not run.is_rounding) is None:
             started_at = time.monotonic()
-            idle = xs | {"active": np.zeros_like(xs["active"])}
-            run.state, _ = self.loop.block(run.state, idle, self.data, frozen)
-            self.compile_seconds[frozen is None] = time.monotonic() - started_at
+            idle = xs._replace(active=np.zeros_like(xs.active))
+            run.state, _ = block(run.state, idle, self.data, levels, rate)
+            self.compile_seconds[not run.is_rounding] = time.monotonic() - started_at
         started_at = time.monotonic()
-        run.state, errors = self.loop.block(run.state, xs, self.data, frozen)
-        active_errors = np.asarray(errors)[:n_active]
+        run.state, errors = block(run.state, xs, self.data, levels, rate)
+        active_errors = np.asarray(errors)[..., :n_active].reshape(-1, n_active)
         self.seconds_a_step = (time.monotonic() - started_at) / n_active
         if not np.isfinite(active_errors).all():
-            raise NotANumberError(run.step + int(np.argmin(np.isfinite(active_errors))))
+            first = int(np.argmin(np.isfinite(active_errors).all(axis=0)))
+            raise NotANumberError(run.step + first)
         run.step, run.progress = run.step + n_active, end
         return float(active_errors.mean())
 
+    def sparsify(self, run: _Run) -> None:
+        """Changes the masks when it is time."""
+        if run.n_mask_updates == len(self.mask_edges):
+            return
+        if run.progress < self.mask_edges[run.n_mask_updates] - 1e-9:
+            return
+        run.n_mask_updates += 1
+        starts = [run.step * n % size for n, size in zip(self.batch, self.sizes, strict=True)]
+        seeds = [np.uint32(run.step + (job.seed << 24) & 0xFFFFFFFF) for job in self.jobs]
+        update = self.loop.sparsified_jobs if self.is_batch else self.loop.sparsified
+        run.state = update(
+            run.state,
+            self.data,
+            self.keep_counts,
+            jnp.asarray(starts, jnp.int32),
+            jnp.float32(run.progress),
+            self.stacked([jnp.asarray(seed) for seed in seeds]),
+        )
+
+    def start_rate_term(self, run: _Run) -> None:
+        """First steps: those at which a Gaussian's codes meet the early budget."""
+        log2_steps = []
+        for i in range(len(self.jobs)):
+            state = self.member(run.state, i)
+            early_bits = float(self.allowed_bits(i, np.array(0.0)))
+            q_steps = budgeted_steps(
+                self.loop.trained(state.params), state.log2_steps, early_bits, state.masks
+            )
+            log2_steps.append({name: jnp.log2(q_step) for name, q_step in q_steps.items()})
+            assert self.settings.rate_lambda is not None
+            run.members[i].rate_lambda = self.settings.rate_lambda
+        run.state = run.state._replace(log2_steps=self.stacked(log2_steps))
+
+    def rate_term(self, run: _Run) -> RateTerm | None:
+        """What the next block has to know of the rate, and lambda moved towards the target."""
+        if self.settings.rate_lambda is None or run.is_rounding:
+            return None
+        terms = []
+        for i, member in enumerate(run.members):
+            state = self.member(run.state, i)
+            q_steps = {name: 2.0 ** float(x) for name, x in state.log2_steps.items()}
+            curves, bits = coder_curves(self.finishers[i].rounded(self.numpy_params(run, i), q_steps))
+            budget = self.jobs[i].budget
+            if budget.max_bytes is not None and run.step > 0:
+                allowed = float(self.allowed_bits(i, np.array(run.progress)))
+                member.rate_lambda = next_lambda(member.rate_lambda, bits, allowed)
+            per_bit = jnp.float32(member.rate_lambda / self.jobs[i].budget.n_pixels)
+            terms.append(RateTerm({k: jnp.asarray(c) for k, c in curves.items()}, per_bit))
+        return self.stacked(terms)
+
+    def device_levels(self, run: _Run) -> dict[str, jax.Array] | None:
+        if not run.is_rounding:
+            return None
+        levels = []
+        for member in run.members:
+            assert member.levels is not None
+            levels.append({k: jnp.asarray(v, jnp.float32) for k, v in member.levels.items()})
+        return self.stacked(levels)
+
     def freeze_or_correct(self, run: _Run) -> None:
-        """Fixes the quantizer's steps when rounding begins, and once more a third later, each
+        """Fixes the quantizer's levels when rounding begins, and once more a third later, each
         time so that the real file meets the target."""
-        if run.frozen_steps is None:
-            trained = self.loop.trained(run.state.params)
-            q_steps = budgeted_steps(trained, run.state.log2_steps, self.budget.bits)
-            fresh = {name: float(q) for name, q in q_steps.items()}
-            run.frozen_steps = _scaled(fresh, 1.0, self.numpy_params(run.state))
-        elif run.n_corrections > 1 or run.progress < (2 * self.rounding_from + 1) / 3:
+        if run.n_corrections and (
+            run.n_corrections > 1 or run.progress < (2 * self.rounding_from + 1) / 3
+        ):
             return
         run.n_corrections += 1
-        run.best_error, run.best_params = float("inf"), None  # older ones are not comparable
-        if self.budget.max_bytes is not None:
-            params = self.numpy_params(run.state)
-            for _ in range(2):
-                n_bytes = len(self.budget.file_of(*self.coded(params, run.frozen_steps)))
-                excess_bits = 8 * (n_bytes - AIM * self.budget.max_bytes)
-                factor = 2 ** (excess_bits / self.n_weights)
-                run.frozen_steps = _scaled(run.frozen_steps, factor, params)
+        for i, member in enumerate(run.members):
+            state, finisher = self.member(run.state, i), self.finishers[i]
+            params, masks = self.numpy_params(run, i), self.numpy_masks(run, i)
+            if member.levels is None:
+                q_steps = {name: 2.0 ** float(x) for name, x in state.log2_steps.items()}
+                if self.settings.rate_lambda is None:
+                    budget_bits = self.jobs[i].budget.bits
+                    trained = self.loop.trained(state.params)
+                    found = budgeted_steps(trained, state.log2_steps, budget_bits, state.masks)
+                    q_steps = {name: float(q_step) for name, q_step in found.items()}
+                member.levels = finisher.first_levels(params, q_steps)
+            elif not self.jobs[i].quantizer.LEARNS_STEPS:
+                member.levels = finisher.first_levels(params, {})
+            member.levels = finisher.corrected(params, masks, member.levels)
+            # Older snapshots are not comparable.
+            member.best_error, member.best_params = float("inf"), None
 
     def keep_best(self, run: _Run) -> None:
-        assert run.frozen_steps is not None
-        frozen = {name: jnp.float32(q_step) for name, q_step in run.frozen_steps.items()}
-        error = float(self.loop.validate(run.state.params, self.data, frozen))
-        if not np.isfinite(error):  # the last step of a block shows only here
-            raise NotANumberError(run.step)
-        if run.best_params is None or error < run.best_error:
-            run.best_error, run.best_params = error, self.numpy_params(run.state)
-
-    def landed(self, run: _Run) -> Fitted:
-        """The best snapshot as codes; its steps change only if the file missed its target."""
-        assert run.best_params is not None
-        assert run.frozen_steps is not None
-        max_bytes, params = self.budget.max_bytes, run.best_params
-        if max_bytes is None:
-            return Fitted(*self.coded(params, run.frozen_steps), run.step)
-        q_steps = landed_steps(
-            run.frozen_steps,
-            max_bytes,
-            lambda steps, octaves: _scaled(steps, 2**octaves, params),
-            lambda steps: len(self.budget.file_of(*self.coded(params, steps))),
-            self.n_weights,
-        )
-        if q_steps is None:
-            raise FitError(
-                f"{self.n_weights} weights do not fit into {max_bytes} bytes; "
-                "give a larger target or a smaller field.hidden"
+        levels = self.device_levels(run)
+        for i, member in enumerate(run.members):
+            state = self.member(run.state, i)
+            data = self.member(self.data, i)
+            error = float(
+                self.loop.validate(state.params, data, self.member(levels, i), state.masks)
             )
-        return Fitted(*self.coded(params, q_steps), run.step)
+            if not np.isfinite(error):  # the last step of a block shows only here
+                raise NotANumberError(run.step)
+            if member.best_params is None or error < member.best_error:
+                member.best_error, member.best_params = error, self.numpy_params(run, i)
 
-    def coded(self, params: Codes, q_steps: Steps) -> tuple[Codes, Steps]:
-        """All tensors in file order as codes, with the steps of all of them."""
-        fixed = self.net.fixed_steps()
-        all_steps = {name: fixed[name] if name in fixed else q_steps[name] for name in params}
-        codes = {name: self.quantizer.codes(w, all_steps[name]) for name, w in params.items()}
-        return codes, all_steps
+    def landed(self, run: _Run, i: int) -> Fitted:
+        """The best snapshot as codes; its levels change only if the file missed its target."""
+        member = run.members[i]
+        assert member.best_params is not None
+        assert member.levels is not None
+        masks = self.numpy_masks(run, i)
+        return self.finishers[i].landed(member.best_params, masks, member.levels, run.step)
 
-    def numpy_params(self, state: State) -> Codes:
+    def numpy_params(self, run: _Run, i: int) -> Codes:
         # In file order: jax hands dicts back sorted by name.
-        return {name: np.asarray(state.params[name]) for name in self.shapes}
+        return {name: np.asarray(self.member(run.state.params[name], i)) for name in self.shapes}
+
+    def numpy_masks(self, run: _Run, i: int) -> dict[str, np.ndarray]:
+        return {name: np.asarray(self.member(m, i)) for name, m in run.state.masks.items()}
 
     def progress_of(self, run: _Run, error: float) -> Progress:
         left = (1 - run.progress) * self.settings.steps
@@ -255,11 +397,16 @@ class Fitting:
         return Progress(run.step, run.step + round(left), psnr_db, seconds_left)
 
     def save(self, run: _Run, checkpoint: Checkpoint) -> None:
-        numbers = {
-            name: value for name, value in vars(run).items() if name not in ("state", "best_params")
+        """Of a single fit."""
+        (member,) = run.members
+        numbers: dict[str, Any] = {
+            name: vars(run)[name]
+            for name in ("rate_scale", "step", "progress", "n_mask_updates", "n_corrections")
         }
-        numbers["has_best"] = run.best_params is not None
-        leaves = jax.tree.leaves((run.state, run.best_params))
+        numbers["member"] = {name: vars(member)[name] for name in ("rate_lambda", "best_error")}
+        numbers["has_levels"] = member.levels is not None
+        numbers["has_best"] = member.best_params is not None
+        leaves = jax.tree.leaves((run.state, member.levels, member.best_params))
         checkpoint.save(numbers, [np.asarray(leaf) for leaf in leaves])
 
     def resumed(self, rate_scale: float, checkpoint: Checkpoint | None) -> _Run | None:
@@ -268,57 +415,23 @@ class Fitting:
         if stored is None or stored[0]["rate_scale"] != rate_scale:
             return None
         numbers, arrays = stored
-        like = self.loop.start(np.random.default_rng(0), self.n_channels)
-        best = like.params if numbers.pop("has_best") else None
-        leaves, tree = jax.tree.flatten((like, best))
-        if [leaf.shape for leaf in leaves] != [array.shape for array in arrays]:
+        like = self.loop.start(np.random.default_rng(0), self.loop.sparsifier)
+        names = {name: np.zeros(()) for name in self.trained_shapes}
+        has_levels = numbers.pop("has_levels")
+        template = (
+            like,
+            names if has_levels else None,
+            like.params if numbers.pop("has_best") else None,
+        )
+        leaves, tree = jax.tree.flatten(template)
+        n_state = len(jax.tree.leaves(like))
+        same = [leaf.shape for leaf in leaves[:n_state]] == [a.shape for a in arrays[:n_state]]
+        if not same or len(leaves) != len(arrays):
             raise ValueError("the checkpoint has other tensors; delete it to start again")
-        state, best_params = jax.tree.unflatten(tree, [jnp.asarray(array) for array in arrays])
+        state, levels, best_params = jax.tree.unflatten(tree, arrays)
         if best_params is not None:
             best_params = {name: np.asarray(best_params[name]) for name in self.shapes}
-        return _Run(state=state, best_params=best_params, **numbers)
-
-
-def _scaled(q_steps: Steps, factor: float, params: Codes) -> Steps:
-    """The steps times a factor, as a file can hold them, none so fine that codes would be cut."""
-    scaled = {}
-    for name, q_step in q_steps.items():
-        finest = float(np.abs(params[name]).max()) / MAX_CODE * (1 + 2**-7)  # wire_step rounds
-        scaled[name] = wire_step(max(q_step * factor, finest))
-    return scaled
-
-
-def _block_work() -> float:
-    return _CPU_BLOCK_WORK if jax.default_backend() == "cpu" else _GPU_BLOCK_WORK
-
-
-def _batch_size(settings: FitSettings, net: Field, n_pixels: int) -> int:
-    if settings.batch is not None:
-        return min(settings.batch, n_pixels)
-    n_activations = n_pixels * net.hidden * net.n_layers * 2  # sines and cosines
-    if jax.default_backend() == "gpu" and n_activations <= _GPU_MAX_ACTIVATIONS:
-        return n_pixels
-    return min(_CPU_BATCH, n_pixels)
-
-
-def _slices(batch: int) -> tuple[int, int]:
-    """Pixels of a slice and number of slices in a batch."""
-    n_slices = -(-batch // _CPU_SLICE)
-    if jax.default_backend() != "cpu" or batch % n_slices:
-        return batch, 1
-    return batch // n_slices, n_slices
-
-
-def _shuffled(signal: Signal, batch: int, seed: int) -> Data:
-    order = np.random.default_rng([seed, 0]).permutation(signal.height * signal.width)
-    order = np.concatenate([order, order[:batch]]).astype(np.int32)
-    low, high = np.array(signal.ranges, np.float32).T
-    peak = np.float32(np.iinfo(signal.samples.dtype).max)
-    return Data(
-        position=jnp.asarray(order),
-        samples=jnp.asarray(signal.samples[order]),
-        low=jnp.asarray(low),
-        span=jnp.asarray(high - low),
-        weight=jnp.asarray(((high - low) / peak) ** 2),
-        size=jnp.array([signal.height, signal.width], jnp.int32),
-    )
+        if levels is not None:
+            levels = {name: levels[name] for name in self.trained_shapes}
+        member = _Member(levels=levels, best_params=best_params, **numbers.pop("member"))
+        return _Run(jax.tree.map(jnp.asarray, state), [member], **numbers)

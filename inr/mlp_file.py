@@ -1,7 +1,9 @@
-"""What kind mlp puts into the container: its stages and the weights section.
+"""What kind mlp puts into the container: its stages, the weights section and, for a split, bands.
 
-The weights section holds the q_step of each trained tensor (2 bytes each, quantize/uniform.py),
-then what the coder makes of the codes of all tensors, in the order of the field's shapes.
+The weights section holds the levels of each trained tensor as the quantizer packs them, then what
+the coder makes of the codes of all tensors, in the order of the joint field's shapes. The bands
+section of a wavelet split holds one number per band and colour channel, group after group: the
+coefficient that 1 of the field's signal stands for (2 bytes each, quantize/uniform.py).
 """
 
 from collections.abc import Mapping
@@ -12,12 +14,16 @@ import numpy as np
 from inr import container
 from inr.container import Header, Reader
 from inr.errors import FormatError
+from inr.fields.joint import Joint
 from inr.fields.protocol import NumpyParams, Shapes, n_weights
-from inr.quantize.uniform import pack_steps, unpack_steps
+from inr.quantize.protocol import Levels
+from inr.quantize.uniform import Uniform, pack_steps, unpack_steps
 from inr.tags import Stages, read_stages, write_stages
 
 MAX_WEIGHTS = 1 << 24  # of one file; more than any target would buy, 64 MB as float32
-_CODE_BITS = 16  # width that the coders must be able to hold
+CODE_BITS = 16  # width that the coders must be able to hold
+
+BandPeaks = tuple[tuple[float, ...], ...]  # per group and channel, as `wire_step` rounds them
 
 
 @dataclass(frozen=True)
@@ -30,15 +36,17 @@ class PictureFacts:
     bit_depth: int
     ranges: tuple[tuple[int, int], ...]
     icc_profile: bytes | None
+    band_peaks: BandPeaks = ()  # of a split with bands
 
 
 def write_file(
     facts: PictureFacts,
     stages: Stages,
     codes: Mapping[str, np.ndarray],
-    q_steps: Mapping[str, float],
+    levels: Mapping[str, Levels],
 ) -> bytes:
-    """The whole file with the given codes and steps, both in the order of the field's shapes."""
+    """The whole file with the codes of all tensors and the levels of the trained ones, both in
+    the order of the joint field's shapes."""
     header = Header(
         facts.height,
         facts.width,
@@ -47,10 +55,13 @@ def write_file(
         facts.ranges,
         write_stages(stages),
     )
-    fixed = stages.field.fixed_steps()
-    trained_steps = [q_step for name, q_step in q_steps.items() if name not in fixed]
-    payload = stages.coder.encode(list(codes.values()), _CODE_BITS)
-    sections = {container.SECTION_WEIGHTS: pack_steps(trained_steps) + payload}
+    payload = stages.coder.encode(list(codes.values()), CODE_BITS)
+    sections = {
+        container.SECTION_WEIGHTS: stages.quantizer.pack(list(levels.values())) + payload
+    }
+    if facts.band_peaks:
+        peaks = [peak for group in facts.band_peaks for peak in group]
+        sections[container.SECTION_BANDS] = pack_steps(peaks)
     if facts.icc_profile is not None:
         sections[container.SECTION_ICC_PROFILE] = container.pack_icc(facts.icc_profile)
     return container.pack(header, sections)
@@ -65,8 +76,27 @@ class Opened:
     sections: dict[int, bytes]
 
     @property
+    def joint(self) -> Joint:
+        header = self.header
+        return self.stages.joint(header.height, header.width, header.n_channels)
+
+    @property
     def n_weights(self) -> int:
-        return n_weights(self.stages.field.shapes(self.header.n_channels))
+        return n_weights(self.joint.shapes())
+
+    def band_peaks(self) -> BandPeaks:
+        """What 1 of each signal stands for; () for a split without bands; raises FormatError."""
+        payload = self.sections.get(container.SECTION_BANDS)
+        if (payload is not None) != self.stages.split.HAS_BANDS:
+            raise FormatError("the section of bands does not go with the split")
+        if payload is None:
+            return ()
+        reader = Reader(payload, "the bands section")
+        peaks = tuple(
+            tuple(unpack_steps(reader, part.n_channels)) for part in self.joint.parts
+        )
+        reader.finish()
+        return peaks
 
     def icc_profile(self) -> bytes | None:
         """The colour profile, unpacked; raises FormatError."""
@@ -84,44 +114,44 @@ def open_file(data: bytes) -> Opened:
     data = bytes(data)
     header, sections = container.unpack(data)
     opened = Opened(header, read_stages(header.stages), sections)
-    if opened.n_weights > MAX_WEIGHTS:
-        raise FormatError(f"{opened.n_weights} weights are above the limit of {MAX_WEIGHTS}")
+    try:
+        n_all = opened.n_weights
+    except ValueError as error:  # a split that does not suit the picture's size
+        raise FormatError(str(error)) from error
+    if n_all > MAX_WEIGHTS:
+        raise FormatError(f"{n_all} weights are above the limit of {MAX_WEIGHTS}")
     return opened
 
 
 def read_codes(opened: Opened) -> dict[str, np.ndarray]:
     """The integer codes of all tensors, in file order; raises FormatError."""
-    coder, reader, n_trained = opened.stages.coder, _weights_reader(opened), len(_trained(opened))
-    unpack_steps(reader, n_trained)
-    shapes = _shapes(opened)
-    sizes = [int(np.prod(shape)) for shape in shapes.values()]
-    flat = coder.decode(reader.take(reader.n_left), sizes, _CODE_BITS)
-    return {
-        name: codes.reshape(shape)
-        for (name, shape), codes in zip(shapes.items(), flat, strict=True)
-    }
+    return _read(opened)[0]
 
 
 def read_weights(opened: Opened) -> NumpyParams:
     """The weights as f32 tensors by name; raises FormatError."""
-    trained = _trained(opened)
-    q_steps = dict(opened.stages.field.fixed_steps())
-    q_steps |= zip(trained, unpack_steps(_weights_reader(opened), len(trained)), strict=True)
-    quantizer = opened.stages.quantizer
+    codes, levels = _read(opened)
+    fixed, quantizer = opened.joint.fixed_steps(), opened.stages.quantizer
     return {
-        name: quantizer.dequantize(codes, q_steps[name])
-        for name, codes in read_codes(opened).items()
+        name: Uniform().dequantize(tensor, fixed[name])
+        if name in fixed
+        else quantizer.dequantize(tensor, levels[name])
+        for name, tensor in codes.items()
     }
 
 
-def _weights_reader(opened: Opened) -> Reader:
-    return Reader(opened.sections[container.SECTION_WEIGHTS], "the weights section")
+def _read(opened: Opened) -> tuple[dict[str, np.ndarray], dict[str, Levels]]:
+    joint, stages = opened.joint, opened.stages
+    reader = Reader(opened.sections[container.SECTION_WEIGHTS], "the weights section")
+    shapes, trained = joint.shapes(), joint.trained_shapes()
+    levels = dict(zip(trained, stages.quantizer.unpack(reader, _sizes(trained)), strict=True))
+    flat = stages.coder.decode(reader.take(reader.n_left), _sizes(shapes), CODE_BITS)
+    codes = {
+        name: tensor.reshape(shape)
+        for (name, shape), tensor in zip(shapes.items(), flat, strict=True)
+    }
+    return codes, levels
 
 
-def _shapes(opened: Opened) -> Shapes:
-    return opened.stages.field.shapes(opened.header.n_channels)
-
-
-def _trained(opened: Opened) -> list[str]:
-    fixed = opened.stages.field.fixed_steps()
-    return [name for name in _shapes(opened) if name not in fixed]
+def _sizes(shapes: Shapes) -> list[int]:
+    return [int(np.prod(shape)) for shape in shapes.values()]

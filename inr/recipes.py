@@ -8,10 +8,18 @@ from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
 from inr.fields.fourier import Fourier
+from inr.fields.protocol import Field
 from inr.fields.siren import Siren
 from inr.fit_settings import FitSettings
 from inr.optimizers import Adam, Muon
+from inr.quantize.protocol import Quantizer
 from inr.quantize.uniform import Uniform
+from inr.sparsify.dense import Dense
+from inr.sparsify.magnitude import Magnitude
+from inr.sparsify.protocol import Sparsifier
+from inr.sparsify.rigl import Rigl
+from inr.splits.protocol import Split
+from inr.splits.wavelet import Wavelet
 from inr.splits.whole import Whole
 
 
@@ -20,11 +28,12 @@ class Recipe:
     """Everything that decides the bytes, besides the picture, the target and the seed."""
 
     name: str
-    field: Siren | Fourier
+    field: Field
     fit: FitSettings
-    quantize: Uniform = dataclasses.field(default_factory=Uniform)
+    sparsify: Sparsifier = dataclasses.field(default_factory=Dense)
+    quantize: Quantizer = dataclasses.field(default_factory=Uniform)
     coder: Coder = dataclasses.field(default_factory=RangeCoder)
-    split: Whole = dataclasses.field(default_factory=Whole)
+    split: Split = dataclasses.field(default_factory=Whole)
     target_bpp: float = 0.3  # size of the whole file, if no other target is given
     fixed_size: bool = False  # True: field.hidden as it stands, and no target unless one is given
 
@@ -41,7 +50,7 @@ def siren() -> Recipe:
 def siren_best() -> Recipe:
     """More weights at fewer bits, the best of three starts, fitted eight times as long."""
     fit = FitSettings(steps=26000, optimizer=Muon(learning_rate=2e-3), n_seeds=3, seed_trial=0.01)
-    return Recipe("siren_best", Siren(), fit, Uniform(bits=6.0))
+    return Recipe("siren_best", Siren(), fit, quantize=Uniform(bits=6.0))
 
 
 def siren_zstd() -> Recipe:
@@ -59,11 +68,48 @@ def fourier() -> Recipe:
     return Recipe("fourier", Fourier(), FitSettings(optimizer=Muon(learning_rate=5e-2)))
 
 
+def siren_rate() -> Recipe:
+    """A wider SIREN whose weights and steps pay for their bits under the coder's own model."""
+    fit = FitSettings(rate_lambda=1e-3)
+    return Recipe("siren_rate", Siren(), fit, quantize=Uniform(bits=5.5))
+
+
+def siren_rigl() -> Recipe:
+    """SIREN trained sparse by RigL, codes of about int8, range coder."""
+    return Recipe(
+        "siren_rigl",
+        Siren(),
+        FitSettings(),
+        sparsify=Rigl(sparsity=0.8),
+        quantize=Uniform(bits=8.0),
+    )
+
+
+def siren_pruned() -> Recipe:
+    """SIREN pruned step by step by the magnitude of its weights, otherwise as siren_rigl."""
+    return Recipe(
+        "siren_pruned",
+        Siren(),
+        FitSettings(),
+        sparsify=Magnitude(sparsity=0.8),
+        quantize=Uniform(bits=8.0),
+    )
+
+
+def siren_wavelet() -> Recipe:
+    """One SIREN for the coarse half of a wavelet transform and one for its details."""
+    return Recipe("siren_wavelet", Siren(), FitSettings(), split=Wavelet())
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "siren": siren,
     "siren_best": siren_best,
     "siren_zstd": siren_zstd,
     "fourier": fourier,
+    "siren_rate": siren_rate,
+    "siren_rigl": siren_rigl,
+    "siren_pruned": siren_pruned,
+    "siren_wavelet": siren_wavelet,
 }
 
 

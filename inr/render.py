@@ -7,6 +7,7 @@ products. Nothing but the output grows with its size.
 """
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -50,13 +51,42 @@ def render(
     Returns:
       u8 or u16 [region height, region width, n_channels]
     """
-    if region is None:
-        region = Region(0, 0, width, height)
+    region = region if region is not None else Region(0, 0, width, height)
     low, high = np.array(ranges, np.float32).T
     half = (high - low) / 2
-    out = np.empty(
-        (region.height, region.width, len(ranges)), np.uint8 if bit_depth == 8 else np.uint16
-    )
+
+    def samples_of(signal: np.ndarray) -> np.ndarray:
+        samples = np.rint((signal + 1) * half + low)
+        np.nan_to_num(samples, copy=False)
+        clipped: np.ndarray = np.clip(samples, low, high)
+        return clipped
+
+    dtype = np.uint8 if bit_depth == 8 else np.uint16
+    out = np.empty((region.height, region.width, len(ranges)), dtype)
+    _draw(net, params, samples_of, out, height, width, region, n_threads)
+    return out
+
+
+def draw_signal(
+    net: Field, params: NumpyParams, n_channels: int, *, height: int, width: int
+) -> np.ndarray:
+    """The field's own values, f32 [height, width, n_channels]."""
+    out = np.empty((height, width, n_channels), np.float32)
+    _draw(net, params, lambda signal: signal, out, height, width, Region(0, 0, width, height), None)
+    return out
+
+
+def _draw(
+    net: Field,
+    params: NumpyParams,
+    finish: Callable[[np.ndarray], np.ndarray],
+    out: np.ndarray,
+    height: int,
+    width: int,
+    region: Region,
+    n_threads: int | None,
+) -> None:
+    """Fills out, [region height, region width, n_channels], with finish(signal)."""
     tile_cols = min(_TILE_COLS, width)  # the tiles depend on the output's size, not on the region
     tile_rows = max(1, min(64, height, _TILE_VALUES // (net.hidden * tile_cols)))
 
@@ -67,10 +97,7 @@ def render(
         )
         # A damaged network may overflow. Here, because threads begin with numpy's own errstate.
         with np.errstate(all="ignore"):
-            signal = net.evaluate(params, points)  # [tile, n_channels]
-            samples = np.rint((signal + 1) * half + low)
-        np.nan_to_num(samples, copy=False)
-        pixels = np.clip(samples, low, high).reshape(tile_rows, tile_cols, -1)
+            pixels = finish(net.evaluate(params, points)).reshape(tile_rows, tile_cols, -1)
         y0, y1 = max(top, region.y), min(top + tile_rows, region.y + region.height)
         x0, x1 = max(left, region.x), min(left + tile_cols, region.x + region.width)
         out[y0 - region.y : y1 - region.y, x0 - region.x : x1 - region.x] = pixels[
@@ -83,4 +110,3 @@ def render(
         for top in tops:  # row by row, so that the queue stays short
             for _ in pool.map(draw, [(top, left) for left in lefts]):
                 pass
-    return out

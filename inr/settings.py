@@ -1,4 +1,4 @@
-"""`--set PATH=VALUE`: changes one field somewhere in a recipe."""
+"""`--set PATH=VALUE`: changes one field somewhere in a recipe, or exchanges a whole stage."""
 
 import dataclasses
 import types
@@ -6,20 +6,53 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from inr.coders.deflate import Deflate
+from inr.coders.huffman import Huffman
+from inr.coders.lzma_coder import Lzma
+from inr.coders.range_coder import RangeCoder
+from inr.coders.zstd import Zstd
+from inr.fields.fourier import Fourier
+from inr.fields.siren import Siren
+from inr.optimizers import Adam, Muon
+from inr.quantize.distribution import Distribution
+from inr.quantize.float16 import Float16
+from inr.quantize.kmeans import KMeans
+from inr.quantize.uniform import Uniform
 from inr.recipes import Recipe
+from inr.sparsify.dense import Dense
+from inr.sparsify.feathermap import Feathermap
+from inr.sparsify.magnitude import Magnitude
+from inr.sparsify.rigl import Rigl
+from inr.sparsify.set_evolution import Set
+from inr.sparsify.small_dense import SmallDense
+from inr.sparsify.snfs import Snfs
+from inr.splits.wavelet import Wavelet
+from inr.splits.whole import Whole
 
 T = TypeVar("T")
+
+# What `--set quantize=kmeans` may name: the methods of each stage, with their defaults.
+STAGES: dict[str, tuple[type[Any], ...]] = {
+    "field": (Siren, Fourier),
+    "split": (Whole, Wavelet),
+    "sparsify": (Dense, Rigl, Snfs, Set, Magnitude, SmallDense, Feathermap),
+    "quantize": (Uniform, KMeans, Distribution, Float16),
+    "coder": (RangeCoder, Huffman, Zstd, Deflate, Lzma),
+    "fit.optimizer": (Muon, Adam),
+}
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
     """Returns the recipe with the values at the given paths, as in {"fit.steps": "500"}.
 
-    Setting field.hidden also sets fixed_size: who names the width wants that width.
+    A stage is exchanged by the name of its method, as in {"quantize": "kmeans"}; what is set
+    below it counts from the new method, in whatever order the settings come. Setting field.hidden also sets fixed_size: who names the width wants that width.
 
     Raises:
       ValueError: an unknown path (the text lists those there are) or a value that does not fit.
     """
-    for path, text in settings.items():
+    # Stages first: stable, so that otherwise the order given stands.
+    for path, text in sorted(settings.items(), key=lambda item: item[0] not in STAGES):
         recipe = _replaced(recipe, path.split("."), text, path)
         if path == "field.hidden":
             recipe = dataclasses.replace(recipe, fixed_size=True)
@@ -44,6 +77,8 @@ def _fields(node: Any) -> dict[str, Any]:
 def _replaced(node: T, names: list[str], text: str, path: str) -> T:
     name, *rest = names
     values = _fields(node)
+    if not rest and path in STAGES:
+        return dataclasses.replace(node, **{name: _stage(path, text)})  # type: ignore[type-var]
     if name not in values or bool(rest) != dataclasses.is_dataclass(values[name]):
         known = ", ".join(
             f"{other}.*" if dataclasses.is_dataclass(value) else other
@@ -55,6 +90,13 @@ def _replaced(node: T, names: list[str], text: str, path: str) -> T:
     else:
         value = _parsed(text, typing.get_type_hints(type(node))[name], path)
     return dataclasses.replace(node, **{name: value})  # type: ignore[type-var]
+
+
+def _stage(path: str, text: str) -> Any:
+    methods = {method.__name__.lower(): method for method in STAGES[path]}
+    if text.lower() not in methods:
+        raise ValueError(f"{path}={text}: expected one of {', '.join(methods)}")
+    return methods[text.lower()]()
 
 
 def _parsed(text: str, annotation: Any, path: str) -> Any:

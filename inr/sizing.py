@@ -2,87 +2,123 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from inr.fields.fourier import Fourier
-from inr.fields.protocol import n_weights
-from inr.fields.siren import Siren
+from inr.fields.joint import Joint, joint_of
+from inr.fields.protocol import Field, n_weights
+from inr.quantize.protocol import Quantizer
+from inr.sparsify.protocol import Sparsifier
+from inr.splits.protocol import Split
 
 _MIN_HIDDEN = 12  # a narrower network gives up layers first
 MAX_BITS = 16.0  # a weight, whatever the target
 _MAX_HIDDEN = 4096  # as in the file
 AIM = 0.995  # of the target: the codes drift by a few tenths of a percent after the last correction
-_BYTES_A_TENSOR = 4  # its step and its entry in the coder
+_CODER_BYTES = 2  # what a tensor takes in the coder besides its codes
+
+
+@dataclass(frozen=True)
+class Design:
+    """A network for one picture, as far as its size goes."""
+
+    field: Field  # as the recipe has it, with hidden and n_layers to be chosen
+    split: Split
+    sparsifier: Sparsifier
+    quantizer: Quantizer
+    height: int
+    width: int
+    n_channels: int
+
+    def with_size(self, hidden: int, n_layers: int) -> "Design":
+        sized = dataclasses.replace(self.field, hidden=hidden, n_layers=n_layers)  # type: ignore[type-var]
+        return dataclasses.replace(self, field=sized)
+
+    @cached_property
+    def prepared(self) -> Field:
+        """The field that stands in the file."""
+        return self.sparsifier.prepared(self.field, self.n_channels)
+
+    @cached_property
+    def joint(self) -> Joint:
+        return joint_of(self.split, self.prepared, self.height, self.width, self.n_channels)
+
+    @cached_property
+    def keep_counts(self) -> dict[str, int]:
+        return self.sparsifier.keep_counts(self.joint.trained_shapes())
+
+    @property
+    def n_kept(self) -> int:
+        """Numbers whose codes the budget pays for: all that are trained and not masked."""
+        shapes = self.joint.trained_shapes()
+        n_masked = n_weights({name: shapes[name] for name in self.keep_counts})
+        return n_weights(shapes) - n_masked + sum(self.keep_counts.values())
+
+    def mask_bits(self) -> float:
+        """What it costs to say which weights are kept: the entropy of the masks."""
+        shapes = self.joint.trained_shapes()
+        bits = 0.0
+        for name, n_kept in self.keep_counts.items():
+            n = int(np.prod(shapes[name]))
+            for count in (n_kept, n - n_kept):
+                bits += count * np.log2(n / count) if count else 0.0
+        return bits
+
+    def side_bits(self) -> float:
+        """What the file holds beside header and the codes of kept weights."""
+        sizes = [int(np.prod(shape)) for shape in self.joint.trained_shapes().values()]
+        level_bytes = sum(self.quantizer.level_bytes(size) for size in sizes)
+        coder_bytes = _CODER_BYTES * len(self.joint.shapes())
+        return 8 * (level_bytes + coder_bytes) + self.joint.fixed_bits() + self.mask_bits()
+
+    def budget_bits(self, target_bytes: int, overhead_bytes: int) -> float:
+        """Bits left for the codes of kept weights in a file of target_bytes."""
+        return 8 * (AIM * target_bytes - overhead_bytes) - self.side_bits()
 
 
 @dataclass(frozen=True)
 class Size:
-    """A field of a certain width, and what its codes may cost."""
+    """A design of a certain width, and what its codes may cost."""
 
-    field: Siren | Fourier
+    design: Design
     budget_bits: float
 
 
-def coded_weights(field: Siren | Fourier, n_channels: int) -> int:
-    """Numbers whose codes the budget pays for: all that are trained."""
-    fixed = field.fixed_steps()
-    shapes = field.shapes(n_channels)
-    return n_weights({name: shape for name, shape in shapes.items() if name not in fixed})
-
-
-def budget_of(
-    field: Siren | Fourier, n_channels: int, target_bytes: int, overhead_bytes: int
-) -> float:
-    """Bits left for the trained codes of a field in a file of target_bytes."""
-    side_bytes = overhead_bytes + _BYTES_A_TENSOR * len(field.shapes(n_channels))
-    return 8 * (AIM * target_bytes - side_bytes) - field.fixed_bits()
-
-
-def choose_size(
-    field: Siren | Fourier,
-    n_channels: int,
-    *,
-    mean_bits: float,
-    target_bytes: int,
-    overhead_bytes: int,
-) -> Size | None:
-    """The width at which codes of mean_bits come closest to the target, with fewer layers where
-    the network would else be a thread; None where not even the smallest network fits."""
-    for n_layers in range(field.n_layers, 0, -1):
-        thinner = dataclasses.replace(field, n_layers=n_layers)
-        hidden = _nearest_width(thinner, n_channels, mean_bits, target_bytes, overhead_bytes)
+def choose_size(design: Design, *, target_bytes: int, overhead_bytes: int) -> Size | None:
+    """The width at which codes of quantizer.bits come closest to the target, with fewer layers
+    where the network would else be a thread; None where not even the smallest network fits."""
+    for n_layers in range(design.field.n_layers, 0, -1):
+        hidden = _nearest_width(design, n_layers, target_bytes, overhead_bytes)
         if hidden >= _MIN_HIDDEN or (n_layers == 1 and hidden >= 1):
-            sized = dataclasses.replace(thinner, hidden=hidden)
-            return size_of(sized, n_channels, target_bytes, overhead_bytes)
+            return size_of(design.with_size(hidden, n_layers), target_bytes, overhead_bytes)
     return None
 
 
-def size_of(
-    field: Siren | Fourier, n_channels: int, target_bytes: int, overhead_bytes: int
-) -> Size:
-    """A field of given width with the budget that the target leaves it."""
-    most = MAX_BITS * coded_weights(field, n_channels)
-    return Size(field, min(budget_of(field, n_channels, target_bytes, overhead_bytes), most))
+def size_of(design: Design, target_bytes: int, overhead_bytes: int) -> Size:
+    """A design of given width with the budget that the target leaves it."""
+    most = MAX_BITS * design.n_kept
+    return Size(design, min(design.budget_bits(target_bytes, overhead_bytes), most))
 
 
-def _nearest_width(
-    field: Siren | Fourier,
-    n_channels: int,
-    mean_bits: float,
-    target_bytes: int,
-    overhead_bytes: int,
-) -> int:
-    """The width whose codes come nearest to mean_bits by ratio; 0 where width 1 has under half."""
-    best, best_miss = 0, 1.0  # in octaves
-    for hidden in range(1, _MAX_HIDDEN + 1):
-        wider = dataclasses.replace(field, hidden=hidden)
-        budget_bits = budget_of(wider, n_channels, target_bytes, overhead_bytes)
+def _nearest_width(design: Design, n_layers: int, target_bytes: int, overhead_bytes: int) -> int:
+    """The width whose codes come nearest to quantizer.bits by ratio; 0 where width 1 has under
+    half."""
+
+    def octaves(hidden: int) -> float:
+        """How many bits a code may have, against those asked for; falls with the width."""
+        wider = design.with_size(hidden, n_layers)
+        budget_bits = wider.budget_bits(target_bytes, overhead_bytes)
         if budget_bits <= 0:
-            break
-        octaves = float(np.log2(budget_bits / coded_weights(wider, n_channels) / mean_bits))
-        if abs(octaves) < best_miss or (hidden == 1 and octaves >= 1):
-            best, best_miss = hidden, abs(octaves)
-        if octaves < -1:
-            break
-    return best
+            return -np.inf
+        return float(np.log2(budget_bits / wider.n_kept / design.quantizer.bits))
+
+    if octaves(1) < -1:
+        return 0
+    low, high = 1, _MAX_HIDDEN + 1  # high: too wide
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if octaves(middle) >= 0 else (low, middle)
+    if high <= _MAX_HIDDEN and abs(octaves(high)) < abs(octaves(low)):
+        return high
+    return low

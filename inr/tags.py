@@ -8,15 +8,20 @@ from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
 from inr.container import Reader, Stage, read_fields, write_fields
 from inr.errors import FormatError
+from inr.fields.feathermap import FeathermapSiren
 from inr.fields.fourier import Fourier
+from inr.fields.joint import Joint, joint_of
 from inr.fields.protocol import Field
 from inr.fields.siren import Siren
+from inr.quantize.protocol import Quantizer
 from inr.quantize.uniform import Uniform
+from inr.splits.protocol import Split
+from inr.splits.wavelet import Wavelet
 from inr.splits.whole import Whole
 
-SPLITS: dict[int, type[Whole]] = {0: Whole}
-FIELDS: dict[int, type[Field]] = {0: Siren, 1: Fourier}
-QUANTIZERS: dict[int, type[Uniform]] = {0: Uniform}
+SPLITS: dict[int, type[Split]] = {0: Whole, 1: Wavelet}
+FIELDS: dict[int, type[Field]] = {0: Siren, 1: Fourier, 2: FeathermapSiren}
+QUANTIZERS: dict[int, type[Quantizer]] = {0: Uniform}
 CODERS: dict[int, type[Coder]] = {0: Zstd, 1: RangeCoder}
 
 S = TypeVar("S", bound=Stage)
@@ -26,10 +31,14 @@ S = TypeVar("S", bound=Stage)
 class Stages:
     """All that the decoder of kind mlp has to know besides picture size and weights."""
 
-    split: Whole
+    split: Split
     field: Field
-    quantizer: Uniform
+    quantizer: Quantizer
     coder: Coder
+
+    def joint(self, height: int, width: int, n_channels: int) -> Joint:
+        """The fields for a picture of that size."""
+        return joint_of(self.split, self.field, height, width, n_channels)
 
 
 def write_stages(stages: Stages) -> bytes:

@@ -2,9 +2,17 @@
 
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
+from inr.fields.feathermap import FeathermapSiren
 from inr.fields.fourier import Fourier
 from inr.fields.siren import Siren
 from inr.quantize.uniform import Uniform
+from inr.sparsify.dense import Dense
+from inr.sparsify.feathermap import Feathermap
+from inr.sparsify.magnitude import Magnitude
+from inr.sparsify.rigl import Rigl
+from inr.sparsify.set_evolution import Set
+from inr.sparsify.small_dense import SmallDense
+from inr.sparsify.snfs import Snfs
 from inr.splits.whole import Whole
 
 FIELDS = [
@@ -12,7 +20,20 @@ FIELDS = [
     Siren(hidden=20, n_layers=3, first_omega_0=22.5),
     Fourier(hidden=8, n_layers=1, n_frequencies=4),
     Fourier(hidden=20, n_layers=3, n_frequencies=16, sigma=3.0),
+    FeathermapSiren(hidden=20, n_layers=3, rank=4),
 ]
 QUANTIZERS = [Uniform(), Uniform(bits=2)]
 CODERS = [RangeCoder(), Zstd(), Zstd(level=1)]
 SPLITS = [Whole()]
+SPARSIFIERS = [
+    Dense(),
+    Rigl(),
+    Rigl(sparsity=0.5, erk=False, drop=0.9, stop=1.0),
+    Set(),
+    Snfs(),
+    Snfs(sparsity=0.5, erk=False, drop=0.9, stop=1.0),
+    Magnitude(),
+    Magnitude(sparsity=0.97, per_layer=True, n_updates=3, stop=0.6),
+    SmallDense(),
+    Feathermap(),
+]

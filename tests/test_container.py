@@ -16,6 +16,7 @@ from inr.container import (
     MAX_STAGES_BYTES,
     FloatField,
     Header,
+    NameField,
     Reader,
     VarintField,
     pack,
@@ -244,6 +245,43 @@ def test_values_of_a_stage(text, message):
 def test_a_stage_that_could_not_be_read_is_not_written(values):
     with pytest.raises(ValueError, match="is outside"):
         write_fields(Example(*values))
+
+
+class Named:
+    WIRE = (("name", NameField(4, lambda: ["haar", "db3", "longer"])),)
+
+    def __init__(self, name):
+        self.name = name
+
+
+@pytest.mark.parametrize(("name", "text"), [("haar", "04 68616172"), ("db3", "03 646233")])
+def test_exact_bytes_of_a_name(name, text):
+    data = bytes.fromhex(text)
+    assert write_fields(Named(name)) == data
+    assert read_fields(Named, Named.WIRE, Reader(data, "the test")).name == name
+
+
+@pytest.mark.parametrize("name", ["db4", "", "HAAR", "h\u00e4\u00e4r", "longer"])
+def test_names_that_are_not_written(name):
+    message = f"name='{name}' is none of the 2 known, such as (haar|db3), (haar|db3)$"
+    with pytest.raises(ValueError, match=message):
+        write_fields(Named(name))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("00", "name='' is not known; the file needs a newer version"),
+        ("03 646234", "name='db4' is not known"),
+        ("02 64ff", r"name='d\\\\xff' is not known"),
+        ("06 6c6f6e676572", "name has 6 characters, more than the 4 allowed"),
+        ("ffffffff0f", "name has 4294967295 characters"),
+        ("04 686161", "cut short"),
+    ],
+)
+def test_names_that_are_not_read(text, message):
+    with pytest.raises(FormatError, match=message):
+        read_fields(Named, Named.WIRE, Reader(bytes.fromhex(text), "the test"))
 
 
 @pytest.mark.parametrize("profile", [b"", b"profile", bytes(MAX_ICC_BYTES)])

@@ -1,8 +1,4 @@
-"""The classic pipeline: codes as plain integers in one Zstandard frame (RFC 8878).
-
-    mask     only if bits > 8: 1 bit a tensor, lowest first, set where codes exceed int8
-    frame    int8 low parts of all codes, then the high parts of the masked ones, code =
-             256 high + low modulo 2**16: few codes exceed int8, so nearly all high parts are 0
+"""The classic pipeline: codes as bytes (byte_layout.py) in one Zstandard frame (RFC 8878).
 
 The frame stores no content size, checksum or dictionary id: the sizes are known to the reader.
 """
@@ -15,20 +11,20 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from inr.coders.checks import check_codes, check_sizes, largest_code
+from inr.coders.byte_layout import Layout, decode_layout, encode_smallest
 from inr.container import Wire
 from inr.errors import FormatError
 
-INT8_LIMIT = 127
+DEFAULT_LEVEL = 19  # the highest of those that zstd counts as usual
 MIN_WINDOW_BYTES = 1 << 10  # the smallest window a zstd frame can declare
 
 
 @dataclass(frozen=True)
 class Zstd:
-    """Zstandard over int8 or byte-split int16 codes."""
+    """Zstandard over gaps, magnitudes and signs."""
 
     WIRE: ClassVar[Wire] = ()  # the level is the encoder's matter
-    level: int = 19  # 1..22, higher is smaller and slower
+    level: int = DEFAULT_LEVEL  # 1..22, higher is smaller and slower
 
     def __post_init__(self) -> None:
         if not 1 <= self.level <= zstandard.MAX_COMPRESSION_LEVEL:
@@ -41,16 +37,7 @@ class Zstd:
           codes: int32 tensors of any shape, |code| <= 2**(bits-1) - 1.
           bits: 2..16.
         """
-        flat = check_codes(codes, bits)
-        wide = [bool(tensor.size) and int(np.abs(tensor).max()) > INT8_LIMIT for tensor in flat]
-        mask = np.packbits(np.array(wide, bool), bitorder="little").tobytes() if bits > 8 else b""
-        low = [tensor.astype(np.uint8) for tensor in flat]  # modulo 256
-        high = [_high_bytes(t) for t, is_wide in zip(flat, wide, strict=True) if is_wide]
-        plain = b"".join(part.tobytes() for part in low + high)
-        compressor = zstandard.ZstdCompressor(
-            level=self.level, write_content_size=False, write_checksum=False, write_dict_id=False
-        )
-        return mask + compressor.compress(plain)
+        return encode_smallest(codes, bits, self._compress)
 
     def decode(self, data: bytes, sizes: Sequence[int], bits: int) -> list[NDArray[np.int32]]:
         """Returns one int32[size] tensor for each size.
@@ -58,43 +45,38 @@ class Zstd:
         Raises:
           FormatError: `data` is not one frame that holds exactly sum(sizes) codes in range.
         """
-        limit = largest_code(bits)
-        check_sizes(sizes)
-        n_mask = (len(sizes) + 7) // 8 if bits > 8 else 0
-        if len(data) < n_mask:
-            raise FormatError(f"zstd: a mask of {n_mask} bytes expected, {len(data)} bytes left")
-        mask = np.unpackbits(np.frombuffer(data[:n_mask], np.uint8), bitorder="little")
-        if mask[len(sizes) :].any():
-            raise FormatError("zstd: the mask names tensors that do not exist")
-        wide = np.zeros(len(sizes), bool)
-        wide[: mask.size] = mask[: len(sizes)]
-        n_low = sum(sizes)
-        n_high = sum(size for size, is_wide in zip(sizes, wide, strict=True) if is_wide)
-        plain = np.frombuffer(_decompress(data[n_mask:], n_low + n_high), np.uint8)
-        high = plain[n_low:].view(np.int8).astype(np.int32) << 8
-        tensors, low_from, high_from = [], 0, 0
-        for size, is_wide in zip(sizes, wide, strict=True):
-            low = plain[low_from : low_from + size]
-            low_from += size
-            if is_wide:
-                codes = high[high_from : high_from + size] + low.view(np.int8)
-                codes = codes.astype(np.int16).astype(np.int32)  # 128 * 256 - 1 came as -128, -1
-                high_from += size
-            else:
-                codes = low.view(np.int8).astype(np.int32)
-            if size and np.abs(codes).max() > limit:
-                raise FormatError(f"zstd: a code lies outside -{limit}..{limit}")
-            tensors.append(codes)
-        return tensors
+        return decode_layout(data, sizes, bits, unpack_frame)
+
+    def _compress(self, layout: Layout) -> bytes:
+        by_plane = pack_frame(layout.by_plane(), self.level)
+        return min(by_plane, pack_frame(layout.by_tensor(), self.level), key=len)
 
 
-def _high_bytes(codes: NDArray[np.int32]) -> NDArray[np.uint8]:
-    low = codes.astype(np.int8)  # modulo 256
-    return ((codes - low) >> 8).astype(np.uint8)
+def pack_frame(blocks: Sequence[bytes], level: int) -> bytes:
+    """Compresses the blocks in one row into one frame; each begins with tables of its own."""
+    n_bytes = sum(map(len, blocks))
+    settings = zstandard.ZstdCompressionParameters.from_level(
+        level,
+        source_size=max(n_bytes, 1),  # 0 would mean unknown, and a window of megabytes
+        write_content_size=False,
+        write_checksum=False,
+        write_dict_id=False,
+    )
+    compressor = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    parts = []
+    for i, block in enumerate(blocks):
+        if i:
+            parts.append(compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+        parts.append(compressor.compress(block))
+    return b"".join([*parts, compressor.flush()])
 
 
-def _decompress(data: bytes, n_bytes: int) -> bytes:
-    """Undoes one frame, taking no more memory than n_bytes and a window of that order."""
+def unpack_frame(data: bytes, n_bytes: int) -> bytes:
+    """Undoes one frame, taking no more memory than n_bytes and a window of that order.
+
+    Raises:
+      FormatError: `data` is not one frame, as `pack_frame` writes it, of n_bytes.
+    """
     try:
         frame = zstandard.get_frame_parameters(data)
         # A stated content size would be allocated unseen, so only frames like ours are read.

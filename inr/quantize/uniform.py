@@ -8,15 +8,21 @@ at the expense of the others, where max-abs scaling would give every tensor the 
 
 import struct
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from inr.container import Reader, Wire
 from inr.errors import FormatError
+from inr.quantize.protocol import Levels
+
+if TYPE_CHECKING:
+    import jax
 
 MAX_CODE = 2**15 - 1  # codes lie in [-MAX_CODE, MAX_CODE]
 MAX_STEP = 2.0**96  # times MAX_CODE it is still a finite float32
+_GAUSSIAN_BITS = 0.5 * np.log2(2 * np.pi * np.e)  # entropy of codes whose rms is one step
+_RMS_FLOOR = 1e-4  # keeps the step of a tensor of zeros above 0
 
 
 @dataclass(frozen=True)
@@ -26,19 +32,51 @@ class Uniform:
     bits: float = 6.3  # mean cost of a code in bits, 2..16; more weights at fewer bits gain less
 
     WIRE: ClassVar[Wire] = ()  # the steps stand in the weights section, `bits` is not needed
+    LEARNS_STEPS: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 16:
             raise ValueError(f"quantize.bits={self.bits} is outside 2..16; int8 is bits=8")
 
-    def codes(self, weights: np.ndarray, q_step: float) -> np.ndarray:
-        """f32[...] -> int32[...] in [-MAX_CODE, MAX_CODE]."""
-        rounded = np.rint(weights.astype(np.float64) / q_step)
+    def for_training(self) -> "Uniform":
+        return Uniform()
+
+    def fitted(self, weights: np.ndarray, octaves: float = 0.0) -> Levels:
+        """f32[...] -> f32[], the step at which codes of a Gaussian of this rms cost `bits`."""
+        rms = np.sqrt(np.mean(weights.astype(np.float64) ** 2) + _RMS_FLOOR**2)
+        return self.scaled(rms * 2 ** (_GAUSSIAN_BITS - self.bits), octaves, weights)
+
+    def scaled(self, levels: Levels | float, octaves: float, weights: np.ndarray) -> Levels:
+        """The step times 2**octaves, but not so fine that codes of the weights would be cut."""
+        finest = float(np.abs(weights).max()) / MAX_CODE * (1 + 2**-7)  # wire_step rounds
+        return np.array(wire_step(max(float(levels) * 2.0**octaves, finest)), np.float32)
+
+    def codes(self, weights: np.ndarray, levels: Levels | float) -> np.ndarray:
+        """f32[...] -> int32[...] in [-MAX_CODE, MAX_CODE]. levels: the step."""
+        rounded = np.rint(weights.astype(np.float64) / levels)
         return np.clip(rounded, -MAX_CODE, MAX_CODE).astype(np.int32)
 
-    def dequantize(self, codes: np.ndarray, q_step: float) -> np.ndarray:
+    def dequantize(self, codes: np.ndarray, levels: Levels | float) -> np.ndarray:
         """int32[...] -> f32[...], the inverse of `codes` up to half a step."""
-        return codes.astype(np.float32) * np.float32(q_step)
+        return codes.astype(np.float32) * np.float32(levels)
+
+    def rounded(self, weights: "jax.Array", levels: "jax.Array") -> "jax.Array":
+        """f32[...] -> f32[...]. A float32 quotient is never taken for a tie that it is not:
+        (n + 1/2) * step has at most 24 significant bits, so it is a float32 itself."""
+        import jax.numpy as jnp
+
+        codes = jnp.clip(jnp.round(weights / levels), -MAX_CODE, MAX_CODE)
+        return codes.astype(jnp.int32).astype(jnp.float32) * levels  # by int32: no -0.0
+
+    def level_bytes(self, n_weights: int) -> int:
+        return 2
+
+    def pack(self, levels: list[Levels]) -> bytes:
+        return pack_steps([float(q_step) for q_step in levels])
+
+    def unpack(self, reader: Reader, sizes: list[int]) -> list[Levels]:
+        steps = unpack_steps(reader, len(sizes))
+        return [np.array(q_step, np.float32) for q_step in steps]
 
 
 def wire_step(q_step: float) -> float:

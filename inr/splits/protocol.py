@@ -1,7 +1,7 @@
 """What codec and decoder ask of a split."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -20,6 +20,8 @@ class Grid:
 
 class Split(Stage, Protocol):
     """A frozen dataclass; its methods are pure and numpy only."""
+
+    HAS_BANDS: ClassVar[bool]  # False: the only band is the picture itself, drawn at any size
 
     def grids(self, height: int, width: int, n_channels: int) -> tuple[Grid, ...]:
         """One grid a group, coarsest first, of a picture of that size."""

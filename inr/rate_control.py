@@ -1,0 +1,136 @@
+"""`target_psnr`: fits of several sizes until the decoded picture has the quality asked for.
+
+Fits are bracketed and interpolated in log bytes against PSNR. A fit a little above the target is
+brought down to it by coarser levels, which takes seconds instead of another fit.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inr.codec import Encoded, Wish, finished
+from inr.fit import fit
+from inr.fit_types import FitError, Fitted
+from inr.metrics import psnr_db
+from inr.preparation import Prepared, facts_of, prepare
+
+if TYPE_CHECKING:
+    from inr.fit_types import Progress
+    from inr.picture import Picture
+    from inr.recipes import Recipe
+
+TOLERANCE_DB = 0.1
+_AIM_DB = 0.04  # above the target: levels only make it worse
+_NEAR_DB = 0.8  # above the target: brought down by levels, at less than a tenth of the bytes
+_DB_AN_OCTAVE = 2.6  # of bytes, until two fits tell better
+_MAX_FITS = 7
+_MAX_OCTAVES = 3.0  # of bytes, between one fit and the next
+_MAX_TRIALS = 24  # of levels
+
+
+def encode_to_psnr(
+    picture: "Picture",
+    recipe: "Recipe",
+    wish: Wish,
+    *,
+    report: "Callable[[Progress], None] | None" = None,
+) -> Encoded:
+    """The smallest file found whose decoded PSNR is within 0.1 dB of wish.target_psnr.
+
+    A time budget is shared by all fits; a checkpoint is refused, as there are several fits.
+
+    Raises:
+      FitError: the quality was not reached; the text tells what was.
+    """
+    assert wish.target_psnr is not None
+    if wish.checkpoint is not None:
+        raise ValueError("--checkpoint holds one fit, and a target of PSNR takes several")
+    started_at = time.monotonic()
+    target_db = wish.target_psnr
+    deadline = None if wish.time_budget is None else started_at + wish.time_budget
+    plain = dataclasses.replace(wish, target_psnr=None, time_budget=None)
+    n_bytes = plain.max_bytes(recipe, facts_of(picture))
+    tried: list[tuple[float, float]] = []  # (log2 of bytes, PSNR)
+    n_steps = 0
+    n_fits = 1 if recipe.fixed_size else _MAX_FITS
+    for _ in range(n_fits):
+        sized = plain if n_bytes is None else dataclasses.replace(plain, target_bytes=n_bytes)
+        prepared = prepare(picture, recipe, sized)
+        fitted = fit(prepared.job, recipe.fit, deadline=_share(deadline, n_fits), report=report)
+        n_steps += fitted.n_steps
+        encoded = finished(picture, prepared.file_of(fitted.codes, fitted.levels), n_steps, started_at)
+        excess_db = encoded.psnr_db - target_db
+        if abs(excess_db) <= TOLERANCE_DB:
+            return encoded
+        if 0 < excess_db and (excess_db < _NEAR_DB or recipe.fixed_size):
+            lowered = _lowered(picture, prepared, fitted, target_db)
+            if lowered is not None:
+                return finished(picture, lowered, n_steps, started_at)
+        tried.append((float(np.log2(len(encoded.data))), encoded.psnr_db))
+        n_bytes = round(2 ** _next_size(tried, target_db + _NEAR_DB / 4))
+        if deadline is not None and time.monotonic() > deadline:
+            break
+    reached = ", ".join(f"{2**size:.0f} bytes {psnr:.2f} dB" for size, psnr in tried)
+    raise FitError(
+        f"a PSNR of {target_db} dB was not reached: {reached}; give more fit.steps or another "
+        "target"
+    )
+
+
+def _share(deadline: float | None, n_fits: int) -> float | None:
+    """Half of the time left, so that a second fit and a third have some."""
+    if deadline is None:
+        return None
+    now = time.monotonic()
+    return now + max(0.0, deadline - now) / min(n_fits, 2)
+
+
+def _next_size(tried: list[tuple[float, float]], target_db: float) -> float:
+    """log2 of the bytes to try next."""
+    below = [point for point in tried if point[1] < target_db]
+    above = [point for point in tried if point[1] >= target_db]
+    last_size, last_db = tried[-1]
+    if below and above:
+        (low, low_db), (high, high_db) = max(below), min(above)
+        if low < high:
+            share = (target_db - low_db) / (high_db - low_db)
+            return low + float(np.clip(share, 0.1, 0.9)) * (high - low)
+        # Seeds differ by more than sizes this near: a little larger than both.
+        return low + 0.1
+    octaves = (target_db - last_db) / _DB_AN_OCTAVE
+    return last_size + float(np.clip(octaves, -_MAX_OCTAVES, _MAX_OCTAVES))
+
+
+def _lowered(
+    picture: "Picture", prepared: Prepared, fitted: Fitted, target_db: float
+) -> bytes | None:
+    """The file with levels so coarse that the PSNR falls to just above the target, by bisection;
+    None where the levels cannot do it."""
+    from inr.codec import View, decode_picture
+
+    quantizer, fixed = prepared.job.quantizer, prepared.job.joint.fixed_steps()
+    weights = {
+        name: quantizer.dequantize(codes, fitted.levels[name])
+        for name, codes in fitted.codes.items()
+        if name not in fixed
+    }
+    low, high = 0.0, 4.0  # octaves; PSNR falls from one to the other
+    best: bytes | None = None
+    for _ in range(_MAX_TRIALS):
+        octaves = (low + high) / 2
+        levels, codes = {}, dict(fitted.codes)
+        for name, w in weights.items():
+            levels[name] = quantizer.scaled(fitted.levels[name], octaves, w)
+            codes[name] = quantizer.codes(w, levels[name])
+        data = prepared.file_of(codes, levels)
+        drawn = decode_picture(data, View(max_pixels=None)).pixels
+        excess_db = psnr_db(picture.pixels, drawn) - target_db
+        if 0 <= excess_db <= TOLERANCE_DB:
+            best = data
+        if 0 <= excess_db <= _AIM_DB:
+            break
+        low, high = (octaves, high) if excess_db > 0 else (low, octaves)
+    return best

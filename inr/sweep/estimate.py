@@ -1,0 +1,103 @@
+"""How long a sweep will take: from the work of its fits and a quick look at this machine's speed.
+
+Kept free of jax, so that `--dry-run` answers at once.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inr.codec import Wish
+from inr.fields.protocol import n_weights
+from inr.mlp_file import PictureFacts
+from inr.picture import Picture
+from inr.recipes import Recipe
+from inr.sweep.cores import available_cores
+
+if TYPE_CHECKING:
+    from inr.sweep.ledger import Result
+    from inr.sweep.plan import Run
+
+_CPU_BATCH = 12288  # pixels a step where the recipe names none, as in fitting.py, which needs jax
+_COMPILE_SECONDS = 7.0  # of a shape; measured at 4 to 8 on two cores
+_OTHER_SECONDS = 1.0  # a run: first weights, coding, drawing, measuring
+_FIT_SHARE = 0.6  # of the speed of plain matrix products that a fit reaches
+_PROBE_SECONDS = 0.2
+
+
+def fit_work(picture: Picture, recipe: Recipe, wish: Wish) -> float:
+    """Floating-point operations of a fit, about: a target's network is not sized for it."""
+    n_pixels = picture.height * picture.width
+    facts = PictureFacts(
+        picture.height,
+        picture.width,
+        picture.n_channels,
+        picture.bit_depth,
+        (),
+        picture.icc_profile,
+    )
+    max_bytes = wish.max_bytes(recipe, facts)
+    if recipe.fixed_size or max_bytes is None:
+        n: float = n_weights(recipe.field.shapes(picture.n_channels))
+    else:
+        n = 8 * max_bytes / recipe.quantize.bits
+    batch = min(recipe.fit.batch or _CPU_BATCH, n_pixels)
+    starts = 1 + (recipe.fit.n_seeds - 1) * recipe.fit.seed_trial
+    return 6 * n * batch * recipe.fit.steps * starts  # multiply and add, forward, twice backward
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What the seconds of a fit are reckoned from."""
+
+    core_flops: float  # floating-point operations a second and core, of matrix products
+    correction: float = 1.0  # measured seconds over reckoned ones, of earlier runs
+    n_measured: int = 0  # earlier runs behind the correction
+
+    def seconds(self, works: Sequence[float], cores: int) -> float:
+        """Seconds of one batch of fits on so many cores."""
+        fitting = sum(works) / (_FIT_SHARE * self.core_flops * cores)
+        return self.correction * (_COMPILE_SECONDS + _OTHER_SECONDS * len(works) + fitting)
+
+    def told(self) -> str:
+        """What the estimate rests on, in words."""
+        text = (
+            f"the estimate rests on {self.core_flops / 1e9:.0f} billion operations a second and "
+            f"core, measured by a {_PROBE_SECONDS} s matrix product"
+        )
+        if self.n_measured == 0:
+            return f"{text}, and on no finished run; it may be off by a factor of three"
+        return f"{text}, times {self.correction:.2f} as {self.n_measured} finished runs took"
+
+
+def measured_speed(earlier: Sequence["Result"]) -> Speed:
+    """The speed of this machine's matrix products, corrected by the seconds of earlier runs."""
+    plain = Speed(_probed_flops() / available_cores())
+    if not earlier:
+        return plain
+    reckoned = sum(
+        plain.seconds([run.work] * run.n_together, run.cores) / run.n_together for run in earlier
+    )
+    return Speed(
+        plain.core_flops, sum(run.seconds for run in earlier) / reckoned, n_measured=len(earlier)
+    )
+
+
+def total_seconds(groups: Sequence[Sequence["Run"]], speed: Speed, jobs: int) -> float:
+    """Seconds of all groups, jobs at a time, each on its share of the cores."""
+    cores = max(1, available_cores() // jobs)
+    each = [speed.seconds([run.work for run in group], cores) for group in groups]
+    return max(sum(each) / jobs, max(each, default=0.0))
+
+
+def _probed_flops() -> float:
+    weights, points = np.ones((64, 64), np.float32), np.ones((64, 8192), np.float32)
+    weights @ points  # the first product wakes the threads
+    n, started_at = 0, time.perf_counter()
+    while time.perf_counter() - started_at < _PROBE_SECONDS:
+        weights @ points
+        n += 1
+    return 2.0 * 64 * 64 * 8192 * n / (time.perf_counter() - started_at)

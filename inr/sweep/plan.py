@@ -1,0 +1,174 @@
+"""The plan of a sweep: all its runs, checked before the first fit begins.
+
+Runs are pictures x recipes x varied values x seeds, in this order; seeds change fastest, then the
+values of the last varied path.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from inr import recipes
+from inr.codec import Wish
+from inr.picture import Picture
+from inr.recipes import Recipe
+from inr.settings import with_settings
+from inr.sweep.estimate import fit_work
+
+Varied = tuple[tuple[str, str], ...]  # (path, value as given), in the order of --vary
+
+# Targets are the caller's wish, not the recipe's setting: they take effect at fixed sizes too.
+TARGETS: dict[str, type[int] | type[float]] = {"target_bpp": float, "target_bytes": int}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to sweep, as the command line gives it."""
+
+    pictures: tuple[Path, ...]
+    recipes: tuple[str, ...]
+    varied: Mapping[str, tuple[str, ...]]  # values by path, as in {"quantize.bits": ("4", "6")}
+    settings: Mapping[str, str]  # the same for all runs; a target such as target_bpp may be here
+    seeds: tuple[int, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        for name in ("pictures", "recipes", "seeds"):
+            if not vars(self)[name]:
+                raise ValueError(f"a sweep without {name} has no runs; name at least one")
+        for path in self.varied:
+            if path in self.settings:
+                raise ValueError(f"{path} is both set and varied; give it once")
+            if path == "seed":
+                raise ValueError("seeds are varied by --seed 0 --seed 1, not by --vary")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fit of the sweep."""
+
+    config_hash: str  # of all that decides the bytes; also the name of the file
+    picture: str  # its name in the tables
+    path: Path
+    recipe: Recipe  # with all settings
+    varied: Varied
+    wish: Wish
+    shape: int  # runs of equal number can be fitted in one batch
+    work: float  # floating-point operations of the fit, about
+
+    @property
+    def label(self) -> str:
+        settings = (f"{path}={value}" for path, value in self.varied)
+        return " ".join([self.picture, self.recipe.name, *settings, f"seed {self.wish.seed}"])
+
+
+def parse_vary(texts: list[str]) -> dict[str, tuple[str, ...]]:
+    """["quantize.bits=4,6"] -> {"quantize.bits": ("4", "6")}; ValueError for anything else."""
+    varied: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        path, _, listed = (part.strip() for part in text.partition("="))
+        values = tuple(value.strip() for value in listed.split(","))
+        if not path or "" in values:
+            raise ValueError(f"--vary {text}: expected PATH=V1,V2,..., as in quantize.bits=4,6,8")
+        if path in varied:
+            raise ValueError(f"--vary {path} is given twice; list all its values in one")
+        varied[path] = values
+    return varied
+
+
+def plan(
+    request: Request, *, same_shape: bool, warn: Callable[[str], None]
+) -> tuple[Run, ...]:
+    """All runs of a sweep, in the order of its tables.
+
+    Args:
+      same_shape: find out which runs could be fitted together; else each has its own shape.
+      warn: called with a line for each thing that a picture loses.
+    Raises:
+      ValueError: an unreadable picture, an unknown recipe or path, a value that does not fit, or
+        two runs that are the same (a picture, value or seed named twice, as in 6 and 6.0).
+    """
+    from inr.image import load
+
+    variants = [
+        variant for name in request.recipes for variant in _variants(recipes.named(name), request)
+    ]
+    shapes: dict[Hashable, int] = {}
+    runs: dict[str, Run] = {}
+    for path, picture_name in zip(request.pictures, _names(request.pictures), strict=True):
+        picture = load(path, warn=warn)
+        pixels_hash = hash_of_picture(picture)
+        for recipe, varied, wish in variants:
+            config_hash = hash_of_run(pixels_hash, recipe, wish)
+            key = _batch_key(picture, recipe, wish) if same_shape else None
+            run = Run(
+                config_hash,
+                picture_name,
+                path,
+                recipe,
+                varied,
+                wish,
+                shapes.setdefault(config_hash if key is None else key, len(shapes)),
+                fit_work(picture, recipe, wish),
+            )
+            if config_hash in runs:
+                raise ValueError(
+                    f"two runs are the same: {runs[config_hash].label}, and {run.label}; name "
+                    "each picture, recipe, value and seed once"
+                )
+            runs[config_hash] = run
+    return tuple(runs.values())
+
+
+def hash_of_picture(picture: Picture) -> str:
+    """Hash of all that an encoder sees of a picture."""
+    digest = hashlib.sha256(repr((picture.pixels.shape, picture.pixels.dtype.name)).encode())
+    digest.update(picture.pixels.tobytes())
+    digest.update(picture.icc_profile or b"")
+    return digest.hexdigest()
+
+
+def hash_of_run(pixels_hash: str, recipe: Recipe, wish: Wish) -> str:
+    """Hash of picture, recipe, wish with its seed, and version of the package."""
+    config = repr((pixels_hash, recipe, wish, metadata.version("inr")))
+    return hashlib.sha256(config.encode()).hexdigest()
+
+
+def _variants(recipe: Recipe, request: Request) -> Iterator[tuple[Recipe, Varied, Wish]]:
+    for values in itertools.product(*request.varied.values()):
+        varied = tuple(zip(request.varied, values, strict=True))
+        settings = dict(request.settings) | dict(varied)
+        targets = {name: settings.pop(name) for name in TARGETS if name in settings}
+        changed = with_settings(recipe, settings)
+        for seed in request.seeds:
+            yield changed, varied, _wish(targets, seed)
+
+
+def _wish(targets: Mapping[str, str], seed: int) -> Wish:
+    values: dict[str, Any] = {}
+    for name, text in targets.items():
+        try:
+            values[name] = TARGETS[name](text)
+        except ValueError:
+            expected = "a whole number" if TARGETS[name] is int else "a number"
+            raise ValueError(f"{name}={text}: expected {expected}") from None
+    return Wish(seed=seed, **values)
+
+
+def _names(paths: tuple[Path, ...]) -> list[str]:
+    """File names, or whole paths where two pictures share a name."""
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def _batch_key(picture: Picture, recipe: Recipe, wish: Wish) -> Hashable:
+    """None where the run cannot be sized: it fails alone, and says so, when its turn comes."""
+    from inr.codec import batch_key
+
+    try:
+        return batch_key(picture, recipe, wish)
+    except ValueError:
+        return None
