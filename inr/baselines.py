@@ -20,11 +20,11 @@ Pixels = NDArray[np.uint8]  # [h, w, 3] RGB
 
 
 @dataclass(frozen=True)
-class ClassicalCodec:
-    """One codec at fixed settings, with the one number that steers its rate."""
+class PictureCodec:
+    """One way to code pictures, all settings fixed but the number that steers the rate."""
 
     name: str
-    settings: str  # a line for the report
+    settings: str  # a line for the report; ends with what that number is
     qualities: tuple[float, ...]  # smallest file first; about 0.1 to 2 bpp on photographs
     encode: Callable[[Pixels, float], bytes]  # a whole file; any size from 1x1
     decode: Callable[[bytes], Pixels]  # what encode made, at the same size
@@ -32,7 +32,7 @@ class ClassicalCodec:
     library: Callable[[], str]  # name and version, once missing() is None
 
 
-def codec_named(name: str) -> ClassicalCodec:
+def codec_named(name: str) -> PictureCodec:
     """The codec of that name; ValueError lists those there are."""
     for codec in CODECS:
         if codec.name == name:
@@ -85,8 +85,8 @@ def _with_pillow(
     options: Callable[[float], dict[str, Any]],
     feature: str,
     library: tuple[str, str],
-) -> ClassicalCodec:
-    return ClassicalCodec(
+) -> PictureCodec:
+    return PictureCodec(
         name,
         settings,
         qualities,
@@ -159,7 +159,7 @@ def _jxl_library() -> str:
 _JPEG_QUALITIES = (3, 5, 8, 12, 18, 26, 38, 50, 65, 78, 88, 94)
 _TURBO = ("libjpeg_turbo", "libjpeg-turbo")
 
-CODECS: tuple[ClassicalCodec, ...] = (
+CODECS: tuple[PictureCodec, ...] = (
     _with_pillow(
         "jpeg420",
         "JPEG, 4:2:0, optimised Huffman tables, progressive; quality",
@@ -206,7 +206,7 @@ CODECS: tuple[ClassicalCodec, ...] = (
         "avif",
         ("avif", "libavif"),
     ),
-    ClassicalCodec(
+    PictureCodec(
         "jxl",
         "JPEG XL, effort 7, codestream without container; Butteraugli distance",
         (25, 18, 12, 8.5, 6, 4.2, 3, 2, 1.4, 1, 0.6),
@@ -215,7 +215,7 @@ CODECS: tuple[ClassicalCodec, ...] = (
         _jxl_missing,
         _jxl_library,
     ),
-    ClassicalCodec(
+    PictureCodec(
         "hevc",
         "HEVC intra like BPG: x265 veryslow, YCbCr 4:4:4 of 8 bits, psy-rd=0 psy-rdoq=0 aq-mode=0, "
         "raw stream and 4 bytes for the size; QP",
@@ -225,7 +225,7 @@ CODECS: tuple[ClassicalCodec, ...] = (
         partial(baselines_ffmpeg.missing, "libx265", "hevc"),
         baselines_ffmpeg.library,
     ),
-    ClassicalCodec(
+    PictureCodec(
         "vvc",
         "VVC intra: VVenC medium, YCbCr 4:2:0 of 10 bits (it has no 4:4:4, and falls behind above "
         "40 dB), qpa=0, raw stream and 4 bytes for the size; QP",

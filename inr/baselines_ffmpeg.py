@@ -115,6 +115,8 @@ def _padded_size(height: int, width: int) -> tuple[int, int]:
 
 def _padded(pixels: Pixels) -> Pixels:
     height, width = pixels.shape[:2]
+    if max(height, width) > 0xFFFF:
+        raise ValueError(f"{width}x{height} pixels: sides above 65535 are more than the file holds")
     n_rows, n_cols = _padded_size(height, width)
     return np.pad(pixels, ((0, n_rows - height), (0, n_cols - width), (0, 0)), mode="edge")
 
@@ -157,8 +159,6 @@ def _encoded(
     pixels: Pixels, planes: list[bytes], layout: str, encoder: str, options: list[str], form: str
 ) -> bytes:
     height, width = pixels.shape[:2]
-    if max(height, width) > 0xFFFF:
-        raise ValueError(f"{width}x{height} pixels: {encoder} takes no side above 65535")
     n_rows, n_cols = _padded_size(height, width)
     source = ["-f", "rawvideo", "-pix_fmt", layout, "-s", f"{n_cols}x{n_rows}", "-i", "-"]
     target = ["-c:v", encoder, *options, "-f", form, "-"]

@@ -41,7 +41,17 @@ def _key(prepared: "Prepared", recipe: "Recipe") -> Hashable:
     quantizer = job.quantizer.for_training() if job.quantizer.LEARNS_STEPS else job.quantizer
     alpha = job.signals[-1].has_alpha
     has_target = job.budget.max_bytes is not None
-    return (job.joint, signals, alpha, quantizer, sparsifier, rules, tuple(counts), has_target, recipe.fit)
+    return (
+        job.joint,
+        signals,
+        alpha,
+        quantizer,
+        sparsifier,
+        rules,
+        tuple(counts),
+        has_target,
+        recipe.fit,
+    )
 
 
 def encode_batch(

@@ -43,9 +43,7 @@ class Wish:
     checkpoint: Path | None = None  # file from which a killed run goes on
 
     def __post_init__(self) -> None:
-        targets = {
-            name: vars(self)[name] for name in ("target_bpp", "target_bytes", "target_psnr")
-        }
+        targets = {name: vars(self)[name] for name in ("target_bpp", "target_bytes", "target_psnr")}
         given = [name for name, value in targets.items() if value is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other; give one of them")

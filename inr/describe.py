@@ -5,7 +5,7 @@ from typing import Any
 
 from inr.container import KIND_MLP, SECTION_NAMES, VERSION
 from inr.metrics import bpp
-from inr.mlp_file import open_file
+from inr.mlp_file import Opened, open_file, read_codes
 
 
 def describe(data: bytes) -> dict[str, Any]:
@@ -33,6 +33,14 @@ def describe(data: bytes) -> dict[str, Any]:
         "sections": sections,
         "overhead_bytes": len(data) - sum(sections.values()),
     }
+
+
+def sparsity_of(opened: Opened) -> float:
+    """Fraction of zeros among the codes of all trained matrices; raises FormatError."""
+    trained = opened.joint.trained_shapes()
+    matrices = [w for name, w in read_codes(opened).items() if name in trained and w.ndim == 2]
+    n_codes = sum(w.size for w in matrices)
+    return sum(int((w == 0).sum()) for w in matrices) / n_codes if n_codes else 0.0
 
 
 def _stage(stage: Any) -> dict[str, Any]:

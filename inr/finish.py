@@ -36,7 +36,7 @@ class Finisher:
             if name in self._fixed_steps:
                 continue
             if self._quantizer.LEARNS_STEPS:
-                learned = np.float32(q_steps[name])
+                learned = np.array(q_steps[name], np.float32)
                 levels[name] = self._quantizer.scaled(learned, 0.0, w)
             else:
                 levels[name] = self._quantizer.fitted(w)

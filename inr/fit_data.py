@@ -14,14 +14,13 @@ from inr.fit_types import Signal
 _CPU_BLOCK_WORK = 1e11  # floating-point operations of a block, about a second on two cores
 _GPU_BLOCK_WORK = 2e13  # the same on a GPU
 _MAX_BLOCK = 200  # steps
+_BLOCKS_OF_ROUNDING = 4
 _CPU_BATCH = 12288  # pixels; with fewer, noise makes hard pictures unstable at useful rates
 _CPU_SLICE = 8192  # pixels, at most; larger ones leave the cache and take an eighth longer
 _GPU_MAX_ACTIVATIONS = 1 << 32  # sines and cosines of a full batch, 16 GB
 
 
-def batch_pixels(
-    settings: FitSettings, joint: Joint, signals: Sequence[Signal]
-) -> tuple[int, ...]:
+def batch_pixels(settings: FitSettings, joint: Joint, signals: Sequence[Signal]) -> tuple[int, ...]:
     """Pixels a step of each signal, together settings.batch, in proportion to their sizes."""
     sizes = [signal.height * signal.width for signal in signals]
     n_pixels = sum(sizes)
@@ -46,10 +45,11 @@ def slices_of(batch: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
 
 
 def block_steps(n_weights: int, batch: int, n_last: int) -> int:
-    """Steps of a block: about a second of work, at most n_last."""
+    """Steps of a block: about a second of work, but few enough for corrections of the file's size
+    among the n_last steps that round, after which the weights still settle."""
     block_work = _CPU_BLOCK_WORK if jax.default_backend() == "cpu" else _GPU_BLOCK_WORK
     work = 6 * n_weights * batch  # multiply and add, forward and twice backward
-    return max(1, min(_MAX_BLOCK, int(block_work / work), n_last))
+    return max(1, min(_MAX_BLOCK, int(block_work / work), n_last // _BLOCKS_OF_ROUNDING))
 
 
 def shuffled(signal: Signal, batch: int, seed: int) -> Data:

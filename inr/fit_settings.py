@@ -18,7 +18,7 @@ class FitSettings:
     n_seeds: int = 1  # starts fitted at once; the best goes on
     seed_trial: float = 0.1  # fraction of the fit after which only the best start goes on
     # Weight of the file's estimated bits per pixel in the loss, MSE on 0..1 + rate_lambda * bpp;
-    # where a target is given, only its first value. None: no rate term, the target alone.
+    # with a target it is not read, since the target implies one. None: no rate term.
     rate_lambda: float | None = None
 
     def __post_init__(self) -> None:

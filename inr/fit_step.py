@@ -11,7 +11,7 @@ Masks change between blocks (`Loop.sparsified`), never inside a step.
 
 import functools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from inr.fields.protocol import Field
 from inr.optimizers import Adam, Muon
 from inr.quantize.protocol import Quantizer
 from inr.quantize.ste import add_noise, budgeted_steps, kept, round_straight_through
-from inr.rate import estimated_bits
+from inr.rate import estimated_bits, paid_steps
 from inr.sparsify.protocol import Masks, Sparsifier
 
 Params = dict[str, jax.Array]
@@ -59,18 +59,18 @@ class Data(NamedTuple):
 class Inputs(NamedTuple):
     """What the steps of a block read, [n] each."""
 
-    active: np.ndarray  # bool; the others are skipped
-    start: np.ndarray  # i32[n, n_parts]: where in each shuffled signal the batch begins
-    rate: np.ndarray  # f32: factor on the optimizer's updates
-    noise: np.ndarray  # u32: seed of the step's noise
-    budget_bits: np.ndarray  # f32: what all codes may cost
+    active: Any  # bool; the others are skipped
+    start: Any  # i32[n, n_parts]: where in each shuffled signal the batch begins
+    rate: Any  # f32: factor on the optimizer's updates
+    noise: Any  # u32: seed of the step's noise
+    budget_bits: Any  # f32: what all codes may cost
 
 
 class RateTerm(NamedTuple):
     """The rate term of a block."""
 
-    curves: dict[str, jax.Array]  # f32[6] a tensor, see rate.py
-    lambda_per_bit: jax.Array  # f32[]: lambda / pixels
+    curves: dict[str, jax.Array]  # f32[7] a tensor, see rate.py
+    lambda_per_bit: jax.Array | None  # f32[], lambda / pixels; None: the budget decides
 
 
 def signal_of(samples: jax.Array, low: jax.Array, span: jax.Array) -> jax.Array:
@@ -186,34 +186,43 @@ class Loop:
     ) -> tuple[State, jax.Array]:
         fixed = {name: state.params[name] for name in self.fixed}
 
-        def disturb(trained: Params, log2_steps: Params) -> tuple[Params, jax.Array]:
+        def disturb(trained: Params, log2_steps: Params) -> tuple[Params, jax.Array, Params]:
+            """The weights as the file will have them, about; the bits that the loss pays for; the
+            new state of the steps, before their optimizer moves them."""
+            no_bits = jnp.zeros((), jnp.float32)
             if frozen_levels is not None:
                 rounded = round_straight_through(
                     trained, frozen_levels, self.quantizer, state.masks
                 )
-                return rounded, jnp.zeros((), jnp.float32)
+                return rounded, no_bits, log2_steps
             if not self.quantizer.LEARNS_STEPS:
-                return kept(trained, state.masks), jnp.zeros((), jnp.float32)
+                return kept(trained, state.masks), no_bits, log2_steps
+            noise_key = jax.random.key(x.noise)
             if rate is None:
                 q_steps = budgeted_steps(trained, log2_steps, x.budget_bits, state.masks)
-            else:
-                q_steps = {name: jnp.exp2(log2_step) for name, log2_step in log2_steps.items()}
-            noisy = kept(add_noise(trained, q_steps, jax.random.key(x.noise)), state.masks)
-            if rate is None:
-                return noisy, jnp.zeros((), jnp.float32)
-            return noisy, rate.lambda_per_bit * estimated_bits(noisy, q_steps, rate.curves)
+                noisy = kept(add_noise(trained, q_steps, noise_key), state.masks)
+                return noisy, no_bits, log2_steps
+            if rate.lambda_per_bit is None:
+                log2_steps = paid_steps(trained, log2_steps, rate.curves, x.budget_bits)
+            q_steps = {name: jnp.exp2(log2_step) for name, log2_step in log2_steps.items()}
+            noisy = kept(add_noise(trained, q_steps, noise_key), state.masks)
+            return noisy, estimated_bits(noisy, q_steps, rate.curves), log2_steps
 
         trained = self.trained(state.params)
-        (disturbed, _), disturb_backward = jax.vjp(disturb, trained, state.log2_steps)
+        (disturbed, _, log2_steps), disturb_backward = jax.vjp(disturb, trained, state.log2_steps)
         dense, error = self.gradient(disturbed, fixed, data, x.start)
         momentum = {
             name: _MOMENTUM * m + (1 - _MOMENTUM) * dense[name]
             for name, m in state.momentum.items()
         }
-        grads, step_grads = disturb_backward((dense, jnp.ones((), jnp.float32)))
+        lambda_per_bit = jnp.zeros((), jnp.float32)
+        if rate is not None and rate.lambda_per_bit is not None:
+            lambda_per_bit = rate.lambda_per_bit
+        unpaid = jax.tree.map(jnp.zeros_like, log2_steps)
+        grads, step_grads = disturb_backward((dense, lambda_per_bit, unpaid))
         updates, opt = self.optimizer.make(trained).update(grads, state.opt, trained)
         updates = jax.tree.map(lambda u: u * x.rate, updates)
-        log2_steps, step_opt = state.log2_steps, state.step_opt
+        step_opt = state.step_opt
         if frozen_levels is None and self.quantizer.LEARNS_STEPS:
             step_updates, step_opt = optax.adam(LEARNED_STEP_RATE).update(
                 step_grads, step_opt, log2_steps

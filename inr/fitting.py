@@ -23,7 +23,7 @@ from inr.fit_settings import FitSettings
 from inr.fit_step import Inputs, Loop, RateTerm, State
 from inr.fit_types import AllLevels, Codes, Fitted, Job, NotANumberError, Progress
 from inr.quantize.ste import budgeted_steps
-from inr.rate import coder_curves, next_lambda
+from inr.rate import coder_curves
 
 _SCHEDULE_TICKS = 1_000_000  # resolution of the schedule
 _EARLY_BITS = 2.0  # a weight, above the budget at the start, none from the middle of the fit
@@ -39,7 +39,7 @@ class _Member:
     """What the host keeps of one fit of a run."""
 
     levels: AllLevels | None = None  # set when rounding begins
-    rate_lambda: float = 0.0  # weight of the rate term, if there is one
+    kept_share: float = 1.0  # weights kept now, as a multiple of those kept in the end
     best_error: float = float("inf")
     best_params: Codes | None = None  # float weights of the best snapshot, rounded later
 
@@ -54,7 +54,6 @@ class _Run:
     step: int = 0
     progress: float = 0.0  # 0..1: how far the schedule has come
     n_mask_updates: int = 0
-    n_corrections: int = 0
 
     @property
     def is_rounding(self) -> bool:
@@ -90,7 +89,9 @@ class Fitting:
         self.batch = tuple(n * n_slices for n in slices)
         self.data = self.stacked(
             [
-                tuple(shuffled(s, n, job.seed) for s, n in zip(job.signals, self.batch, strict=True))
+                tuple(
+                    shuffled(s, n, job.seed) for s, n in zip(job.signals, self.batch, strict=True)
+                )
                 for job in jobs
             ]
         )
@@ -181,6 +182,7 @@ class Fitting:
             run = _Run(self.stacked(states), members, rate_scale)
         else:
             run = self.best_start(states, _Run(states[0], members, rate_scale))
+        self.count_kept(run)
         if self.settings.rate_lambda is not None:
             self.start_rate_term(run)
         return run
@@ -227,7 +229,7 @@ class Fitting:
         per_job = [
             (
                 ((steps + (job.seed << 24)) % (1 << 32)).astype(np.uint32),
-                self.allowed_bits(j, fraction).astype(np.float32),
+                self.allowed_bits(run, j, fraction).astype(np.float32),
             )
             for j, job in enumerate(self.jobs)
         ]
@@ -240,10 +242,13 @@ class Fitting:
             budget_bits=budget_bits,
         ), end
 
-    def allowed_bits(self, j: int, progress: np.ndarray) -> np.ndarray:
-        """What the codes of job j may cost: more than the budget before the middle of the fit."""
+    def allowed_bits(self, run: _Run, j: int, progress: np.ndarray) -> np.ndarray:
+        """What the codes of job j may cost: more than the budget before the middle of the fit,
+        and as much a weight while there are still more of them."""
         extra_bits = _EARLY_BITS * np.maximum(0, 1 - 2 * progress)
-        return self.jobs[j].budget.bits + self.finishers[j].n_kept * extra_bits
+        allowed = self.jobs[j].budget.bits + self.finishers[j].n_kept * extra_bits
+        share: float = run.members[j].kept_share
+        return np.asarray(allowed * share)
 
     def reserved(self, run: _Run) -> float:
         """Seconds that are not for steps: compiling the blocks with rounding, coding and one
@@ -294,36 +299,42 @@ class Fitting:
             jnp.float32(run.progress),
             self.stacked([jnp.asarray(seed) for seed in seeds]),
         )
+        self.count_kept(run)
+
+    def count_kept(self, run: _Run) -> None:
+        """Weights that are pruned on the way are many at first: the budget has to know."""
+        for i, member in enumerate(run.members):
+            masks = self.numpy_masks(run, i).values()
+            n_masked = sum(int(mask.size - mask.sum()) for mask in masks)
+            n_kept_now = n_weights(self.trained_shapes) - n_masked
+            member.kept_share = n_kept_now / self.finishers[i].n_kept
 
     def start_rate_term(self, run: _Run) -> None:
         """First steps: those at which a Gaussian's codes meet the early budget."""
         log2_steps = []
         for i in range(len(self.jobs)):
             state = self.member(run.state, i)
-            early_bits = float(self.allowed_bits(i, np.array(0.0)))
+            early_bits = float(self.allowed_bits(run, i, np.array(run.progress)))
             q_steps = budgeted_steps(
                 self.loop.trained(state.params), state.log2_steps, early_bits, state.masks
             )
             log2_steps.append({name: jnp.log2(q_step) for name, q_step in q_steps.items()})
-            assert self.settings.rate_lambda is not None
-            run.members[i].rate_lambda = self.settings.rate_lambda
         run.state = run.state._replace(log2_steps=self.stacked(log2_steps))
 
     def rate_term(self, run: _Run) -> RateTerm | None:
-        """What the next block has to know of the rate, and lambda moved towards the target."""
+        """What the next block has to know of the rate."""
         if self.settings.rate_lambda is None or run.is_rounding:
             return None
         terms = []
-        for i, member in enumerate(run.members):
-            state = self.member(run.state, i)
+        for i, job in enumerate(self.jobs):
+            state, budget = self.member(run.state, i), job.budget
             q_steps = {name: 2.0 ** float(x) for name, x in state.log2_steps.items()}
-            curves, bits = coder_curves(self.finishers[i].rounded(self.numpy_params(run, i), q_steps))
-            budget = self.jobs[i].budget
-            if budget.max_bytes is not None and run.step > 0:
-                allowed = float(self.allowed_bits(i, np.array(run.progress)))
-                member.rate_lambda = next_lambda(member.rate_lambda, bits, allowed)
-            per_bit = jnp.float32(member.rate_lambda / self.jobs[i].budget.n_pixels)
-            terms.append(RateTerm({k: jnp.asarray(c) for k, c in curves.items()}, per_bit))
+            curves, _ = coder_curves(self.finishers[i].rounded(self.numpy_params(run, i), q_steps))
+            per_bit = None
+            if budget.max_bytes is None:
+                per_bit = jnp.float32(self.settings.rate_lambda / budget.n_pixels)
+            on_device = {name: jnp.asarray(curve) for name, curve in curves.items()}
+            terms.append(RateTerm(on_device, per_bit))
         return self.stacked(terms)
 
     def device_levels(self, run: _Run) -> dict[str, jax.Array] | None:
@@ -336,13 +347,10 @@ class Fitting:
         return self.stacked(levels)
 
     def freeze_or_correct(self, run: _Run) -> None:
-        """Fixes the quantizer's levels when rounding begins, and once more a third later, each
-        time so that the real file meets the target."""
-        if run.n_corrections and (
-            run.n_corrections > 1 or run.progress < (2 * self.rounding_from + 1) / 3
-        ):
+        """Fixes the quantizer's levels when rounding begins, and corrects them in the first two
+        thirds of it, so that the real file meets the target."""
+        if run.is_rounding and run.progress > 1 - (1 - self.rounding_from) / 3:
             return
-        run.n_corrections += 1
         for i, member in enumerate(run.members):
             state, finisher = self.member(run.state, i), self.finishers[i]
             params, masks = self.numpy_params(run, i), self.numpy_masks(run, i)
@@ -400,10 +408,9 @@ class Fitting:
         """Of a single fit."""
         (member,) = run.members
         numbers: dict[str, Any] = {
-            name: vars(run)[name]
-            for name in ("rate_scale", "step", "progress", "n_mask_updates", "n_corrections")
+            name: vars(run)[name] for name in ("rate_scale", "step", "progress", "n_mask_updates")
         }
-        numbers["member"] = {name: vars(member)[name] for name in ("rate_lambda", "best_error")}
+        numbers["member"] = {name: vars(member)[name] for name in ("kept_share", "best_error")}
         numbers["has_levels"] = member.levels is not None
         numbers["has_best"] = member.best_params is not None
         leaves = jax.tree.leaves((run.state, member.levels, member.best_params))

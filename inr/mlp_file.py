@@ -56,9 +56,7 @@ def write_file(
         write_stages(stages),
     )
     payload = stages.coder.encode(list(codes.values()), CODE_BITS)
-    sections = {
-        container.SECTION_WEIGHTS: stages.quantizer.pack(list(levels.values())) + payload
-    }
+    sections = {container.SECTION_WEIGHTS: stages.quantizer.pack(list(levels.values())) + payload}
     if facts.band_peaks:
         peaks = [peak for group in facts.band_peaks for peak in group]
         sections[container.SECTION_BANDS] = pack_steps(peaks)
@@ -92,9 +90,7 @@ class Opened:
         if payload is None:
             return ()
         reader = Reader(payload, "the bands section")
-        peaks = tuple(
-            tuple(unpack_steps(reader, part.n_channels)) for part in self.joint.parts
-        )
+        peaks = tuple(tuple(unpack_steps(reader, part.n_channels)) for part in self.joint.parts)
         reader.finish()
         return peaks
 

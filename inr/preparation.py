@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inr.fit_types import Budget, Job, Signal
 from inr.fields.protocol import n_weights
+from inr.fit_types import Budget, Job, Signal
 from inr.mlp_file import MAX_WEIGHTS, BandPeaks, PictureFacts, write_file
 from inr.quantize.uniform import wire_step
 from inr.sizing import Design, Size, choose_size, size_of
@@ -72,9 +72,7 @@ def prepare(picture: "Picture", recipe: "Recipe", wish: "Wish") -> Prepared:
     n_pixels = facts.height * facts.width
     budget = Budget(size.budget_bits, n_pixels, max_bytes, partial(write_file, facts, stages))
     signals = _band_signals(bands, facts) if bands else (_whole_signal(picture, facts),)
-    job = Job(
-        size.design.joint, signals, recipe.quantize, recipe.sparsify, budget, wish.seed
-    )
+    job = Job(size.design.joint, signals, recipe.quantize, recipe.sparsify, budget, wish.seed)
     return Prepared(facts, stages, job)
 
 
@@ -83,16 +81,14 @@ def file_of_one_colour(facts: PictureFacts, recipe: "Recipe") -> bytes:
     from inr.quantize.uniform import Uniform
     from inr.splits.whole import Whole
 
-    net = dataclasses.replace(recipe.field, hidden=1, n_layers=1)
+    net = dataclasses.replace(recipe.field, hidden=1, n_layers=1)  # type: ignore[type-var]
     codes = {k: np.zeros(shape, np.int32) for k, shape in net.shapes(facts.n_channels).items()}
     trained = [name for name in codes if name not in net.fixed_steps()]
     stages = Stages(Whole(), net, Uniform(), recipe.coder)
-    return write_file(facts, stages, codes, dict.fromkeys(trained, np.float32(1)))
+    return write_file(facts, stages, codes, dict.fromkeys(trained, np.ones((), np.float32)))
 
 
-def _sized(
-    design: Design, facts: PictureFacts, recipe: "Recipe", max_bytes: int | None
-) -> Size:
+def _sized(design: Design, facts: PictureFacts, recipe: "Recipe", max_bytes: int | None) -> Size:
     """The network that fits the wish, and what its codes may cost."""
     stages = Stages(recipe.split, design.prepared, recipe.quantize, recipe.coder)
     overhead_bytes = len(write_file(facts, stages, {}, {}))
@@ -147,6 +143,5 @@ def _band_signals(bands: list[np.ndarray], facts: PictureFacts) -> tuple[Signal,
 def _peaks(bands: list[np.ndarray]) -> BandPeaks:
     """The largest coefficient of each channel, as the file holds it; all-zero channels get 1."""
     return tuple(
-        tuple(wire_step(float(peak) or 1.0) for peak in np.abs(band).max((0, 1)))
-        for band in bands
+        tuple(wire_step(float(peak) or 1.0) for peak in np.abs(band).max((0, 1))) for band in bands
     )

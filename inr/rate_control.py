@@ -61,7 +61,9 @@ def encode_to_psnr(
         prepared = prepare(picture, recipe, sized)
         fitted = fit(prepared.job, recipe.fit, deadline=_share(deadline, n_fits), report=report)
         n_steps += fitted.n_steps
-        encoded = finished(picture, prepared.file_of(fitted.codes, fitted.levels), n_steps, started_at)
+        encoded = finished(
+            picture, prepared.file_of(fitted.codes, fitted.levels), n_steps, started_at
+        )
         excess_db = encoded.psnr_db - target_db
         if abs(excess_db) <= TOLERANCE_DB:
             return encoded

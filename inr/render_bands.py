@@ -33,7 +33,9 @@ def render_bands(opened: Opened, *, height: int, width: int, region: Region) -> 
     with np.errstate(all="ignore"):
         samples = split.inverse(bands, header.height, header.width) * header.peak
         samples = np.nan_to_num(samples)
-        if (height, width) != (header.height, header.width) or region != Region(0, 0, width, height):
+        if (height, width) != (header.height, header.width) or region != Region(
+            0, 0, width, height
+        ):
             samples = resample(samples, height, width, region)
     low, high = np.array(header.ranges, np.float64).T
     dtype = np.uint8 if header.bit_depth == 8 else np.uint16

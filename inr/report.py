@@ -18,6 +18,7 @@ import numpy as np
 
 Cell = str | float | int | None
 
+_LONG_TABLE = 30  # rows; longer ones are folded away, or they bury what comes after
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _CHART = """\
 <section>
@@ -99,7 +100,7 @@ def report_html(
       title: heading of the page.
       notes: one paragraph each, plain text.
       curves: the chart's series, in the order of the legend; without a point there is no chart.
-      tables: shown in this order.
+      tables: shown in this order, long ones folded.
       pairs: pictures with a slider between original and decoded, as PNG inside the page.
     Returns:
       HTML in which nothing refers to another file or address.
@@ -167,10 +168,13 @@ def _table_html(table: Table) -> str:
         for column in table.columns
     )
     rows = "\n".join(f"<tr>{''.join(map(_cell_html, row))}</tr>" for row in table.rows)
-    return (
-        f'<section>\n<h2>{html.escape(table.title)}</h2>\n<div class="wide"><table>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>\n</section>"
+    body = (
+        f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody>\n</table></div>"
     )
+    if len(table.rows) > _LONG_TABLE:
+        body = f"<details>\n<summary>{len(table.rows)} rows</summary>\n{body}\n</details>"
+    return f"<section>\n<h2>{html.escape(table.title)}</h2>\n{body}\n</section>"
 
 
 def _cell_html(value: Cell) -> str:

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from typing import TypeVar
 
+from inr.coders.deflate import Deflate
+from inr.coders.huffman import Huffman
+from inr.coders.lzma_coder import Lzma
+from inr.coders.plain_zstd import PlainZstd
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
@@ -13,6 +17,9 @@ from inr.fields.fourier import Fourier
 from inr.fields.joint import Joint, joint_of
 from inr.fields.protocol import Field
 from inr.fields.siren import Siren
+from inr.quantize.distribution import Distribution
+from inr.quantize.float16 import Float16
+from inr.quantize.kmeans import KMeans
 from inr.quantize.protocol import Quantizer
 from inr.quantize.uniform import Uniform
 from inr.splits.protocol import Split
@@ -21,8 +28,15 @@ from inr.splits.whole import Whole
 
 SPLITS: dict[int, type[Split]] = {0: Whole, 1: Wavelet}
 FIELDS: dict[int, type[Field]] = {0: Siren, 1: Fourier, 2: FeathermapSiren}
-QUANTIZERS: dict[int, type[Quantizer]] = {0: Uniform}
-CODERS: dict[int, type[Coder]] = {0: Zstd, 1: RangeCoder}
+QUANTIZERS: dict[int, type[Quantizer]] = {0: Uniform, 1: KMeans, 2: Distribution, 3: Float16}
+CODERS: dict[int, type[Coder]] = {
+    0: PlainZstd,
+    1: RangeCoder,
+    2: Deflate,
+    3: Lzma,
+    4: Huffman,
+    5: Zstd,
+}
 
 S = TypeVar("S", bound=Stage)
 

@@ -21,6 +21,10 @@ import numpy as np
 
 from inr import container
 from inr.codec import View, decode_picture
+from inr.coders.deflate import Deflate
+from inr.coders.huffman import Huffman
+from inr.coders.lzma_coder import Lzma
+from inr.coders.plain_zstd import PlainZstd
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
@@ -49,18 +53,22 @@ def built_file(
     width: int = 9,
     ranges: tuple[tuple[int, int], ...] | None = None,
     icc_profile: bytes | None = None,
+    sparsity: float = 0.0,
     seed: int = 0,
 ) -> bytes:
-    """Writes a file of fresh weights, without any fit."""
+    """Writes a file of fresh weights, without any fit. sparsity: share of codes set to 0."""
     fixed = net.fixed_steps()
-    params = net.init(np.random.default_rng(seed), n_channels)
+    rng = np.random.default_rng(seed)
+    params = net.init(rng, n_channels)
     q_steps = {
         name: fixed.get(name, wire_step(max(w.std() / 8, 1e-6))) for name, w in params.items()
     }
     codes = {name: Uniform().codes(w, q_steps[name]) for name, w in params.items()}
+    codes = {name: c * (rng.random(c.shape) >= sparsity) for name, c in codes.items()}
+    trained_steps = {name: q_step for name, q_step in q_steps.items() if name not in fixed}
     ranges = ranges or ((0, 2**bit_depth - 1),) * n_channels
     facts = PictureFacts(height, width, n_channels, bit_depth, ranges, icc_profile)
-    return write_file(facts, Stages(Whole(), net, Uniform(), coder), codes, q_steps)
+    return write_file(facts, Stages(Whole(), net, Uniform(), coder), codes, trained_steps)
 
 
 def built_files() -> list[bytes]:
@@ -75,6 +83,12 @@ def built_files() -> list[bytes]:
         built_file(small, RangeCoder(), n_channels=1, height=130, width=2),
         built_file(small, RangeCoder(), n_channels=4, icc_profile=bytes(range(200))),
         built_file(small, Zstd(), bit_depth=16, ranges=((9, 40000),) * 3, icc_profile=b"\0" * 300),
+        built_file(small, PlainZstd()),
+        built_file(features, Huffman()),
+        *(
+            built_file(small, coder, sparsity=0.9)
+            for coder in (Huffman(), Zstd(), Deflate(), Lzma())
+        ),
     ]
 
 

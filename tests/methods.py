@@ -1,10 +1,17 @@
 """One small instance or two of every method: the contract tests run over these lists."""
 
+from inr.coders.deflate import Deflate
+from inr.coders.huffman import Huffman
+from inr.coders.lzma_coder import Lzma
+from inr.coders.plain_zstd import PlainZstd
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
 from inr.fields.feathermap import FeathermapSiren
 from inr.fields.fourier import Fourier
 from inr.fields.siren import Siren
+from inr.quantize.distribution import Distribution
+from inr.quantize.float16 import Float16
+from inr.quantize.kmeans import KMeans
 from inr.quantize.uniform import Uniform
 from inr.sparsify.dense import Dense
 from inr.sparsify.feathermap import Feathermap
@@ -22,8 +29,16 @@ FIELDS = [
     Fourier(hidden=20, n_layers=3, n_frequencies=16, sigma=3.0),
     FeathermapSiren(hidden=20, n_layers=3, rank=4),
 ]
-QUANTIZERS = [Uniform(), Uniform(bits=2)]
-CODERS = [RangeCoder(), Zstd(), Zstd(level=1)]
+QUANTIZERS = [
+    Uniform(),
+    Uniform(bits=2),
+    KMeans(),
+    KMeans(bits=3, n_iterations=2),
+    Distribution(),
+    Distribution(bits=4),
+    Float16(),
+]
+CODERS = [RangeCoder(), Huffman(), Zstd(), Zstd(level=1), Deflate(), Lzma(), PlainZstd()]
 SPLITS = [Whole()]
 SPARSIFIERS = [
     Dense(),

@@ -6,9 +6,9 @@ import tracemalloc
 import fuzz
 import numpy as np
 import pytest
+from methods import CODERS
 
 from inr import decode
-from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
 from inr.container import pack, unpack
 from inr.errors import FormatError
@@ -67,7 +67,7 @@ def test_a_part_of_a_huge_picture_is_drawn_where_it_is_trusted():
     assert pixels.shape == (5, 10, 3)
 
 
-@pytest.mark.parametrize("coder", [RangeCoder(), Zstd()])
+@pytest.mark.parametrize("coder", CODERS)
 def test_a_huge_network_without_its_codes_is_refused_before_memory_is_taken(coder):
     small = fuzz.built_file(Siren(hidden=4, n_layers=2), coder)
     data = with_net(small, Siren(hidden=4000, n_layers=2))  # 16 million, just below the limit

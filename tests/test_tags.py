@@ -5,6 +5,7 @@ import itertools
 import pytest
 from methods import CODERS, FIELDS, QUANTIZERS, SPLITS
 
+from inr.coders.plain_zstd import PlainZstd
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
 from inr.errors import FormatError
@@ -28,7 +29,8 @@ def test_what_the_decoder_needs_comes_back(stages):
 def test_exact_bytes_of_the_default():
     stages = Stages(Whole(), Siren(64, 5, 30.0, 1.5), Uniform(), RangeCoder())
     assert write_stages(stages).hex(" ") == "00 00 40 05 00 00 f0 41 00 00 c0 3f 00 01"
-    assert write_stages(Stages(Whole(), Siren(), Uniform(), Zstd()))[-1] == 0
+    assert write_stages(Stages(Whole(), Siren(), Uniform(), PlainZstd()))[-1] == 0
+    assert write_stages(Stages(Whole(), Siren(), Uniform(), Zstd()))[-1] == 5
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,7 @@ def test_exact_bytes_of_the_default():
         ("01 00 40 05 0000f041 0000f041 00 01", "split tag 1 is not known"),
         ("00 02 40 05 0000f041 0000f041 00 01", "field tag 2 is not known"),
         ("00 00 40 05 0000f041 0000f041 01 01", "quantizer tag 1 is not known"),
-        ("00 00 40 05 0000f041 0000f041 00 02", "coder tag 2 is not known"),
+        ("00 00 40 05 0000f041 0000f041 00 ff", "coder tag 255 is not known"),
         ("00 00 40 05 0000f041 0000f041 00 01 00", "the list of stages has 1 bytes too many"),
         ("00 00 40 05 0000f041 0000f041 00", "the list of stages is cut short"),
         ("", "the list of stages is cut short"),

@@ -1,10 +1,10 @@
 """Uniform: hand-worked codes, laws, the two bytes of a step."""
 
 import hypothesis.strategies as st
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from methods import QUANTIZERS
+from hypothesis import given, settings
 
 from inr.container import Reader
 from inr.errors import FormatError
@@ -29,7 +29,7 @@ def test_codes_are_clipped_at_the_largest():
     assert MAX_CODE == 32767
 
 
-@pytest.mark.parametrize("quantizer", QUANTIZERS)
+@pytest.mark.parametrize("quantizer", [Uniform(), Uniform(bits=2)])
 @pytest.mark.parametrize("q_step", [1e-3, 0.037, 1.0, 250.0])
 def test_laws(quantizer, q_step):
     q_step = wire_step(q_step)
@@ -45,6 +45,47 @@ def test_laws(quantizer, q_step):
     zeros = np.zeros(3, np.float32)
     assert quantizer.codes(zeros, q_step).tolist() == [0, 0, 0]
     assert quantizer.dequantize(np.zeros(3, np.int32), q_step).tolist() == [0, 0, 0]
+
+
+def test_a_fitted_step_costs_about_bits():
+    """Entropy of the codes of a Gaussian, counted, against the rule that chose the step."""
+    weights = np.random.default_rng(0).normal(0, 0.3, 200_000).astype(np.float32)
+    for bits in (3, 5, 7):
+        codes = Uniform(bits=bits).codes(weights, Uniform(bits=bits).fitted(weights))
+        share = np.unique(codes, return_counts=True)[1] / weights.size
+        # wire_step moves the step by up to 2**-8; at 3 bits the high-rate rule is 0.01 off.
+        assert -(share @ np.log2(share)) == pytest.approx(bits, abs=0.015)
+
+
+def test_hand_worked_fitted_step():
+    # The root mean square is 1 (the floor of 1e-4 is lost in rounding), sqrt(2 pi e) is 4.13.
+    assert Uniform(bits=4).fitted(f32(1, -1, 1, -1)) == wire_step(4.1327 / 16)
+    assert Uniform(bits=4).fitted(f32(1, -1, 1, -1), octaves=2.0) == wire_step(4.1327 / 4)
+    assert Uniform(bits=4).fitted(np.zeros(5, np.float32)) == wire_step(1e-4 * 4.1327 / 16)
+
+
+def test_scaled_steps_keep_all_codes_below_the_largest():
+    weights = f32(0.5, -3, 2)
+    for levels in (0.25, np.float32(0.25), np.array(0.25, np.float32)):
+        assert Uniform().scaled(levels, 1.0, weights) == 0.5
+        assert Uniform().scaled(levels, -0.5, weights) == wire_step(0.25 * 2**-0.5)
+        finest = Uniform().scaled(levels, -20.0, weights)
+        assert finest.dtype == np.float32
+        assert 0.98 * MAX_CODE < -Uniform().codes(weights, finest).min() <= MAX_CODE
+    finest = Uniform(bits=16).fitted(f32(*[1e-3] * 99, 1))  # one weight of 10 times the rms
+    assert Uniform().codes(f32(1), finest) <= MAX_CODE
+
+
+@settings(deadline=None)  # the first example compiles
+@given(st.integers(-MAX_CODE, MAX_CODE - 1), st.integers(128, 255), st.integers(-12, 3))
+def test_rounded_tells_ties_from_their_neighbours(code, step_bits, exponent):
+    q_step = np.float32(step_bits * 2.0**exponent)
+    tie = np.float32((code + 0.5) * q_step)  # at most 24 bits: exact
+    weights = np.array([np.nextafter(tie, np.float32(sign * 1e9)) for sign in (-1, 1)] + [tie])
+    codes = Uniform().codes(weights, q_step)
+    assert codes.tolist() == [code, code + 1, code + code % 2]
+    rounded = Uniform().rounded(jnp.asarray(weights), jnp.asarray(q_step))
+    np.testing.assert_array_equal(np.asarray(rounded), Uniform().dequantize(codes, q_step))
 
 
 @pytest.mark.parametrize("bits", [1.9, 16.1, 0, -3, float("nan"), float("inf")])

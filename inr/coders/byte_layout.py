@@ -28,7 +28,8 @@ from inr.errors import FormatError
 
 DENSE, SPARSE = 0, 1
 FULL = 255  # a byte that says: and more
-MIN_BLOCK_BYTES = 1000  # a table of its own costs a block about 50 bytes
+MIN_PLANE_BYTES = 16  # fewer are not worth the three bytes that begin a block
+MIN_TENSOR_BYTES = 1000  # a table of its own costs a block about 50 bytes
 
 
 @dataclass(frozen=True)
@@ -39,21 +40,12 @@ class Layout:
     planes: tuple[tuple[bytes, ...], ...]  # each in parts, tensor by tensor
 
     def by_plane(self) -> list[bytes]:
-        """Returns the planes that are not empty."""
-        return [plane for plane in map(b"".join, self.planes) if plane]
+        """Returns the planes as blocks for a compressor, tiny ones with their neighbour."""
+        return _blocks([(b"".join(plane),) for plane in self.planes])
 
     def by_tensor(self) -> list[bytes]:
-        """Returns the planes cut before each large tensor, whose codes may be scaled apart."""
-        blocks: list[bytes] = []
-        for plane in self.planes:
-            is_first = True
-            for part in plane:
-                if is_first or len(part) >= MIN_BLOCK_BYTES:
-                    blocks.append(part)
-                else:
-                    blocks[-1] += part
-                is_first = False
-        return [block for block in blocks if block]
+        """Returns the same cut before each large tensor too, whose codes may be scaled apart."""
+        return _blocks(self.planes)
 
 
 def encode_smallest(
@@ -163,6 +155,18 @@ def _positions(gaps: NDArray[np.uint8], n_nonzero: int, n_codes: int) -> NDArray
     if at.size and int(at[-1]) >= n_codes:
         raise FormatError(f"a code stands at {at[-1]}, but there are {n_codes}")
     return at
+
+
+def _blocks(planes: Sequence[Sequence[bytes]]) -> list[bytes]:
+    blocks = [b""]
+    for plane in planes:
+        if sum(map(len, plane)) >= MIN_PLANE_BYTES:
+            blocks.append(b"")
+        for part in plane:
+            if blocks[-1] and len(part) >= MIN_TENSOR_BYTES:
+                blocks.append(b"")
+            blocks[-1] += part
+    return [block for block in blocks if block]
 
 
 def _count(reader: Reader, what: str, limit: int) -> int:

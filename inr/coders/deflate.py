@@ -16,6 +16,7 @@ from inr.container import Wire
 from inr.errors import FormatError
 
 _RAW = -15  # negative: without zlib's header; 15: a window of 2**15 bytes
+_LEVEL = 6  # 9 finds nothing more in weights and takes five times as long
 _MEMORY_LEVEL = 9  # blocks of up to 32767 bytes, not 16383
 # Weights hardly repeat, so matches often cost more than they save: try few, runs only, none.
 _STRATEGIES = (zlib.Z_FILTERED, zlib.Z_RLE, zlib.Z_HUFFMAN_ONLY)
@@ -26,11 +27,6 @@ class Deflate:
     """Deflate over gaps, magnitudes and signs."""
 
     WIRE: ClassVar[Wire] = ()
-    level: int = 9  # 1..9, higher is smaller and slower
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.level <= 9:
-            raise ValueError(f"level={self.level} is outside 1..9")
 
     def encode(self, codes: Sequence[NDArray[np.int32]], bits: int) -> bytes:
         """Codes all tensors into one stream; the inverse of `decode`.
@@ -39,7 +35,7 @@ class Deflate:
           codes: int32 tensors of any shape, |code| <= 2**(bits-1) - 1.
           bits: 2..16.
         """
-        return encode_smallest(codes, bits, self._compress)
+        return encode_smallest(codes, bits, _pack_smallest)
 
     def decode(self, data: bytes, sizes: Sequence[int], bits: int) -> list[NDArray[np.int32]]:
         """Returns one int32[size] tensor for each size.
@@ -49,17 +45,18 @@ class Deflate:
         """
         return decode_layout(data, sizes, bits, _unpack_stream)
 
-    def _compress(self, layout: Layout) -> bytes:
-        streams = [
-            _pack_stream(blocks, self.level, strategy)
-            for blocks in (layout.by_plane(), layout.by_tensor())
-            for strategy in _STRATEGIES
-        ]
-        return min(streams, key=len)
+
+def _pack_smallest(layout: Layout) -> bytes:
+    streams = [
+        _pack_stream(blocks, strategy)
+        for blocks in (layout.by_plane(), layout.by_tensor())
+        for strategy in _STRATEGIES
+    ]
+    return min(streams, key=len)
 
 
-def _pack_stream(blocks: Sequence[bytes], level: int, strategy: int) -> bytes:
-    compressor = zlib.compressobj(level, zlib.DEFLATED, _RAW, _MEMORY_LEVEL, strategy)
+def _pack_stream(blocks: Sequence[bytes], strategy: int) -> bytes:
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW, _MEMORY_LEVEL, strategy)
     parts = []
     for i, block in enumerate(blocks):
         if i:

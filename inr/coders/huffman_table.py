@@ -14,6 +14,7 @@ A table of one symbol has no lengths: its codeword takes no bits.
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def write_lengths(writer: BitWriter, lengths: Sequence[int]) -> None:
     if len(lengths) == 1:
         return
     writer.put(lengths[0], 4)
-    for before, length in zip(lengths, lengths[1:], strict=False):
+    for before, length in pairwise(lengths):
         step = abs(length - before)
         if step == 0:
             writer.put(0, 1)

@@ -84,4 +84,3 @@ class PlainZstd:
 def _high_bytes(codes: NDArray[np.int32]) -> NDArray[np.uint8]:
     low = codes.astype(np.int8)  # modulo 256
     return ((codes - low) >> 8).astype(np.uint8)
-

@@ -44,6 +44,8 @@ MAX_LEVELS = 2**MAX_BITS - 1
 # to 1.9 weights a level for 3 to 9 bits, at 1.6 to 2.8 (range coder) for 10 to 12.
 WEIGHTS_A_LEVEL = 2
 
+_HALF_BITS = 15  # of a float16 code after either coder, about
+
 OneSide = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -54,6 +56,23 @@ def check_bits(bits: int) -> None:
             f"quantize.bits={bits} is not a whole number in 2..{MAX_BITS}; "
             "use Uniform or Float16 for finer codes"
         )
+
+
+def has_codebook(n_weights: int, bits: int) -> bool:
+    """Whether a tensor of that size has levels, or else float16 codes."""
+    return n_weights >= WEIGHTS_A_LEVEL << bits
+
+
+def level_bytes(n_weights: int, bits: int) -> int:
+    """About how many bytes a tensor takes beside n_weights codes of `bits` bits.
+
+    Most levels take one byte. About 14 on each side take two, those next to 0, where neighbours
+    are a large part of an octave apart: so counted on normal, uniform and Laplacian weights.
+    """
+    if not has_codebook(n_weights, bits):
+        return 1 + round(n_weights * max(0, _HALF_BITS - bits) / 8)
+    n_levels = (1 << bits) - 2  # 0 is not written
+    return 2 + n_levels + min(n_levels, 28)
 
 
 def fitted_levels(weights: np.ndarray, bits: int, octaves: float, one_side: OneSide) -> Levels:
@@ -67,7 +86,7 @@ def fitted_levels(weights: np.ndarray, bits: int, octaves: float, one_side: OneS
     Returns:
       f32[2**bits - 1], or f32[0] for float16 codes.
     """
-    if weights.size < WEIGHTS_A_LEVEL * 2**bits:
+    if not has_codebook(weights.size, bits):
         return NO_LEVELS
     return _levels_of_count(weights, bits, (2**bits - 1) / 2.0**octaves, one_side)
 

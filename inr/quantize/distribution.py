@@ -51,6 +51,10 @@ class Distribution:
     def rounded(self, weights: "jax.Array", levels: "jax.Array") -> "jax.Array":
         return codebook.rounded_to_levels(weights, levels)
 
+    def level_bytes(self, n_weights: int) -> int:
+        """The codebook, or by how much float16 codes of a small tensor exceed `bits`."""
+        return codebook.level_bytes(n_weights, self.bits)
+
     def pack(self, levels: list[Levels]) -> bytes:
         return codebook.pack_levels(levels)
 

@@ -53,6 +53,10 @@ class Float16:
     def rounded(self, weights: "jax.Array", levels: "jax.Array") -> "jax.Array":
         return rounded_to_halves(weights)
 
+    def level_bytes(self, n_weights: int) -> int:
+        """None."""
+        return 0
+
     def pack(self, levels: list[Levels]) -> bytes:
         return b""
 

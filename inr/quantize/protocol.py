@@ -53,6 +53,9 @@ class Quantizer(Stage, Protocol):
     def rounded(self, weights: "jax.Array", levels: "jax.Array") -> "jax.Array":
         """dequantize(codes(weights)) in jax, bit for bit the same; for training, under jit."""
 
+    def level_bytes(self, n_weights: int) -> int:
+        """About how many bytes a tensor takes beside n_weights codes of `bits` bits."""
+
     def pack(self, levels: list[Levels]) -> bytes:
         """Writes the levels of all trained tensors."""
 

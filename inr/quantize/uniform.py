@@ -61,14 +61,19 @@ class Uniform:
         return codes.astype(np.float32) * np.float32(levels)
 
     def rounded(self, weights: "jax.Array", levels: "jax.Array") -> "jax.Array":
-        """f32[...] -> f32[...]. A float32 quotient is never taken for a tie that it is not:
-        (n + 1/2) * step has at most 24 significant bits, so it is a float32 itself."""
+        """f32[...] -> f32[...]. XLA may divide by way of the reciprocal, which errs next to ties,
+        so the code is checked: code * step and the rest of the weight are exact in float32."""
         import jax.numpy as jnp
 
-        codes = jnp.clip(jnp.round(weights / levels), -MAX_CODE, MAX_CODE)
-        return codes.astype(jnp.int32).astype(jnp.float32) * levels  # by int32: no -0.0
+        codes = jnp.clip(jnp.round(weights / levels), -MAX_CODE, MAX_CODE).astype(jnp.int32)
+        rest = weights - codes.astype(jnp.float32) * levels
+        half = levels / 2
+        is_off = (jnp.abs(rest) > half) | ((jnp.abs(rest) == half) & (codes % 2 == 1))
+        codes += jnp.where(is_off, jnp.sign(rest), 0).astype(jnp.int32)
+        return jnp.clip(codes, -MAX_CODE, MAX_CODE).astype(jnp.float32) * levels
 
     def level_bytes(self, n_weights: int) -> int:
+        """The two bytes of the step."""
         return 2
 
     def pack(self, levels: list[Levels]) -> bytes:

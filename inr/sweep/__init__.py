@@ -7,7 +7,7 @@ the last sweep, runs.csv, runs.parquet (with the extra `parquet`), rd.png and re
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,9 +76,10 @@ def run_sweep(todo: Todo, *, show_progress: bool) -> Summary:
     from inr.sweep.pool import run_groups
 
     started_at = time.monotonic()
-    (todo.folder / "files").mkdir(parents=True, exist_ok=True)
+    todo.folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(ledger_path(todo.folder))
-    ledger.create()
+    ledger.create()  # first of all: it tells later sweeps that the folder is one
+    (todo.folder / "files").mkdir(exist_ok=True)
     n_skipped = len(todo.finished)
     try:
         with progress_bar(todo.groups, n_skipped=n_skipped, show=show_progress) as report:
@@ -106,11 +107,12 @@ def _write_tables(todo: Todo, results: dict[str, Result], errors: dict[str, str]
     from inr.sweep.pages import write_report
     from inr.sweep.plot import write_plot
 
-    names = tables.columns([path for path, _ in todo.runs[0].varied])
+    varied = [path for path, _ in todo.runs[0].varied]
+    names = tables.columns(varied)
     rows = tables.rows(todo.runs, results)
     tables.write_csv(todo.folder / "runs.csv", names, rows)
     if tables.has_parquet():
-        tables.write_parquet(todo.folder / "runs.parquet", names, rows)
+        tables.write_parquet(todo.folder / "runs.parquet", names, varied, rows)
     drawn = curves(todo.runs, results)
     write_plot(todo.folder / "rd.png", drawn)
     table = Table("Runs", names, tuple(rows))
@@ -127,6 +129,4 @@ def _check_folder(folder: Path) -> None:
         raise ValueError(f"{folder} is not a folder; name one, it is made if it does not exist")
     for name in ("runs.csv", "runs.parquet", "rd.png", "report.html", "files"):
         if (folder / name).exists():
-            raise ValueError(
-                f"{folder} holds {name} but no ledger of a sweep; name another folder"
-            )
+            raise ValueError(f"{folder} holds {name} but no ledger of a sweep; name another folder")

@@ -55,6 +55,8 @@ def time_left(elapsed: float, done: float) -> str:
     if done <= 0:
         return "compiling"
     minutes, seconds = divmod(round(elapsed * (1 - done) / done), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} left" if minutes >= 60 else (
-        f"{minutes}:{seconds:02d} left"
+    return (
+        f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} left"
+        if minutes >= 60
+        else (f"{minutes}:{seconds:02d} left")
     )

@@ -3,16 +3,17 @@
 Kept free of jax, so that `--dry-run` answers at once.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from inr.codec import Wish
 from inr.fields.protocol import n_weights
-from inr.mlp_file import PictureFacts
 from inr.picture import Picture
 from inr.recipes import Recipe
 from inr.sweep.cores import available_cores
@@ -21,32 +22,27 @@ if TYPE_CHECKING:
     from inr.sweep.ledger import Result
     from inr.sweep.plan import Run
 
-_CPU_BATCH = 12288  # pixels a step where the recipe names none, as in fitting.py, which needs jax
+CPU_BATCH = 12288  # pixels a step where the recipe names none, as in fit_data.py, which needs jax
 _COMPILE_SECONDS = 7.0  # of a shape; measured at 4 to 8 on two cores
 _OTHER_SECONDS = 1.0  # a run: first weights, coding, drawing, measuring
 _FIT_SHARE = 0.6  # of the speed of plain matrix products that a fit reaches
+_FITS_TO_A_PSNR = 3  # of different sizes; seven at most
 _PROBE_SECONDS = 0.2
 
 
 def fit_work(picture: Picture, recipe: Recipe, wish: Wish) -> float:
-    """Floating-point operations of a fit, about: a target's network is not sized for it."""
-    n_pixels = picture.height * picture.width
-    facts = PictureFacts(
-        picture.height,
-        picture.width,
-        picture.n_channels,
-        picture.bit_depth,
-        (),
-        picture.icc_profile,
-    )
-    max_bytes = wish.max_bytes(recipe, facts)
-    if recipe.fixed_size or max_bytes is None:
-        n: float = n_weights(recipe.field.shapes(picture.n_channels))
-    else:
-        n = 8 * max_bytes / recipe.quantize.bits
-    batch = min(recipe.fit.batch or _CPU_BATCH, n_pixels)
-    starts = 1 + (recipe.fit.n_seeds - 1) * recipe.fit.seed_trial
-    return 6 * n * batch * recipe.fit.steps * starts  # multiply and add, forward, twice backward
+    """Floating-point operations of a fit; 0 where its target cannot be met."""
+    from inr.preparation import prepare
+
+    try:
+        joint = prepare(picture, recipe, wish).job.joint
+    except ValueError:
+        return 0.0
+    batch = min(recipe.fit.batch or CPU_BATCH, picture.height * picture.width)
+    n_starts = 1 + (recipe.fit.n_seeds - 1) * recipe.fit.seed_trial
+    n_fits = 1 if wish.target_psnr is None else _FITS_TO_A_PSNR
+    # Multiply and add, forward and twice backward.
+    return 6.0 * n_weights(joint.shapes()) * batch * recipe.fit.steps * n_starts * n_fits
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class Speed:
         """What the estimate rests on, in words."""
         text = (
             f"the estimate rests on {self.core_flops / 1e9:.0f} billion operations a second and "
-            f"core, measured by a {_PROBE_SECONDS} s matrix product"
+            f"core in a matrix product, measured for {_PROBE_SECONDS} s"
         )
         if self.n_measured == 0:
             return f"{text}, and on no finished run; it may be off by a factor of three"
@@ -75,7 +71,7 @@ class Speed:
 
 def measured_speed(earlier: Sequence["Result"]) -> Speed:
     """The speed of this machine's matrix products, corrected by the seconds of earlier runs."""
-    plain = Speed(_probed_flops() / available_cores())
+    plain = Speed(_probed_flops())
     if not earlier:
         return plain
     reckoned = sum(
@@ -88,16 +84,19 @@ def measured_speed(earlier: Sequence["Result"]) -> Speed:
 
 def total_seconds(groups: Sequence[Sequence["Run"]], speed: Speed, jobs: int) -> float:
     """Seconds of all groups, jobs at a time, each on its share of the cores."""
+    jobs = max(1, min(jobs, len(groups)))
     cores = max(1, available_cores() // jobs)
     each = [speed.seconds([run.work for run in group], cores) for group in groups]
     return max(sum(each) / jobs, max(each, default=0.0))
 
 
 def _probed_flops() -> float:
+    """Of one core, in the fastest of many products: other processes slow down the rest."""
     weights, points = np.ones((64, 64), np.float32), np.ones((64, 8192), np.float32)
-    weights @ points  # the first product wakes the threads
-    n, started_at = 0, time.perf_counter()
-    while time.perf_counter() - started_at < _PROBE_SECONDS:
-        weights @ points
-        n += 1
-    return 2.0 * 64 * 64 * 8192 * n / (time.perf_counter() - started_at)
+    fastest, started_at = math.inf, time.perf_counter()
+    with threadpool_limits(1):
+        while time.perf_counter() - started_at < _PROBE_SECONDS:
+            product_at = time.perf_counter()
+            weights @ points
+            fastest = min(fastest, time.perf_counter() - product_at)
+    return 2.0 * weights.shape[0] * points.size / fastest

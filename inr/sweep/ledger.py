@@ -113,6 +113,8 @@ class Ledger:
         if not self.path.exists():
             return []
         with self._opened() as connection:
+            if _n_tables(connection) == 0:  # killed before it had its table
+                return []
             return connection.execute(query).fetchall()
 
     @contextlib.contextmanager
@@ -120,8 +122,7 @@ class Ledger:
         try:
             with contextlib.closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as database:
                 (version,) = database.execute("PRAGMA user_version").fetchone()
-                n_tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-                if version != _VERSION and n_tables > 0:
+                if version != _VERSION and _n_tables(database) > 0:
                     raise ValueError(
                         f"{self.path} is a ledger of version {version}, this is version "
                         f"{_VERSION}; name another folder"
@@ -136,6 +137,11 @@ class Ledger:
 
 
 _RESULT_COLUMNS = tuple(field.name for field in dataclasses.fields(Result))
+
+
+def _n_tables(connection: sqlite3.Connection) -> int:
+    (n_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return int(n_tables)
 
 
 def _head(run: "Run") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Where a row comes from: which code, on which machine."""
 
+import os
 import platform
 import subprocess
 from importlib import metadata
@@ -28,7 +29,7 @@ def machine() -> str:
         cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), cpu)
     device = jax.devices()[0]
     kind = "" if device.platform == "cpu" else f" ({device.device_kind})"
-    return f"{available_cores()} cores of {cpu}, jax on {device.platform}{kind}"
+    return f"{available_cores()} of {os.cpu_count()} cores of {cpu}, jax on {device.platform}{kind}"
 
 
 def _git(*arguments: str) -> str:

@@ -61,9 +61,7 @@ def _notes(finished: Sequence[Run], results: Mapping[str, Result]) -> list[str]:
     ]
 
 
-def _pairs(
-    finished: Sequence[Run], results: Mapping[str, Result], folder: Path
-) -> Iterator[Pair]:
+def _pairs(finished: Sequence[Run], results: Mapping[str, Result], folder: Path) -> Iterator[Pair]:
     """The smallest and the largest file of each picture, as far as the page may grow."""
     n_pairs, n_bytes = 0, 0.0
     for run in _extremes(finished, results):

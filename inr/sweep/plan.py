@@ -4,6 +4,7 @@ Runs are pictures x recipes x varied values x seeds, in this order; seeds change
 values of the last varied path.
 """
 
+import dataclasses
 import hashlib
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -22,7 +23,11 @@ from inr.sweep.estimate import fit_work
 Varied = tuple[tuple[str, str], ...]  # (path, value as given), in the order of --vary
 
 # Targets are the caller's wish, not the recipe's setting: they take effect at fixed sizes too.
-TARGETS: dict[str, type[int] | type[float]] = {"target_bpp": float, "target_bytes": int}
+TARGETS: dict[str, type[int] | type[float]] = {
+    "target_bpp": float,
+    "target_bytes": int,
+    "target_psnr": float,
+}
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,7 @@ def parse_vary(texts: list[str]) -> dict[str, tuple[str, ...]]:
     return varied
 
 
-def plan(
-    request: Request, *, same_shape: bool, warn: Callable[[str], None]
-) -> tuple[Run, ...]:
+def plan(request: Request, *, same_shape: bool, warn: Callable[[str], None]) -> tuple[Run, ...]:
     """All runs of a sweep, in the order of its tables.
 
     Args:
@@ -97,29 +100,30 @@ def plan(
         variant for name in request.recipes for variant in _variants(recipes.named(name), request)
     ]
     shapes: dict[Hashable, int] = {}
+    works: dict[Hashable, float] = {}  # pictures of one size take the same
     runs: dict[str, Run] = {}
     for path, picture_name in zip(request.pictures, _names(request.pictures), strict=True):
         picture = load(path, warn=warn)
         pixels_hash = hash_of_picture(picture)
         for recipe, varied, wish in variants:
-            config_hash = hash_of_run(pixels_hash, recipe, wish)
+            size = (picture.pixels.shape, recipe, wish)
+            if size not in works:
+                works[size] = fit_work(picture, recipe, wish)
             key = _batch_key(picture, recipe, wish) if same_shape else None
-            run = Run(
-                config_hash,
-                picture_name,
-                path,
-                recipe,
-                varied,
-                wish,
-                shapes.setdefault(config_hash if key is None else key, len(shapes)),
-                fit_work(picture, recipe, wish),
-            )
-            if config_hash in runs:
-                raise ValueError(
-                    f"two runs are the same: {runs[config_hash].label}, and {run.label}; name "
-                    "each picture, recipe, value and seed once"
+            for seed in request.seeds:
+                seeded = dataclasses.replace(wish, seed=seed)
+                config_hash = hash_of_run(pixels_hash, recipe, seeded)
+                shape = shapes.setdefault(config_hash if key is None else key, len(shapes))
+                run = Run(
+                    *(config_hash, picture_name, path, recipe),
+                    *(varied, seeded, shape, works[size]),
                 )
-            runs[config_hash] = run
+                if config_hash in runs:
+                    raise ValueError(
+                        f"two runs are the same: {runs[config_hash].label}, and {run.label}; name "
+                        "each picture, recipe, value and seed once"
+                    )
+                runs[config_hash] = run
     return tuple(runs.values())
 
 
@@ -142,12 +146,10 @@ def _variants(recipe: Recipe, request: Request) -> Iterator[tuple[Recipe, Varied
         varied = tuple(zip(request.varied, values, strict=True))
         settings = dict(request.settings) | dict(varied)
         targets = {name: settings.pop(name) for name in TARGETS if name in settings}
-        changed = with_settings(recipe, settings)
-        for seed in request.seeds:
-            yield changed, varied, _wish(targets, seed)
+        yield with_settings(recipe, settings), varied, _wish(targets)
 
 
-def _wish(targets: Mapping[str, str], seed: int) -> Wish:
+def _wish(targets: Mapping[str, str]) -> Wish:
     values: dict[str, Any] = {}
     for name, text in targets.items():
         try:
@@ -155,7 +157,7 @@ def _wish(targets: Mapping[str, str], seed: int) -> Wish:
         except ValueError:
             expected = "a whole number" if TARGETS[name] is int else "a number"
             raise ValueError(f"{name}={text}: expected {expected}") from None
-    return Wish(seed=seed, **values)
+    return Wish(**values)
 
 
 def _names(paths: tuple[Path, ...]) -> list[str]:
@@ -164,11 +166,14 @@ def _names(paths: tuple[Path, ...]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _batch_key(picture: Picture, recipe: Recipe, wish: Wish) -> Hashable:
-    """None where the run cannot be sized: it fails alone, and says so, when its turn comes."""
-    from inr.codec import batch_key
+def _batch_key(picture: Picture, recipe: Recipe, wish: Wish) -> Hashable | None:
+    """None where a run must go alone: no batch can do it, or it fails when its turn comes."""
+    from inr.batch import batch_key
 
     try:
-        return batch_key(picture, recipe, wish)
+        key = batch_key(picture, recipe, wish)
     except ValueError:
         return None
+    # Runs that must go alone are told apart by the identity of their picture, which comes again
+    # once the picture is freed: such a key is not equal to that of a copy.
+    return key if key == batch_key(dataclasses.replace(picture), recipe, wish) else None

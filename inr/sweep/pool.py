@@ -5,6 +5,7 @@ the ledger itself. One that dies is replaced, and its runs are recorded as faile
 """
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -30,7 +31,7 @@ class _Answer:
 
     fraction: float  # of it that is done
     finished: bool = False
-    stop: OSError | None = None  # nothing can be written: no use in going on
+    stop: Exception | None = None  # nothing can be written: no use in going on
 
 
 @dataclass
@@ -53,7 +54,7 @@ def run_groups(
         of the cores.
       report: called with the index of a group and the fraction of it that is done.
     Raises:
-      OSError: files or rows cannot be written.
+      OSError, RuntimeError: files or rows cannot be written.
     """
     jobs = min(jobs, len(groups))
     if jobs > 1:
@@ -61,7 +62,7 @@ def run_groups(
         return
     code = commit()
     for i, group in enumerate(groups):
-        run_group(group, folder, code, lambda fraction, i=i: report(i, fraction))
+        run_group(group, folder, code, functools.partial(report, i))
         report(i, 1.0)
 
 
@@ -141,14 +142,17 @@ def _serve(pipe: Connection, folder: Path, code: str) -> None:
     """The life of a worker: group after group until the parent ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    while True:
-        group: Group = pipe.recv()
-        try:
-            run_group(group, folder, code, lambda fraction: pipe.send(_Answer(fraction)))
-        except OSError as error:
-            pipe.send(_Answer(0.0, stop=error))
-        else:
-            pipe.send(_Answer(1.0, finished=True))
+    with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
+        while True:
+            group: Group = pipe.recv()
+            try:
+                run_group(group, folder, code, lambda fraction: pipe.send(_Answer(fraction)))
+            except ConnectionError:
+                raise
+            except (OSError, RuntimeError) as error:  # from the files, from the ledger
+                pipe.send(_Answer(0.0, stop=error))
+            else:
+                pipe.send(_Answer(1.0, finished=True))
 
 
 def _end_with_parent() -> None:

@@ -1,6 +1,5 @@
-"""Fits the runs of a sweep: those of one shape together, each recorded as soon as it is finished."""
+"""Fits the runs of a sweep, those of one shape together, and records each when it is finished."""
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,41 +55,33 @@ def run_group(group: Group, folder: Path, commit: str, report: Report) -> None:
         except FAILURES:
             pass
         else:
-            for run, (picture, encoded, seconds) in zip(group, finished, strict=True):
-                _record(run, picture, encoded, seconds, len(group), folder, commit)
+            for run, (picture, encoded) in zip(group, finished, strict=True):
+                _record(run, picture, encoded, len(group), folder, commit)
             return
     for i, run in enumerate(group):
         try:
-            picture, encoded, seconds = _encoded_alone(
-                run, lambda fraction, i=i: report((i + fraction) / len(group))
-            )
+            picture, encoded = _encoded_alone(run, _part_of(report, i, len(group)))
         except FAILURES as error:
             text = " ".join(str(error).split()) or type(error).__name__
             Ledger(ledger_path(folder)).record_failure(run, text)
         else:
-            _record(run, picture, encoded, seconds, 1, folder, commit)
+            _record(run, picture, encoded, 1, folder, commit)
 
 
-def _encoded_together(group: Group, report: Report) -> list[tuple[Picture, "Encoded", float]]:
+def _encoded_together(group: Group, report: Report) -> list[tuple[Picture, "Encoded"]]:
     from inr.batch import encode_batch
 
-    pictures: dict[Path, Picture] = {}
-    for run in group:
-        if run.path not in pictures:
-            pictures[run.path] = _picture_of(run)
+    pictures = {run.path: _picture_of(run) for run in {run.path: run for run in group}.values()}
     jobs = [(pictures[run.path], run.recipe, run.wish) for run in group]
-    started_at = time.monotonic()
     encoded = encode_batch(jobs, report=_told(report))
-    seconds = (time.monotonic() - started_at) / len(group)
-    return [(job[0], result, seconds) for job, result in zip(jobs, encoded, strict=True)]
+    return [(picture, result) for (picture, _, _), result in zip(jobs, encoded, strict=True)]
 
 
-def _encoded_alone(run: Run, report: Report) -> tuple[Picture, "Encoded", float]:
+def _encoded_alone(run: Run, report: Report) -> tuple[Picture, "Encoded"]:
     from inr.codec import encode_picture
 
     picture = _picture_of(run)
-    encoded = encode_picture(picture, run.recipe, run.wish, report=_told(report))
-    return picture, encoded, encoded.seconds
+    return picture, encode_picture(picture, run.recipe, run.wish, report=_told(report))
 
 
 def _picture_of(run: Run) -> Picture:
@@ -102,6 +93,11 @@ def _picture_of(run: Run) -> Picture:
     return picture
 
 
+def _part_of(report: Report, i: int, n: int) -> Report:
+    """The report of the i-th run of n."""
+    return lambda fraction: report((i + fraction) / n)
+
+
 def _told(report: Report) -> Callable[["Progress"], None]:
     return lambda progress: report(progress.step / max(1, progress.n_steps))
 
@@ -110,7 +106,6 @@ def _record(
     run: Run,
     picture: Picture,
     encoded: "Encoded",
-    seconds: float,
     n_together: int,
     folder: Path,
     commit: str,
@@ -133,7 +128,7 @@ def _record(
         ms_ssim=similarity,
         sparsity=sparsity_of(open_file(encoded.data)),
         steps=encoded.n_steps,
-        seconds=seconds,
+        seconds=encoded.seconds,
         n_together=n_together,
         cores=available_cores(),
         work=run.work,

@@ -28,12 +28,12 @@ def rows(runs: Sequence[Run], results: Mapping[str, Result]) -> list[tuple[Cell,
 
 
 def _row(run: Run, result: Result) -> tuple[Cell, ...]:
-    return (
-        *(run.picture, run.recipe.name, *(value for _, value in run.varied), run.wish.seed),
-        *(result.n_bytes, result.bpp, result.psnr_db, result.ms_ssim, result.sparsity),
-        *(result.steps, result.seconds, result.n_together, result.cores, run.config_hash),
-        *(result.commit, result.machine),
-    )
+    asked: list[Cell] = [run.picture, run.recipe.name]
+    asked += [value for _, value in run.varied]
+    measured: list[Cell] = [result.n_bytes, result.bpp, result.psnr_db, result.ms_ssim]
+    measured += [result.sparsity, result.steps, result.seconds, result.n_together, result.cores]
+    origin: list[Cell] = [run.config_hash, result.commit, result.machine]
+    return (*asked, run.wish.seed, *measured, *origin)
 
 
 def write_csv(path: Path, names: Sequence[str], table: Sequence[Sequence[Cell]]) -> None:
@@ -51,24 +51,24 @@ def has_parquet() -> bool:
     return importlib.util.find_spec("pyarrow") is not None
 
 
-def write_parquet(path: Path, names: Sequence[str], table: Sequence[Sequence[Cell]]) -> None:
+def write_parquet(
+    path: Path, names: Sequence[str], varied: Sequence[str], table: Sequence[Sequence[Cell]]
+) -> None:
     """The same table with types: a varied column holds numbers if all its values are."""
     import pyarrow
     import pyarrow.parquet
 
-    by_name = {name: _typed([row[i] for row in table]) for i, name in enumerate(names)}
+    by_name = {name: [row[i] for row in table] for i, name in enumerate(names)}
+    by_name |= {path: _typed(by_name[path]) for path in varied}
     with write_whole(path, overwrite=True) as file:
         pyarrow.parquet.write_table(pyarrow.table(by_name), file)
 
 
 def _typed(cells: Sequence[Cell]) -> list[Cell]:
-    """["4", "6"] -> [4, 6]; ["0", "0.5"] -> [0.0, 0.5]; other columns as they are."""
-    texts = [cell for cell in cells if isinstance(cell, str)]
-    if len(texts) < len(cells):
-        return list(cells)
+    """["4", "6"] -> [4, 6]; ["0", "0.5"] -> [0.0, 0.5]; other texts as they are."""
     for kind in (int, float):
         try:
-            return [kind(text) for text in texts]
+            return [kind(str(cell)) for cell in cells]
         except ValueError:
             continue
     return list(cells)

@@ -1,6 +1,7 @@
 """What every sparsifier promises, over the list in methods.py."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +16,17 @@ from inr.sparsify.protocol import Sparsifier
 
 pytestmark = [pytest.mark.usefixtures("strict_jax")]
 
-NET = Siren(hidden=12, n_layers=2)
-SHAPES = NET.shapes(3)
+SHAPES = Siren(hidden=30, n_layers=1).shapes(3)  # two matrices: sorts are slow to compile
 TWO_FIELDS = {f"{i}/{name}": shape for i in range(2) for name, shape in SHAPES.items()}
 MASKED = [s for s in SPARSIFIERS if s.keep_counts(SHAPES)]
 UNMASKED = [s for s in SPARSIFIERS if not s.keep_counts(SHAPES)]
 
 every_sparsifier = pytest.mark.parametrize("sparsifier", SPARSIFIERS, ids=repr)
 every_with_masks = pytest.mark.parametrize("sparsifier", MASKED, ids=repr)
+
+
+# One compilation for all tests of a sparsifier.
+update = jax.jit(lambda sparsifier, *arguments: sparsifier.updated(*arguments), static_argnums=0)
 
 
 def total(sparsifier, shapes=SHAPES):
@@ -58,13 +62,14 @@ def updates_of(sparsifier):
     return [sparsifier.stop * (i + 1) / n for i in range(n)]
 
 
-def run(sparsifier, update):
+def run(sparsifier):
     """All masks of a fit, one dict after each update, the first ones in front."""
     masks, counts = started(sparsifier), traced_counts(sparsifier)
     history = [masks]
     for i, progress in enumerate(updates_of(sparsifier)):
         params, scores = drawn(masks, i)
-        masks = update(masks, params, scores, counts, jnp.float32(progress), jax.random.key(i))
+        key = jax.random.key(i)
+        masks = update(sparsifier, masks, params, scores, counts, jnp.float32(progress), key)
         history.append(masks)
     return history
 
@@ -89,14 +94,14 @@ def test_it_is_a_static_argument(sparsifier):
 
 @every_sparsifier
 def test_what_is_fitted_has_the_sparsity_asked_for(sparsifier):
-    net = sparsifier.prepared(NET, 3)
+    net = sparsifier.prepared(Siren(), 3)
     counts = sparsifier.keep_counts(net.shapes(3))
     if counts:
-        assert net == NET
-        assert sum(counts.values()) == total(sparsifier)
+        assert net == Siren()
+        assert sum(counts.values()) == total(sparsifier, net.shapes(3))
     else:
-        kept = n_weights(net.shapes(3)) / n_weights(SHAPES)
-        assert kept == pytest.approx(1 - sparsifier.sparsity, abs=0.1)  # whole units or ranks
+        kept = n_weights(net.shapes(3)) / n_weights(Siren().shapes(3))
+        assert kept == pytest.approx(1 - sparsifier.sparsity, abs=0.01)  # whole units or ranks
 
 
 @every_with_masks
@@ -132,8 +137,8 @@ def test_without_masks_there_is_nothing_to_update(sparsifier):
 
 @every_with_masks
 def test_counts_hold_after_every_update(sparsifier):
-    history = run(sparsifier, jax.jit(sparsifier.updated))
-    for before, after in zip(history, history[1:], strict=False):
+    history = run(sparsifier)
+    for before, after in itertools.pairwise(history):
         assert all(after[name].shape == before[name].shape for name in before)
         assert all(after[name].dtype == bool for name in before)
         n_before, n_after = sum(counts_of(before).values()), sum(counts_of(after).values())
@@ -145,12 +150,12 @@ def test_counts_hold_after_every_update(sparsifier):
 
 @every_with_masks
 def test_nothing_moves_from_stop_on(sparsifier):
-    masks = run(sparsifier, jax.jit(sparsifier.updated))[-1]
+    masks = run(sparsifier)[-1]
     params, scores = drawn(masks, 9)
     for progress in (sparsifier.stop, 1.0):
         counts = traced_counts(sparsifier)
         key = jax.random.key(9)
-        later = sparsifier.updated(masks, params, scores, counts, jnp.float32(progress), key)
+        later = update(sparsifier, masks, params, scores, counts, jnp.float32(progress), key)
         assert same(later, masks)
 
 
@@ -158,7 +163,7 @@ def test_nothing_moves_from_stop_on(sparsifier):
 def test_the_same_with_jit_and_without(sparsifier):
     masks = started(sparsifier)
     params, scores = drawn(masks, 0)
-    # Not at the beginning of the fit: 0.9 * 10 dropped weights could round to 8 or 9.
+    # Not at the beginning of the fit, where 0.3 * 10 dropped weights could be 2 or 3.
     arguments = (
         masks,
         params,
@@ -167,7 +172,7 @@ def test_the_same_with_jit_and_without(sparsifier):
         jnp.float32(0.21),
         jax.random.key(0),
     )
-    assert same(sparsifier.updated(*arguments), jax.jit(sparsifier.updated)(*arguments))
+    assert same(sparsifier.updated(*arguments), update(sparsifier, *arguments))
 
 
 @every_with_masks
@@ -184,9 +189,8 @@ def test_the_same_in_a_scan(sparsifier):
 
     scanned, _ = jax.jit(lambda masks: jax.lax.scan(step, masks, xs))(masks)
     by_hand = masks
-    update = jax.jit(sparsifier.updated)
     for (params, scores), progress, key in zip(draws, updates, keys, strict=True):
-        by_hand = update(by_hand, params, scores, counts, jnp.float32(progress), key)
+        by_hand = update(sparsifier, by_hand, params, scores, counts, jnp.float32(progress), key)
     assert same(scanned, by_hand)
 
 
@@ -207,8 +211,8 @@ def test_fits_of_two_sparsities_share_one_compilation(sparsifier):
             lambda masks, draw, counts, key: sparsifier.updated(masks, *draw, counts, progress, key)
         )
     )(stack(starts), stack(draws), stack(counts), keys)
-    for i, other in enumerate(others):
-        alone = jax.jit(other.updated)(starts[i], *draws[i], counts[i], progress, keys[i])
+    for i in range(2):
+        alone = update(sparsifier, starts[i], *draws[i], counts[i], progress, keys[i])
         assert same(alone, {name: mask[i] for name, mask in together.items()})
     kept = [sum(int(mask[i].sum()) for mask in together.values()) for i in range(2)]
     wanted = [total(other) for other in others]
@@ -222,8 +226,8 @@ def test_nothing_and_everything_can_be_kept(sparsifier, part):
     counts = {name: jnp.int32(mask.size * part) for name, mask in masks.items()}
     params, scores = drawn(masks, 0)
     for progress in (0.0, 1.0):
-        after = sparsifier.updated(
-            masks, params, scores, counts, jnp.float32(progress), jax.random.key(0)
+        after = update(
+            sparsifier, masks, params, scores, counts, jnp.float32(progress), jax.random.key(0)
         )
         assert same(after, masks)
 

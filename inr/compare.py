@@ -1,0 +1,223 @@
+"""`inr compare`: recipes and classical codecs on the same pixels, in one run.
+
+pictures -> each codec at each of its qualities -> rows.jsonl -> rows.csv, rd.png, report.html
+
+Every codec gets 8-bit RGB: grey pictures become three equal channels for all of them, recipes
+included, and colour profiles are left out. Bytes are those of whole files, kept under encoded/
+where they are .inr files.
+"""
+
+import hashlib
+import os
+import platform
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inr.baselines import PictureCodec
+from inr.compare_inputs import NamedPicture, check_folder
+from inr.compare_report import Compared, bd_rates, csv_text, mean_curves, means, page, plot
+from inr.compare_rows import Ledger, Row
+from inr.files import write_whole
+from inr.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim, psnr_db
+from inr.report import Pair, Table
+
+Tell = Callable[[str], None]
+
+_MAX_PAIRS = 6  # pictures under a slider in the page; each takes a few megabytes
+_PAIR_BPP = 0.3  # of each recipe the setting next to it is shown
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was measured, and what could not be."""
+
+    rows: tuple[Row, ...]
+    bd_rates: tuple[Compared, ...]
+    skipped: tuple[str, ...]  # codec, setting, picture and reason
+
+
+def compare(
+    pictures: Sequence[NamedPicture],
+    classical: Sequence[PictureCodec],
+    recipes: Sequence[PictureCodec],
+    out_dir: Path,
+    *,
+    anchor: str,
+    tell: Tell,
+    notes: Sequence[str] = (),
+) -> Comparison:
+    """Measures what rows.jsonl does not have yet, and writes the results beside it.
+
+    Args:
+      pictures: each under a name of its own.
+      classical: quick codecs.
+      recipes: by `codec_of`; their files are kept.
+      out_dir: made where it is not there.
+      anchor: name of the codec that BD-rates are relative to.
+      tell: called with one line after each row measured.
+      notes: further paragraphs for the page.
+    Raises:
+      ValueError: an unknown anchor, a folder with other results, or nothing that could be coded.
+    """
+    codecs = [*classical, *recipes]
+    names = [codec.name for codec in codecs]
+    if anchor not in names:
+        raise ValueError(f"the anchor {anchor!r} is not compared; there are {', '.join(names)}")
+    check_folder(out_dir)
+    ledger = Ledger(out_dir / "rows.jsonl")
+    jobs = _jobs(pictures, codecs)
+    clock = _Clock([job.codec.name for job in jobs if ledger.get(job.key) is None])
+    rows, skipped = [], []
+    for job in jobs:
+        row = ledger.get(job.key)
+        if row is None:
+            started_at = time.monotonic()
+            try:
+                row, data = _measured(job)
+            except (ValueError, OSError, RuntimeError) as error:  # the codec's own reasons
+                skipped.append(f"{job.what}: {error}")
+                tell(f"skipped {skipped[-1]}")
+                clock.took(job.codec.name, time.monotonic() - started_at)
+                continue
+            if job.codec in recipes:
+                with write_whole(_kept(out_dir, job), overwrite=True) as file:
+                    file.write(data)
+            ledger.add(job.key, row)
+            left = clock.took(job.codec.name, time.monotonic() - started_at)
+            tell(f"{left}: {job.what}: {row.bpp:.4f} bpp, {row.psnr_db:.2f} dB")
+        rows.append(row)
+    if not rows:
+        raise ValueError(f"nothing could be coded; {skipped[0]}")
+    compared = bd_rates(rows, anchor)
+    paragraphs = [
+        *_conventions(pictures),
+        *notes,
+        *(f"Skipped: {text}" for text in skipped),
+    ]
+    shown = _pairs([job for job in jobs if job.codec in recipes], out_dir)
+    settings = tuple((codec.name, codec.settings, codec.library()) for codec in codecs)
+    table = Table("Settings", ("codec", "settings; what steers the rate", "library"), settings)
+    html = page(rows, compared, anchor, paragraphs, table, shown)
+    with write_whole(out_dir / "rows.csv", overwrite=True) as file:
+        file.write(csv_text(rows).encode())
+    with write_whole(out_dir / "rd.png", overwrite=True) as file:
+        plot(mean_curves(means(rows)), file)
+    with write_whole(out_dir / "report.html", overwrite=True) as file:
+        file.write(html.encode())
+    return Comparison(tuple(rows), tuple(compared), tuple(skipped))
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One row to be."""
+
+    picture: NamedPicture
+    codec: PictureCodec
+    quality: float
+    key: str  # of pixels, codec and quality: the same key, the same row
+
+    @property
+    def what(self) -> str:
+        return f"{self.picture.name}, {self.codec.name} at {self.quality:g}"
+
+
+def _jobs(pictures: Sequence[NamedPicture], codecs: Sequence[PictureCodec]) -> list[_Job]:
+    jobs = []
+    for picture in pictures:
+        pixels = hashlib.sha256(repr(picture.pixels.shape).encode() + picture.pixels.tobytes())
+        for codec in codecs:
+            for quality in codec.qualities:
+                facts = (picture.name, codec.name, codec.settings, codec.library(), quality)
+                digest = hashlib.sha256(repr((pixels.hexdigest(), *facts)).encode())
+                jobs.append(_Job(picture, codec, quality, digest.hexdigest()[:32]))
+    return jobs
+
+
+def _measured(job: _Job) -> tuple[Row, bytes]:
+    pixels = job.picture.pixels
+    started_at = time.monotonic()
+    data = job.codec.encode(pixels, job.quality)
+    encoded_at = time.monotonic()
+    decoded = job.codec.decode(data)
+    decoded_at = time.monotonic()
+    height, width = pixels.shape[:2]
+    large_enough = min(height, width) >= MS_SSIM_MIN_SIDE
+    row = Row(
+        job.picture.name,
+        job.codec.name,
+        job.quality,
+        len(data),
+        bpp(len(data), height, width),
+        psnr_db(pixels, decoded),
+        ms_ssim(pixels, decoded) if large_enough else None,
+        round(encoded_at - started_at, 4),
+        round(decoded_at - encoded_at, 4),
+    )
+    return row, data
+
+
+def _kept(out_dir: Path, job: _Job) -> Path:
+    """Where a recipe's file stays; names of pictures may be too long for one more suffix."""
+    return out_dir / "encoded" / f"{job.codec.name}-{job.quality:g}bpp-{job.key}.inr"
+
+
+def _pairs(jobs: Sequence[_Job], out_dir: Path) -> list[Pair]:
+    """Of each picture and recipe the setting next to _PAIR_BPP, as far as there are files."""
+    nearest: dict[tuple[str, str], _Job] = {}
+    for job in jobs:
+        place = (job.picture.name, job.codec.name)
+        best = nearest.get(place, job)
+        closer = abs(job.quality - _PAIR_BPP) < abs(best.quality - _PAIR_BPP)
+        if _kept(out_dir, job).exists() and (closer or place not in nearest):
+            nearest[place] = job
+    pairs = []
+    for job in list(nearest.values())[:_MAX_PAIRS]:
+        decoded = job.codec.decode(_kept(out_dir, job).read_bytes())
+        pairs.append(Pair(f"{job.what} bpp", job.picture.pixels, decoded))
+    return pairs
+
+
+def _conventions(pictures: Sequence[NamedPicture]) -> list[str]:
+    """What every reader of the figures has to know."""
+    sizes = ", ".join(
+        f"{picture.name} {picture.pixels.shape[1]}x{picture.pixels.shape[0]}"
+        for picture in pictures
+    )
+    return [
+        f"Pictures, as 8-bit RGB: {sizes}.",
+        "bpp is 8 * bytes of the whole file / pixels. PSNR is taken over RGB of each picture and "
+        "then averaged; psnr_of_mean_mse_db is the other convention. MS-SSIM is the mean over RGB, "
+        "in curves and BD-rates as -10 log10(1 - x) dB.",
+        "BD-rate: mean difference in bytes at equal quality, negative for fewer, by PCHIP of log "
+        "rate over the range that both curves reach; refused below 3 dB or 4 points. Taken for "
+        "each picture, then averaged. Settings that cost more than another of the same codec and "
+        "are no better do not enter.",
+        "Seconds are wall time in one process: the first fit of each size compiles, hevc and vvc "
+        f"start ffmpeg each time. {os.cpu_count()} cores, {platform.platform()}.",
+    ]
+
+
+class _Clock:
+    """How much is done and how long the rest takes, by each codec's mean so far."""
+
+    def __init__(self, todo: Sequence[str]) -> None:
+        self._n_rows = len(todo)
+        self._left = Counter(todo)
+        self._spent: dict[str, list[float]] = {}
+
+    def took(self, codec: str, seconds: float) -> str:
+        self._left[codec] -= 1
+        self._spent.setdefault(codec, []).append(seconds)
+        left = sum(
+            n * statistics.fmean(self._spent[name])
+            for name, n in self._left.items()
+            if name in self._spent
+        )
+        is_open = any(n > 0 and name not in self._spent for name, n in self._left.items())
+        minutes, rest = divmod(round(left), 60)
+        done = self._n_rows - sum(self._left.values())
+        return f"{done}/{self._n_rows}, {'at least ' if is_open else ''}{minutes}:{rest:02d} left"

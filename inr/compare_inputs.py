@@ -1,0 +1,145 @@
+"""What a comparison is given: pictures, codecs, recipes and a folder, checked before the work."""
+
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inr.baselines import CODECS, PictureCodec, Pixels, codec_named
+
+if TYPE_CHECKING:
+    from inr.recipes import Recipe
+
+ANCHOR = "jpeg420"
+TARGET_BPPS = (0.1, 0.2, 0.3, 0.45, 0.6)  # where recipes are used; each is a fit of its own
+_OUTPUTS = ("rows.csv", "rd.png", "report.html")
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class NamedPicture:
+    """A picture under the name that its rows carry."""
+
+    name: str
+    pixels: Pixels
+
+
+def load_pictures(paths: Sequence[Path], *, max_pixels: int, warn: Tell) -> list[NamedPicture]:
+    """Opens pictures as 8-bit RGB.
+
+    Raises:
+      ImageError: a file that is no picture.
+      ValueError: alpha, 16 bits, or two files of one name.
+    """
+    from inr.image import load
+
+    pictures: dict[str, NamedPicture] = {}
+    for path in paths:
+        picture = load(path, max_pixels=max_pixels, warn=warn)
+        if picture.has_alpha or picture.bit_depth != 8:
+            what = "has alpha" if picture.has_alpha else f"has {picture.bit_depth} bits"
+            raise ValueError(
+                f"{path} {what}, which not every codec here can store; convert it to 8-bit RGB"
+            )
+        if path.name in pictures:
+            raise ValueError(f"two pictures are called {path.name}; rename one of them")
+        pixels = np.broadcast_to(picture.pixels, (picture.height, picture.width, 3))
+        pictures[path.name] = NamedPicture(path.name, np.ascontiguousarray(pixels))
+    return list(pictures.values())
+
+
+def choose_codecs(names: Sequence[str], anchor: str, *, warn: Tell) -> list[PictureCodec]:
+    """The classical codecs of these names, all that can run if there are none, and the anchor's.
+
+    Raises:
+      ValueError: an unknown name, or a codec asked for by name that cannot run here.
+    """
+    is_classical = any(codec.name == anchor for codec in CODECS)
+    wanted = [codec_named(name) for name in dict.fromkeys(names)]
+    if names and is_classical and anchor not in names:
+        wanted.insert(0, codec_named(anchor))
+    chosen = []
+    for codec in wanted or CODECS:
+        reason = codec.missing()
+        if reason is None:
+            chosen.append(codec)
+        elif names or codec.name == anchor:
+            raise ValueError(f"{codec.name} cannot run here: {reason}")
+        else:
+            warn(f"{codec.name} is left out: {reason}")
+    return chosen
+
+
+def choose_recipes(
+    names: Sequence[str],
+    settings: Mapping[str, str],
+    target_bpps: Sequence[float],
+    *,
+    seed: int,
+    show_progress: bool,
+) -> list[PictureCodec]:
+    """The recipes of these names with the same settings changed in each.
+
+    Raises:
+      ValueError: an unknown recipe or setting, or a target or seed out of range.
+    """
+    from inr.recipes import named
+    from inr.settings import with_settings
+
+    return [
+        codec_of(
+            with_settings(named(name), settings),
+            target_bpps,
+            seed=seed,
+            show_progress=show_progress,
+        )
+        for name in dict.fromkeys(names)
+    ]
+
+
+def codec_of(
+    recipe: "Recipe", target_bpps: Sequence[float], *, seed: int = 0, show_progress: bool = False
+) -> PictureCodec:
+    """A recipe in the shape of a classical codec; its quality is the target in bits per pixel."""
+    from inr.codec import View, Wish, decode_picture, encode_picture
+    from inr.picture import Picture
+    from inr.progress import progress_bar
+
+    wishes = {target: Wish(target_bpp=target, seed=seed) for target in target_bpps}
+
+    def encode(pixels: Pixels, target: float) -> bytes:
+        with progress_bar(show=show_progress) as report:
+            return encode_picture(Picture(pixels), recipe, wishes[target], report=report).data
+
+    return PictureCodec(
+        recipe.name,
+        f"{recipe}, seed {seed}; target in bits per pixel",
+        tuple(sorted(wishes)),
+        encode,
+        lambda data: decode_picture(data, View(max_pixels=None)).pixels,
+        lambda: None,
+        lambda: f"inr {importlib.metadata.version('inr')}",
+    )
+
+
+def check_folder(out_dir: Path) -> None:
+    """Makes the folder, and finds out before the work what would stop the results.
+
+    Raises:
+      ValueError: it cannot be made, or holds results that no comparison has written.
+    """
+    if out_dir.exists() and not out_dir.is_dir():
+        raise ValueError(f"{out_dir} is a file; name a folder")
+    if not out_dir.parent.is_dir():
+        raise ValueError(f"the folder {out_dir.parent} does not exist")
+    there = [name for name in _OUTPUTS if (out_dir / name).exists()]
+    if there and not (out_dir / "rows.jsonl").exists():
+        raise ValueError(
+            f"{out_dir / there[0]} exists, and no rows.jsonl of a comparison beside it; "
+            "name another folder"
+        )
+    (out_dir / "encoded").mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,162 @@
+"""run.py: groups, and what one group leaves behind."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import inr
+from inr.fit_types import FitError, Progress
+from inr.sweep.ledger import Ledger
+from inr.sweep.plan import Request, plan
+from inr.sweep.run import file_path, grouped, ledger_path, run_group
+
+
+class Numbered:
+    """As much of a Run as `grouped` looks at."""
+
+    def __init__(self, shape):
+        self.shape = shape
+
+
+@given(st.lists(st.integers(0, 3)), st.integers(1, 6), st.integers(1, 5))
+def test_groups_hold_every_run_once(shapes, batch, jobs):
+    runs = [Numbered(shape) for shape in shapes]
+    groups = grouped(runs, batch=batch, jobs=jobs)
+    assert sorted(id(run) for group in groups for run in group) == sorted(map(id, runs))
+    assert all(1 <= len(group) <= batch for group in groups)
+    assert all(len({run.shape for run in group}) == 1 for group in groups)
+
+
+def test_groups_are_split_until_each_job_has_one():
+    runs = [Numbered(0) for _ in range(6)]
+    sizes = [len(group) for group in grouped(runs, batch=16, jobs=4)]
+    assert sizes == [2, 2, 2]
+    assert [len(group) for group in grouped(runs, batch=4, jobs=1)] == [4, 2]
+
+
+@pytest.fixture
+def group(folder):
+    """Two runs in the folder `out`, whose ledger is made."""
+    (folder / "out/files").mkdir(parents=True)
+    Ledger(ledger_path(Path("out"))).create()
+    settings = {"field.hidden": "4", "fit.steps": "5"}
+    request = Request((Path("a.png"),), ("siren",), {"quantize.bits": ("4", "6")}, settings)
+    return plan(request, same_shape=False, warn=pytest.fail)
+
+
+def results():
+    return Ledger(ledger_path(Path("out"))).results()
+
+
+def errors():
+    return Ledger(ledger_path(Path("out"))).errors()
+
+
+def run_it(group, report=lambda fraction: None):
+    run_group(group, Path("out"), "c0ffee", report)
+
+
+def test_a_group_is_one_batch_with_a_file_and_a_row_each(group, instant):
+    run_it(group)
+    assert instant == [[(4.0, 0), (6.0, 0)]]
+    for run, psnr_db in zip(group, (40.0, 60.0), strict=True):
+        data = file_path(Path("out"), run).read_bytes()
+        result = results()[run.config_hash]
+        assert inr.decode(data).shape == (12, 16, 3)
+        assert (result.n_bytes, result.bpp) == (len(data), 8 * len(data) / 192)
+        assert (result.psnr_db, result.steps, result.seconds) == (psnr_db, 5, 1.5)
+        assert (result.ms_ssim, result.sparsity, result.n_together) == (None, 1.0, 2)
+        assert result.commit == "c0ffee"
+        assert result.machine.endswith("jax on cpu")
+
+
+def test_ms_ssim_where_the_picture_is_large_enough(folder, instant):
+    (folder / "out/files").mkdir(parents=True)
+    Ledger(ledger_path(Path("out"))).create()
+    Image.new("L", (170, 165), 99).save("large.png")
+    request = Request((Path("large.png"),), ("siren",), {}, {"fit.steps": "5"})
+    run_it(plan(request, same_shape=False, warn=pytest.fail))
+    (result,) = results().values()
+    assert result.ms_ssim == 1.0  # the file of one colour is exact
+
+
+def test_a_batch_that_fails_is_run_one_by_one(group, instant, monkeypatch):
+    original = inr.codec.encode_picture
+
+    def encode_batch(jobs, report=None):
+        raise FitError("one of them")
+
+    def encode_picture(picture, recipe, wish, **rest):
+        if recipe.quantize.bits == 4:
+            raise FitError("the loss stopped\nbeing a number")
+        return original(picture, recipe, wish, **rest)
+
+    monkeypatch.setattr("inr.batch.encode_batch", encode_batch)
+    monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
+    run_it(group)
+    assert errors() == {group[0].config_hash: "the loss stopped being a number"}
+    assert list(results()) == [group[1].config_hash]
+    assert results()[group[1].config_hash].n_together == 1
+    assert not file_path(Path("out"), group[0]).exists()
+
+
+@pytest.mark.parametrize("error", [ValueError(), MemoryError(), RuntimeError("XLA")])
+def test_failures_have_a_text(group, monkeypatch, error):
+    def encode_picture(*_, **__):
+        raise error
+
+    monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
+    run_it(group[:1])
+    assert errors() == {group[0].config_hash: str(error) or type(error).__name__}
+
+
+@pytest.mark.parametrize("error", [TypeError("our own mistake"), KeyboardInterrupt()])
+def test_what_is_no_failure_of_a_run_ends_the_sweep(group, monkeypatch, error):
+    def encode_picture(*_, **__):
+        raise error
+
+    monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
+    with pytest.raises(type(error)):
+        run_it(group[:1])
+    assert errors() == {}
+
+
+@pytest.mark.usefixtures("instant")
+def test_a_file_that_cannot_be_written_has_no_row(group, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("inr.files.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_it(group[:1])
+    assert (results(), errors()) == ({}, {})
+    assert list(Path("out/files").iterdir()) == []
+
+
+@pytest.mark.usefixtures("instant")
+def test_a_picture_that_changed_meanwhile(group):
+    Image.open("b.png").save("a.png")
+    run_it(group[:1])
+    assert errors()[group[0].config_hash].startswith("a.png changed while the sweep was running")
+
+
+def test_progress_is_the_fraction_of_the_group(group, monkeypatch, instant):
+    original, told = inr.codec.encode_picture, []
+
+    def encode_picture(picture, recipe, wish, *, report):
+        for step in (1, 5):
+            report(Progress(step, n_steps=5, psnr_db=9.0, seconds_left=1.0))
+        return original(picture, recipe, wish)
+
+    def encode_batch(jobs, report):
+        raise ValueError("so that they run one by one")
+
+    monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
+    monkeypatch.setattr("inr.batch.encode_batch", encode_batch)
+    run_it(group, told.append)
+    assert told == [0.1, 0.5, 0.6, 1.0]
