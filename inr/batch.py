@@ -15,16 +15,15 @@ if TYPE_CHECKING:
 BatchJob = tuple["Picture", "Recipe", Wish]
 
 
-def batch_key(picture: "Picture", recipe: "Recipe", wish: Wish) -> Hashable:
+def batch_key(picture: "Picture", recipe: "Recipe", wish: Wish) -> Hashable | None:
     """Equal for encodings that can run as one batch: same sizes, same methods, same schedule.
 
-    They may differ in pixels, seed, target, sparsity and the bits of a uniform quantizer. Raises
-    ValueError for a target that cannot be met.
+    They may differ in pixels, seed, target, sparsity and the bits of a uniform quantizer. None for
+    an encoding that has to run on its own. Raises ValueError for a target that cannot be met.
     """
-    alone = (id(picture), recipe, wish)  # equal to nothing else
     on_its_own = wish.target_psnr or wish.time_budget or wish.checkpoint or recipe.fit.n_seeds > 1
     if on_its_own or encode_one_colour(picture, recipe, wish) is not None:
-        return alone
+        return None
     from inr.preparation import prepare
 
     return _key(prepare(picture, recipe, wish), recipe)

@@ -296,7 +296,7 @@ def compare(
         ),
     ] = None,
     anchor: Annotated[
-        str, typer.Option(help="Codec or recipe that is 0 %; it is run in any case.")
+        str, typer.Option(help="Codec or recipe that is 0 %; a codec is run in any case.")
     ] = "jpeg420",
     target_bpp: Annotated[
         list[float] | None,
@@ -480,6 +480,9 @@ def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
     for name, value in facts.items():
         if isinstance(value, dict):
             lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            rows = [", ".join(f"{key} {of}" for key, of in row.items()) for row in value]
+            lines += [f"{indent}{name}:", *(f"{indent}  {row}" for row in rows)]
         else:
             lines.append(f"{indent}{name}: {value}")
     return lines

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from inr.baselines import PictureCodec
 from inr.compare_inputs import NamedPicture, check_folder
-from inr.compare_report import Compared, bd_rates, csv_text, mean_curves, means, page, plot
+from inr.compare_plot import plot
+from inr.compare_report import Compared, bd_rates, csv_text, mean_curves, means, page
 from inr.compare_rows import Ledger, Row
 from inr.files import write_whole
 from inr.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim, psnr_db

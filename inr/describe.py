@@ -3,17 +3,19 @@
 import dataclasses
 from typing import Any
 
-from inr.container import KIND_MLP, SECTION_NAMES, VERSION
+from inr.coders.costs import tensor_bytes
+from inr.container import KIND_MLP, SECTION_NAMES, SECTION_WEIGHTS, VERSION
 from inr.metrics import bpp
-from inr.mlp_file import Opened, open_file, read_codes
+from inr.mlp_file import CODE_BITS, Opened, n_level_bytes, open_file, read_codes
 
 
 def describe(data: bytes) -> dict[str, Any]:
-    """Header, stages and sections of a file, ready for JSON; raises FormatError."""
+    """Header, stages, sections and tensors of a file, ready for JSON; raises FormatError."""
     opened = open_file(data)
     header, stages = opened.header, opened.stages
     sections = {SECTION_NAMES[tag]: len(payload) for tag, payload in opened.sections.items()}
-    n_weights = opened.n_weights
+    tensors = _tensors(opened)
+    n_zeros = sum(tensor["n_zeros"] for tensor in tensors)
     return {
         "n_bytes": len(data),
         "bpp": bpp(len(data), header.height, header.width),
@@ -28,11 +30,36 @@ def describe(data: bytes) -> dict[str, Any]:
         "field": _stage(stages.field),
         "quantizer": _stage(stages.quantizer),
         "coder": _stage(stages.coder),
-        "n_weights": n_weights,
-        "bits_per_weight": round(8 * sections["weights"] / n_weights, 4),
+        "n_weights": opened.n_weights,
+        "n_zeros": n_zeros,
+        "sparsity": round(sparsity_of(opened), 6),
+        "bits_per_weight": round(8 * sections["weights"] / opened.n_weights, 4),
+        # What a weight costs that is not zero, with its share of levels and of saying where it is.
+        "bits_per_kept_weight": round(
+            8 * sections["weights"] / max(opened.n_weights - n_zeros, 1), 4
+        ),
         "sections": sections,
         "overhead_bytes": len(data) - sum(sections.values()),
+        "level_bytes": n_level_bytes(opened),
+        "tensors": tensors,
     }
+
+
+def _tensors(opened: Opened) -> list[dict[str, Any]]:
+    """One entry a tensor; their bytes and those of the levels add up to the section's."""
+    codes = read_codes(opened)
+    level_bytes = n_level_bytes(opened)
+    coded_bytes = len(opened.sections[SECTION_WEIGHTS]) - level_bytes
+    shares = tensor_bytes(opened.stages.coder, list(codes.values()), CODE_BITS, coded_bytes)
+    return [
+        {
+            "name": name,
+            "shape": list(tensor.shape),
+            "n_zeros": int((tensor == 0).sum()),
+            "n_bytes": n_bytes,
+        }
+        for (name, tensor), n_bytes in zip(codes.items(), shares, strict=True)
+    ]
 
 
 def sparsity_of(opened: Opened) -> float:

@@ -136,9 +136,21 @@ def read_weights(opened: Opened) -> NumpyParams:
     }
 
 
+def n_level_bytes(opened: Opened) -> int:
+    """Bytes of the weights section that hold the quantizer's levels; raises FormatError."""
+    reader = _weights_reader(opened)
+    before = reader.n_left
+    opened.stages.quantizer.unpack(reader, _sizes(opened.joint.trained_shapes()))
+    return before - reader.n_left
+
+
+def _weights_reader(opened: Opened) -> Reader:
+    return Reader(opened.sections[container.SECTION_WEIGHTS], "the weights section")
+
+
 def _read(opened: Opened) -> tuple[dict[str, np.ndarray], dict[str, Levels]]:
     joint, stages = opened.joint, opened.stages
-    reader = Reader(opened.sections[container.SECTION_WEIGHTS], "the weights section")
+    reader = _weights_reader(opened)
     shapes, trained = joint.shapes(), joint.trained_shapes()
     levels = dict(zip(trained, stages.quantizer.unpack(reader, _sizes(trained)), strict=True))
     flat = stages.coder.decode(reader.take(reader.n_left), _sizes(shapes), CODE_BITS)

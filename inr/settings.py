@@ -46,7 +46,8 @@ def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
     """Returns the recipe with the values at the given paths, as in {"fit.steps": "500"}.
 
     A stage is exchanged by the name of its method, as in {"quantize": "kmeans"}; what is set
-    below it counts from the new method, in whatever order the settings come. Setting field.hidden also sets fixed_size: who names the width wants that width.
+    below it counts from the new method, in whatever order the settings come. Setting field.hidden
+    also sets fixed_size: who names the width wants that width.
 
     Raises:
       ValueError: an unknown path (the text lists those there are) or a value that does not fit.

@@ -10,7 +10,7 @@ import pytest
 from inr.fit_step import Loop
 
 ROOT = Path(__file__).parent.parent
-# `methods` and `fuzz` are modules of these folders; the package itself must be installed.
+# `methods`, `tiny_fits` and `fuzz` are modules of these folders; the package must be installed.
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "scripts")]
 
 jax.config.update("jax_platforms", "cpu")
@@ -29,7 +29,19 @@ def untrained(monkeypatch):
     """Fits end with their first weights: all of the host's work, nothing to compile."""
 
     def block(self, state, xs, *_):
-        return state, np.zeros(len(xs["active"]))
+        return state, np.zeros(len(xs.active))
+
+    def block_of_jobs(self, states, xs, *_):
+        return states, np.zeros((len(jax.tree.leaves(states)[0]), len(xs.active)))
 
     monkeypatch.setattr(Loop, "block", block)
+    monkeypatch.setattr(Loop, "block_of_jobs", block_of_jobs)
     monkeypatch.setattr(Loop, "validate", lambda *_: 0.0)
+
+
+@pytest.fixture(scope="session")
+def plain():
+    """The tiny fit that others are compared with."""
+    from tiny_fits import fitted
+
+    return fitted()

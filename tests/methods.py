@@ -20,6 +20,7 @@ from inr.sparsify.rigl import Rigl
 from inr.sparsify.set_evolution import Set
 from inr.sparsify.small_dense import SmallDense
 from inr.sparsify.snfs import Snfs
+from inr.splits.wavelet import Wavelet
 from inr.splits.whole import Whole
 
 FIELDS = [
@@ -39,7 +40,7 @@ QUANTIZERS = [
     Float16(),
 ]
 CODERS = [RangeCoder(), Huffman(), Zstd(), Zstd(level=1), Deflate(), Lzma(), PlainZstd()]
-SPLITS = [Whole()]
+SPLITS = [Whole(), Wavelet(), Wavelet(wavelet="bior2.2", levels=2, low_share=0.5)]
 SPARSIFIERS = [
     Dense(),
     Rigl(),

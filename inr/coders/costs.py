@@ -1,4 +1,4 @@
-"""Whose bytes they are: what each tensor adds to a coder's output."""
+"""Whose bytes they are: how a coder's output divides among the tensors."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,23 @@ from numpy.typing import NDArray
 from inr.coders.protocol import Coder
 
 
-def tensor_bytes(coder: Coder, codes: Sequence[NDArray[np.int32]], bits: int) -> list[int]:
-    """Returns how many bytes each tensor adds to those before it.
+def tensor_bytes(
+    coder: Coder, codes: Sequence[NDArray[np.int32]], bits: int, n_bytes: int
+) -> list[int]:
+    """Divides n_bytes among the tensors, in proportion to what the coder takes for each alone.
 
-    The sum is exactly len(coder.encode(codes, bits)) if there are codes at all; what the coder
-    writes once, such as a head, counts for the first tensor. A tensor that makes another layout
-    the better one, or that shares a table, can add nothing, or even take bytes away.
+    Alone they take a little more than together, as they share nothing then, neither heads nor
+    tables. The shares are whole bytes and add up to n_bytes exactly (largest remainders).
 
     Args:
       coder: it encodes once for each tensor.
-      codes: int32 tensors of any shape, |code| <= 2**(bits-1) - 1.
+      codes: int32 tensors of any shape, |code| <= 2**(bits-1) - 1; at least one.
       bits: 2..16.
+      n_bytes: of all tensors together, as in the file.
     """
-    n_bytes = [len(coder.encode(codes[: k + 1], bits)) for k in range(len(codes))]
-    return [after - before for before, after in zip([0, *n_bytes], n_bytes, strict=False)]
+    alone = np.array([len(coder.encode([tensor], bits)) for tensor in codes], np.float64)
+    exact = n_bytes * alone / max(alone.sum(), 1.0)
+    shares = np.floor(exact).astype(np.int64)
+    by_remainder = np.argsort(shares - exact, kind="stable")
+    shares[by_remainder[: n_bytes - int(shares.sum())]] += 1
+    return [int(share) for share in shares]

@@ -80,6 +80,7 @@ def run_sweep(todo: Todo, *, show_progress: bool) -> Summary:
     ledger = Ledger(ledger_path(todo.folder))
     ledger.create()  # first of all: it tells later sweeps that the folder is one
     (todo.folder / "files").mkdir(exist_ok=True)
+    ledger.forget(run.config_hash for group in todo.groups for run in group)  # failed, files lost
     n_skipped = len(todo.finished)
     try:
         with progress_bar(todo.groups, n_skipped=n_skipped, show=show_progress) as report:

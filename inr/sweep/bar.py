@@ -55,8 +55,6 @@ def time_left(elapsed: float, done: float) -> str:
     if done <= 0:
         return "compiling"
     minutes, seconds = divmod(round(elapsed * (1 - done) / done), 60)
-    return (
-        f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} left"
-        if minutes >= 60
-        else (f"{minutes}:{seconds:02d} left")
-    )
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{clock}:{seconds:02d} left"

@@ -7,7 +7,7 @@ written after its .inr file stands under `files/` whole; the file's name is the 
 import contextlib
 import dataclasses
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,6 +99,13 @@ class Ledger:
         nothing = dict.fromkeys(_RESULT_COLUMNS)
         self._write(_head(run) | {"error": error} | nothing, "WHERE runs.error IS NOT NULL")
 
+    def forget(self, config_hashes: Iterable[str]) -> None:
+        """Deletes the rows of runs that are to be run again."""
+        with self._opened() as connection, connection:
+            connection.executemany(
+                "DELETE FROM runs WHERE config_hash = ?", [(name,) for name in config_hashes]
+            )
+
     def _write(self, row: dict[str, Any], condition: str) -> None:
         names = _quoted(row)
         updates = ", ".join(f"{name}=excluded.{name}" for name in names)
@@ -155,5 +162,5 @@ def _head(run: "Run") -> dict[str, Any]:
     }
 
 
-def _quoted(names: Any) -> list[str]:
+def _quoted(names: Iterable[str]) -> list[str]:
     return [f'"{name}"' for name in names]  # "commit" is a word of SQL

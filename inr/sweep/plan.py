@@ -171,9 +171,6 @@ def _batch_key(picture: Picture, recipe: Recipe, wish: Wish) -> Hashable | None:
     from inr.batch import batch_key
 
     try:
-        key = batch_key(picture, recipe, wish)
+        return batch_key(picture, recipe, wish)
     except ValueError:
         return None
-    # Runs that must go alone are told apart by the identity of their picture, which comes again
-    # once the picture is freed: such a key is not equal to that of a copy.
-    return key if key == batch_key(dataclasses.replace(picture), recipe, wish) else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from inr.files import write_whole
 from inr.report import Curve
 
-_MOST_CURVES = 12  # told apart by their colours and still named beside the axes
+_MOST_CURVES = 10  # as many colours as matplotlib has
 
 
 def write_plot(path: Path, curves: Sequence[Curve]) -> None:

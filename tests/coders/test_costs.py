@@ -1,26 +1,40 @@
-"""tensor_bytes: the shares of a file, tensor by tensor."""
+"""costs.py: every byte of the output belongs to one tensor."""
 
 import numpy as np
 import pytest
 from methods import CODERS
 
 from inr.coders.costs import tensor_bytes
-from inr.coders.plain_zstd import PlainZstd
+from inr.coders.range_coder import RangeCoder
 
 
-def test_shares_on_paper():
-    codes = [np.array([1, -1], np.int32), np.zeros(0, np.int32), np.array([5, 6, 7], np.int32)]
-    # Nothing here can be made smaller: a frame of 9 bytes and one byte a code.
-    assert tensor_bytes(PlainZstd(), codes, 8) == [9 + 2, 0, 3]
-    assert tensor_bytes(PlainZstd(), [], 8) == []
+class Ruler:
+    """Takes one byte a code."""
+
+    def encode(self, codes, bits):
+        return bytes(sum(tensor.size for tensor in codes))
 
 
-@pytest.mark.parametrize("coder", CODERS, ids=repr)
+def test_hand_worked_shares():
+    # 1, 2 and 4 of 7 codes: 10 bytes are 1.43, 2.86 and 5.71; the last two round up.
+    codes = [np.zeros(n, np.int32) for n in (1, 2, 4)]
+    assert tensor_bytes(Ruler(), codes, 8, 10) == [1, 3, 6]
+
+
+@pytest.mark.parametrize("coder", CODERS)
 def test_shares_add_up_to_the_whole(coder):
     rng = np.random.default_rng(0)
-    codes = [rng.integers(-60, 61, shape, np.int32) for shape in [(3, 40), (40,), (40, 40), (3,)]]
-    codes[2][rng.random((40, 40)) < 0.9] = 0
-    shares = tensor_bytes(coder, codes, 16)
-    assert sum(shares) == len(coder.encode(codes, 16))
-    assert len(shares) == 4
-    assert shares[2] == max(shares)
+    codes = [np.rint(rng.normal(0, 20, n)).astype(np.int32) for n in (30, 2, 900)]
+    n_bytes = len(coder.encode(codes, 16))
+    shares = tensor_bytes(coder, codes, 16, n_bytes)
+    assert sum(shares) == n_bytes
+    assert shares[2] > shares[0] >= shares[1] > 0
+
+
+def test_zeros_are_cheap():
+    rng = np.random.default_rng(0)
+    dense = np.rint(rng.normal(0, 20, 2000)).astype(np.int32)
+    sparse = np.where(rng.random(2000) < 0.9, 0, dense)
+    n_bytes = len(RangeCoder().encode([dense, sparse], 16))
+    shares = tensor_bytes(RangeCoder(), [dense, sparse], 16, n_bytes)
+    assert shares[1] < shares[0] / 4

@@ -169,6 +169,20 @@ def test_a_lost_file_is_made_again(run, instant, damage):
 
 
 @pytest.mark.usefixtures("folder", "instant")
+def test_a_lost_file_that_cannot_be_made_again_is_a_failure(run, monkeypatch):
+    run(*SWEEP)
+    Path(f"out/files/{table()[0]['config_hash']}.inr").unlink()
+
+    def encode_picture(*_, **__):
+        raise inr.FitError("not a number")
+
+    monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
+    code, out, _ = run(*SWEEP, "--json")
+    assert (code, json.loads(out)["failed"]) == (1, 1)
+    assert [row["quantize.bits"] for row in table()] == ["6"]
+
+
+@pytest.mark.usefixtures("folder", "instant")
 def test_a_failed_run_is_told_and_tried_again(run, monkeypatch):
     original = inr.codec.encode_picture
 

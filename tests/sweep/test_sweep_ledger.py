@@ -57,6 +57,14 @@ def test_a_run_has_one_row(ledger, make_run, make_result):
     assert [result.psnr_db for result in ledger.results().values()] == [31.0]
 
 
+def test_forgotten_rows_are_gone(ledger, make_run, make_result):
+    for name in ("ab", "cd"):
+        ledger.record(make_run(name), make_result())
+    ledger.record_failure(make_run("ef"), "late")
+    ledger.forget(["ab", "ef", "never there"])
+    assert (list(ledger.results()), ledger.errors()) == (["cd"], {})
+
+
 def test_creating_again_keeps_the_rows(ledger, make_run, make_result):
     ledger.record(make_run("ab"), make_result())
     ledger.create()

@@ -213,7 +213,7 @@ def test_runs_of_one_key_have_one_shape(monkeypatch):
 
 @pytest.mark.usefixtures("folder")
 def test_runs_that_no_batch_can_do_have_shapes_of_their_own(monkeypatch):
-    monkeypatch.setattr("inr.batch.batch_key", lambda picture, *_: id(picture))
+    monkeypatch.setattr("inr.batch.batch_key", lambda *_: None)
     shapes = [run.shape for run in planned(("a.png", "b.png"), seeds=(0, 1), same_shape=True)]
     assert len(set(shapes)) == 4
 

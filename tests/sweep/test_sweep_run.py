@@ -4,16 +4,24 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 import inr
+from inr.coders.zstd import Zstd
+from inr.describe import sparsity_of
+from inr.fields.siren import Siren
 from inr.fit_types import FitError, Progress
+from inr.mlp_file import PictureFacts, open_file, write_file
+from inr.quantize.uniform import Uniform
+from inr.splits.whole import Whole
 from inr.sweep.ledger import Ledger
 from inr.sweep.plan import Request, plan
 from inr.sweep.run import file_path, grouped, ledger_path, run_group
+from inr.tags import Stages
 
 
 class Numbered:
@@ -160,3 +168,16 @@ def test_progress_is_the_fraction_of_the_group(group, monkeypatch, instant):
     monkeypatch.setattr("inr.batch.encode_batch", encode_batch)
     run_it(group, told.append)
     assert told == [0.1, 0.5, 0.6, 1.0]
+
+
+def test_sparsity_counts_the_zeros_of_trained_matrices():
+    codes = {
+        "w0": np.array([[0, 1], [2, 0]], np.int32),
+        "b0": np.zeros(2, np.int32),
+        "w1": np.array([[0, 0, 0], [1, 2, 3]], np.int32),
+        "b1": np.zeros(3, np.int32),
+    }
+    facts = PictureFacts(3, 4, 3, 8, ((0, 255),) * 3, None)
+    stages = Stages(Whole(), Siren(hidden=2, n_layers=1), Uniform(), Zstd())
+    data = write_file(facts, stages, codes, dict.fromkeys(codes, np.float32(1)))
+    assert sparsity_of(open_file(data)) == 5 / 10  # biases do not count
