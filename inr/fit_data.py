@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from inr.fields.joint import Joint
-from inr.fit_settings import FitSettings
+from inr.fit_settings import FitSettings, cpu_batch
 from inr.fit_step import Data
 from inr.fit_types import Signal
 
@@ -15,7 +15,6 @@ _CPU_BLOCK_WORK = 1e11  # floating-point operations of a block, about a second o
 _GPU_BLOCK_WORK = 2e13  # the same on a GPU
 _MAX_BLOCK = 200  # steps
 _BLOCKS_OF_ROUNDING = 4
-_CPU_BATCH = 12288  # pixels; with fewer, noise makes hard pictures unstable at useful rates
 _CPU_SLICE = 8192  # pixels, at most; larger ones leave the cache and take an eighth longer
 _GPU_MAX_ACTIVATIONS = 1 << 32  # sines and cosines of a full batch, 16 GB
 
@@ -31,7 +30,7 @@ def batch_pixels(settings: FitSettings, joint: Joint, signals: Sequence[Signal])
             for n, part in zip(sizes, joint.parts, strict=True)
         )
         on_gpu = jax.default_backend() == "gpu"
-        wanted = n_pixels if on_gpu and n_activations <= _GPU_MAX_ACTIVATIONS else _CPU_BATCH
+        wanted = n_pixels if on_gpu and n_activations <= _GPU_MAX_ACTIVATIONS else cpu_batch(n_pixels)
     wanted = min(wanted, n_pixels)
     return tuple(min(n, max(1, round(wanted * n / n_pixels))) for n in sizes)
 

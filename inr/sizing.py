@@ -115,7 +115,10 @@ def _nearest_width(design: Design, n_layers: int, target_bytes: int, overhead_by
 
     if octaves(1) < -1:
         return 0
-    low, high = 1, _MAX_HIDDEN + 1  # high: too wide
+    low, high = 1, 2
+    while high <= _MAX_HIDDEN and octaves(high) >= 0:  # from below: sparsifiers have limits
+        low, high = high, 2 * high
+    high = min(high, _MAX_HIDDEN + 1)  # too wide
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if octaves(middle) >= 0 else (low, middle)

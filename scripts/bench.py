@@ -3,6 +3,7 @@
 bench.py sine       one training step with our sine and with jnp.sin, in turn
 bench.py decode     `inr info` and `inr decode` from a cold shell
 bench.py quantizer  one network at 16, 8 and 6 bits a weight
+bench.py batch      eight like fits in one vmapped batch and one after the other
 bench.py gpu        10,000 full-batch steps of the classic network on 512x512, and a plain
                     matrix product for comparison (needs a GPU)
 """
@@ -23,13 +24,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inr.fields.joint import Joint, Part
 from inr.fields.protocol import Params, n_weights
 from inr.fields.siren import Siren
 from inr.fit_settings import FitSettings
-from inr.fit_types import Budget, Signal
+from inr.fit_types import Budget, Job, Signal
 from inr.fitting import Fitting
 from inr.optimizers import Adam
 from inr.quantize.uniform import Uniform
+from inr.sparsify.dense import Dense
 
 ROOT = Path(__file__).resolve().parent.parent
 INR = str(Path(sys.executable).parent / "inr")
@@ -47,15 +50,12 @@ def machine() -> str:
 def fitting(net: Siren, height: int, width: int, settings: FitSettings) -> Fitting:
     """A fit of smooth noise, ready to run blocks of steps."""
     rng = np.random.default_rng(0)
-    signal = Signal(
-        rng.integers(0, 256, (height * width, 3), dtype=np.uint8),
-        height,
-        width,
-        ((0, 255),) * 3,
-        has_alpha=False,
-    )
-    budget = Budget(7.0 * n_weights(net.shapes(3)), None, lambda codes, q_steps: b"")
-    return Fitting(net, signal, Uniform(), settings, budget, seed=0, deadline=None)
+    pixels = rng.integers(0, 256, (height * width, 3), dtype=np.uint8)
+    signal = Signal(pixels, height, width, ((0, 255),) * 3, peak=255.0)
+    n_bits = 7.0 * n_weights(net.shapes(3))
+    budget = Budget(n_bits, height * width, None, lambda codes, levels: b"")
+    job = Job(Joint((Part(net, 3),)), (signal,), Uniform(), Dense(), budget, seed=0)
+    return Fitting([job], settings)
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,45 @@ def bench_decode() -> None:
             print(f"inr {command[1]:8s} {min(seconds):.2f} s at best, {max(seconds):.2f} at worst")
 
 
+def bench_batch() -> None:
+    """Eight seeds of `siren` on a 256x256 crop, 600 steps: as a batch, then one by one, in this
+    process, where the single fits share one compilation too, and two of them as commands."""
+    from PIL import Image
+
+    from inr.batch import encode_batch
+    from inr.codec import Wish, encode_picture
+    from inr.image import from_pil
+    from inr.recipes import siren
+    from inr.settings import with_settings
+
+    with Image.open(ROOT / "assets/pictures/kodim15.png") as image:
+        crop = image.convert("RGB").crop((200, 100, 456, 356))
+    picture = from_pil(crop, warn=print)
+    recipe = with_settings(siren(), {"fit.steps": "600"})
+    jobs = [(picture, recipe, Wish(seed=seed)) for seed in range(8)]
+    started_at = time.monotonic()
+    encoded = encode_batch(jobs)
+    batch_seconds = time.monotonic() - started_at
+    started_at = time.monotonic()
+    singles = [encode_picture(*job) for job in jobs]
+    single_seconds = time.monotonic() - started_at
+    with tempfile.TemporaryDirectory() as folder:
+        crop.save(Path(folder) / "crop.png")
+        command = [INR, "encode", str(Path(folder) / "crop.png"), "-f", "-q"]
+        started_at = time.monotonic()
+        for seed in range(2):
+            subprocess.run([*command, "--set", "fit.steps=600", "--seed", str(seed)], check=True)
+        command_seconds = 4 * (time.monotonic() - started_at)
+    for name, seconds in (
+        ("a batch of 8", batch_seconds),
+        ("8 fits in one process", single_seconds),
+        ("8 commands, from 2", command_seconds),
+    ):
+        print(f"{name:22s} {seconds:7.1f} s, {seconds / batch_seconds:.2f} of the batch")
+    for name, results in (("batch", encoded), ("single", singles)):
+        print(f"mean PSNR {name:8s} {statistics.mean(one.psnr_db for one in results):.2f} dB")
+
+
 def bench_gpu() -> None:
     """The classic network: SIREN, 8 layers, 128 hidden, 99,843 weights."""
     if jax.default_backend() != "gpu":
@@ -158,6 +197,7 @@ def main() -> None:
         "sine": bench_sine,
         "decode": bench_decode,
         "quantizer": bench_quantizer,
+        "batch": bench_batch,
         "gpu": bench_gpu,
     }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

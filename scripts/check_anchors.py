@@ -74,7 +74,7 @@ def gaps_db(
     if min(anchor_bpp) < 0.99 * rates[0] or max(anchor_bpp) > 1.01 * rates[-1]:
         raise ValueError(
             f"the curve spans {rates[0]:.4f}..{rates[-1]:.4f} bpp, the anchor {min(anchor_bpp):.4f}"
-            f"..{max(anchor_bpp):.4f}; measure the same qualities"
+            f"..{max(anchor_bpp):.4f}; measure the same qualities of the same pictures"
         )
     ours = np.interp(np.log(anchor_bpp), np.log(rates), psnrs)
     return [float(a - b) for a, b in zip(ours, anchor_psnr, strict=True)]

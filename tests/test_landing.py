@@ -34,8 +34,8 @@ def test_steps_that_land_are_left_as_they_are():
 
 def test_a_jump_is_crossed_tensor_by_tensor():
     # Together both tensors jump from 1064 to 1664 bytes; with one beyond the jump it is 1364.
-    steps = landed_levels({"a": 1.0, "b": 1.0}, 1400, scaled, jumping, 1000)
-    assert 0.975 * 1400 <= jumping(steps) <= 1400
+    steps = landed_levels({"a": 1.0, "b": 1.0}, 1395, scaled, jumping, 1000)
+    assert 0.975 * 1395 <= jumping(steps) <= 1395
     assert steps["a"] != steps["b"]
 
 
@@ -55,4 +55,20 @@ def test_the_finest_steps_that_there_are_end_the_search():
         return smooth(steps)
 
     assert landed_levels({"a": 1.0, "b": 1.0}, 5000, floored, counted, 1000) == finest
+    assert len(calls) < 10
+
+
+def test_levels_that_cannot_change_end_the_search():
+    halves = {"a": np.zeros(0, np.float32), "b": np.zeros(0, np.float32)}
+    calls = []
+
+    def counted(levels):
+        calls.append(levels)
+        return 1000
+
+    def unscaled(levels, octaves):
+        return {name: level.copy() for name, level in levels.items()}
+
+    assert landed_levels(halves, 900, unscaled, counted, 1000) is None
+    assert landed_levels(halves, 2000, unscaled, counted, 1000) is not None
     assert len(calls) < 10

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from inr.codec import Wish
 from inr.fields.protocol import n_weights
+from inr.fit_settings import cpu_batch
 from inr.picture import Picture
 from inr.recipes import Recipe
 from inr.sweep.cores import available_cores
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from inr.sweep.ledger import Result
     from inr.sweep.plan import Run
 
-CPU_BATCH = 12288  # pixels a step where the recipe names none, as in fit_data.py, which needs jax
 _COMPILE_SECONDS = 7.0  # of a shape; measured at 4 to 8 on two cores
 _OTHER_SECONDS = 1.0  # a run: first weights, coding, drawing, measuring
 _FIT_SHARE = 0.6  # of the speed of plain matrix products that a fit reaches
@@ -38,7 +38,8 @@ def fit_work(picture: Picture, recipe: Recipe, wish: Wish) -> float:
         joint = prepare(picture, recipe, wish).job.joint
     except ValueError:
         return 0.0
-    batch = min(recipe.fit.batch or CPU_BATCH, picture.height * picture.width)
+    n_pixels = picture.height * picture.width
+    batch = min(recipe.fit.batch or cpu_batch(n_pixels), n_pixels)
     n_starts = 1 + (recipe.fit.n_seeds - 1) * recipe.fit.seed_trial
     n_fits = 1 if wish.target_psnr is None else _FITS_TO_A_PSNR
     # Multiply and add, forward and twice backward.

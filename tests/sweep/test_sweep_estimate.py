@@ -9,7 +9,7 @@ from inr.picture import Picture
 from inr.settings import with_settings
 from inr.sweep import estimate
 from inr.sweep.bar import progress_bar, shares, time_left
-from inr.sweep.estimate import CPU_BATCH, Speed, fit_work, measured_speed, total_seconds
+from inr.sweep.estimate import Speed, fit_work, measured_speed, total_seconds
 
 
 def small(**settings):
@@ -26,19 +26,13 @@ def test_the_work_of_a_hand_counted_network():
     # 2*4 + 4 + 4*3 + 3 = 27 weights, 12 * 16 = 192 pixels, 5 steps, 6 operations each
     assert fit_work(noise(), small(), Wish()) == 6 * 27 * 192 * 5
     assert fit_work(noise(), small(**{"fit.batch": "100"}), Wish()) == 6 * 27 * 100 * 5
-    assert fit_work(noise(128, 128), small(), Wish()) == 6 * 27 * CPU_BATCH * 5
+    assert fit_work(noise(128, 128), small(), Wish()) == 6 * 27 * 4096 * 5
     starts = {"fit.n_seeds": "3", "fit.seed_trial": "0.1"}
     assert fit_work(noise(), small(**starts), Wish()) == pytest.approx(1.2 * 6 * 27 * 192 * 5)
 
 
 def test_a_target_that_cannot_be_met_is_no_work():
     assert fit_work(noise(), recipes.siren(), Wish(target_bytes=3)) == 0
-
-
-def test_the_batch_is_the_one_of_the_fit():
-    from inr import fit_data
-
-    assert CPU_BATCH == fit_data._CPU_BATCH
 
 
 def test_seconds_of_hand_counted_groups(make_run, monkeypatch):
