@@ -30,7 +30,9 @@ def batch_pixels(settings: FitSettings, joint: Joint, signals: Sequence[Signal])
             for n, part in zip(sizes, joint.parts, strict=True)
         )
         on_gpu = jax.default_backend() == "gpu"
-        wanted = n_pixels if on_gpu and n_activations <= _GPU_MAX_ACTIVATIONS else cpu_batch(n_pixels)
+        wanted = (
+            n_pixels if on_gpu and n_activations <= _GPU_MAX_ACTIVATIONS else cpu_batch(n_pixels)
+        )
     wanted = min(wanted, n_pixels)
     return tuple(min(n, max(1, round(wanted * n / n_pixels))) for n in sizes)
 

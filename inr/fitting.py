@@ -7,8 +7,7 @@ real file, and the best snapshot.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +18,10 @@ from inr.checkpoint import Checkpoint
 from inr.fields.protocol import n_weights
 from inr.finish import Finisher
 from inr.fit_data import batch_pixels, block_steps, shuffled, slices_of
+from inr.fit_run import Member, Run, restored, saved
 from inr.fit_settings import FitSettings
 from inr.fit_step import Inputs, Loop, RateTerm, State
-from inr.fit_types import AllLevels, Codes, Fitted, Job, NotANumberError, Progress
+from inr.fit_types import Codes, Fitted, Job, NotANumberError, Progress
 from inr.quantize.ste import budgeted_steps
 from inr.rate import coder_curves
 
@@ -32,32 +32,6 @@ _DRAW_SPEED = 3e10  # floating-point operations a second of the decoder, cautiou
 _SECONDS_BETWEEN_CHECKPOINTS = 3.0
 
 T = TypeVar("T")
-
-
-@dataclass
-class _Member:
-    """What the host keeps of one fit of a run."""
-
-    levels: AllLevels | None = None  # set when rounding begins
-    kept_share: float = 1.0  # weights kept now, as a multiple of those kept in the end
-    best_error: float = float("inf")
-    best_params: Codes | None = None  # float weights of the best snapshot, rounded later
-
-
-@dataclass
-class _Run:
-    """One attempt: what changes from block to block."""
-
-    state: State  # of one fit, or stacked
-    members: list[_Member]
-    rate_scale: float  # 1, halved by each retry
-    step: int = 0
-    progress: float = 0.0  # 0..1: how far the schedule has come
-    n_mask_updates: int = 0
-
-    @property
-    def is_rounding(self) -> bool:
-        return self.members[0].levels is not None
 
 
 class Fitting:
@@ -168,7 +142,7 @@ class Fitting:
                 saved_at = time.monotonic()
         return [self.landed(run, i) for i in range(len(self.jobs))]
 
-    def started(self, rate_scale: float) -> _Run:
+    def started(self, rate_scale: float) -> Run:
         """The first weights; of several seeds the one that is best after a trial."""
         rngs = [np.random.default_rng([job.seed, 1]) for job in self.jobs]
         n_seeds = self.settings.n_seeds
@@ -177,17 +151,17 @@ class Fitting:
             for job, rng in zip(self.jobs, rngs, strict=True)
             for _ in range(n_seeds)
         ]
-        members = [_Member() for _ in self.jobs]
+        members = [Member() for _ in self.jobs]
         if n_seeds == 1:
-            run = _Run(self.stacked(states), members, rate_scale)
+            run = Run(self.stacked(states), members, rate_scale)
         else:
-            run = self.best_start(states, _Run(states[0], members, rate_scale))
+            run = self.best_start(states, Run(states[0], members, rate_scale))
         self.count_kept(run)
         if self.settings.rate_lambda is not None:
             self.start_rate_term(run)
         return run
 
-    def best_start(self, states: list[State], run: _Run) -> _Run:
+    def best_start(self, states: list[State], run: Run) -> Run:
         """The run with the best of several states after some steps with each."""
         stacked: State = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
         trial = min(self.settings.seed_trial, self.rounding_from)
@@ -207,7 +181,7 @@ class Fitting:
         run.n_mask_updates = sum(edge <= run.progress for edge in self.mask_edges)
         return run
 
-    def next_block(self, run: _Run, edge: float) -> tuple[Inputs, float]:
+    def next_block(self, run: Run, edge: float) -> tuple[Inputs, float]:
         """What the steps of the next block read, and the progress at its end, at most `edge`."""
         settings = self.settings
         pace = 1 / settings.steps
@@ -242,7 +216,7 @@ class Fitting:
             budget_bits=budget_bits,
         ), end
 
-    def allowed_bits(self, run: _Run, j: int, progress: np.ndarray) -> np.ndarray:
+    def allowed_bits(self, run: Run, j: int, progress: np.ndarray) -> np.ndarray:
         """What the codes of job j may cost: more than the budget before the middle of the fit,
         and as much a weight while there are still more of them."""
         extra_bits = _EARLY_BITS * np.maximum(0, 1 - 2 * progress)
@@ -250,14 +224,14 @@ class Fitting:
         share: float = run.members[j].kept_share
         return np.asarray(allowed * share)
 
-    def reserved(self, run: _Run) -> float:
+    def reserved(self, run: Run) -> float:
         """Seconds that are not for steps: compiling the blocks with rounding, coding and one
         drawing of the picture."""
         draw_seconds = 2 * n_weights(self.shapes) * max(self.sizes) / _DRAW_SPEED
         compiling = not run.is_rounding or False not in self.compile_seconds
         return draw_seconds + (1.5 * self.compile_seconds.get(True, 0.0) if compiling else 0.0)
 
-    def advance(self, run: _Run) -> float:
+    def advance(self, run: Run) -> float:
         """Runs one block; returns its mean error."""
         edge = 1.0 if run.is_rounding else self.rounding_from
         if run.n_mask_updates < len(self.mask_edges):
@@ -281,7 +255,7 @@ class Fitting:
         run.step, run.progress = run.step + n_active, end
         return float(active_errors.mean())
 
-    def sparsify(self, run: _Run) -> None:
+    def sparsify(self, run: Run) -> None:
         """Changes the masks when it is time."""
         if run.n_mask_updates == len(self.mask_edges):
             return
@@ -301,7 +275,7 @@ class Fitting:
         )
         self.count_kept(run)
 
-    def count_kept(self, run: _Run) -> None:
+    def count_kept(self, run: Run) -> None:
         """Weights that are pruned on the way are many at first: the budget has to know."""
         for i, member in enumerate(run.members):
             masks = self.numpy_masks(run, i).values()
@@ -309,7 +283,7 @@ class Fitting:
             n_kept_now = n_weights(self.trained_shapes) - n_masked
             member.kept_share = n_kept_now / self.finishers[i].n_kept
 
-    def start_rate_term(self, run: _Run) -> None:
+    def start_rate_term(self, run: Run) -> None:
         """First steps: those at which a Gaussian's codes meet the early budget."""
         log2_steps = []
         for i in range(len(self.jobs)):
@@ -321,7 +295,7 @@ class Fitting:
             log2_steps.append({name: jnp.log2(q_step) for name, q_step in q_steps.items()})
         run.state = run.state._replace(log2_steps=self.stacked(log2_steps))
 
-    def rate_term(self, run: _Run) -> RateTerm | None:
+    def rate_term(self, run: Run) -> RateTerm | None:
         """What the next block has to know of the rate."""
         if self.settings.rate_lambda is None or run.is_rounding:
             return None
@@ -337,7 +311,7 @@ class Fitting:
             terms.append(RateTerm(on_device, per_bit))
         return self.stacked(terms)
 
-    def device_levels(self, run: _Run) -> dict[str, jax.Array] | None:
+    def device_levels(self, run: Run) -> dict[str, jax.Array] | None:
         if not run.is_rounding:
             return None
         levels = []
@@ -346,7 +320,7 @@ class Fitting:
             levels.append({k: jnp.asarray(v, jnp.float32) for k, v in member.levels.items()})
         return self.stacked(levels)
 
-    def freeze_or_correct(self, run: _Run) -> None:
+    def freeze_or_correct(self, run: Run) -> None:
         """Fixes the quantizer's levels when rounding begins, and corrects them in the first two
         thirds of it, so that the real file meets the target."""
         if run.is_rounding and run.progress > 1 - (1 - self.rounding_from) / 3:
@@ -368,7 +342,7 @@ class Fitting:
             # Older snapshots are not comparable.
             member.best_error, member.best_params = float("inf"), None
 
-    def keep_best(self, run: _Run) -> None:
+    def keep_best(self, run: Run) -> None:
         levels = self.device_levels(run)
         for i, member in enumerate(run.members):
             state = self.member(run.state, i)
@@ -381,7 +355,7 @@ class Fitting:
             if member.best_params is None or error < member.best_error:
                 member.best_error, member.best_params = error, self.numpy_params(run, i)
 
-    def landed(self, run: _Run, i: int) -> Fitted:
+    def landed(self, run: Run, i: int) -> Fitted:
         """The best snapshot as codes; its levels change only if the file missed its target."""
         member = run.members[i]
         assert member.best_params is not None
@@ -389,14 +363,14 @@ class Fitting:
         masks = self.numpy_masks(run, i)
         return self.finishers[i].landed(member.best_params, masks, member.levels, run.step)
 
-    def numpy_params(self, run: _Run, i: int) -> Codes:
+    def numpy_params(self, run: Run, i: int) -> Codes:
         # In file order: jax hands dicts back sorted by name.
         return {name: np.asarray(self.member(run.state.params[name], i)) for name in self.shapes}
 
-    def numpy_masks(self, run: _Run, i: int) -> dict[str, np.ndarray]:
+    def numpy_masks(self, run: Run, i: int) -> dict[str, np.ndarray]:
         return {name: np.asarray(self.member(m, i)) for name, m in run.state.masks.items()}
 
-    def progress_of(self, run: _Run, error: float) -> Progress:
+    def progress_of(self, run: Run, error: float) -> Progress:
         left = (1 - run.progress) * self.settings.steps
         seconds_left = left * self.seconds_a_step
         if self.deadline is not None:
@@ -404,41 +378,13 @@ class Fitting:
         psnr_db = float(-10 * np.log10(max(error, 1e-30)))
         return Progress(run.step, run.step + round(left), psnr_db, seconds_left)
 
-    def save(self, run: _Run, checkpoint: Checkpoint) -> None:
-        """Of a single fit."""
-        (member,) = run.members
-        numbers: dict[str, Any] = {
-            name: vars(run)[name] for name in ("rate_scale", "step", "progress", "n_mask_updates")
-        }
-        numbers["member"] = {name: vars(member)[name] for name in ("kept_share", "best_error")}
-        numbers["has_levels"] = member.levels is not None
-        numbers["has_best"] = member.best_params is not None
-        leaves = jax.tree.leaves((run.state, member.levels, member.best_params))
-        checkpoint.save(numbers, [np.asarray(leaf) for leaf in leaves])
+    def save(self, run: Run, checkpoint: Checkpoint) -> None:
+        checkpoint.save(*saved(run))
 
-    def resumed(self, rate_scale: float, checkpoint: Checkpoint | None) -> _Run | None:
+    def resumed(self, rate_scale: float, checkpoint: Checkpoint | None) -> Run | None:
         """The run as the checkpoint has it, if there is one of this attempt."""
         stored = checkpoint.load() if checkpoint is not None else None
         if stored is None or stored[0]["rate_scale"] != rate_scale:
             return None
-        numbers, arrays = stored
         like = self.loop.start(np.random.default_rng(0), self.loop.sparsifier)
-        names = {name: np.zeros(()) for name in self.trained_shapes}
-        has_levels = numbers.pop("has_levels")
-        template = (
-            like,
-            names if has_levels else None,
-            like.params if numbers.pop("has_best") else None,
-        )
-        leaves, tree = jax.tree.flatten(template)
-        n_state = len(jax.tree.leaves(like))
-        same = [leaf.shape for leaf in leaves[:n_state]] == [a.shape for a in arrays[:n_state]]
-        if not same or len(leaves) != len(arrays):
-            raise ValueError("the checkpoint has other tensors; delete it to start again")
-        state, levels, best_params = jax.tree.unflatten(tree, arrays)
-        if best_params is not None:
-            best_params = {name: np.asarray(best_params[name]) for name in self.shapes}
-        if levels is not None:
-            levels = {name: levels[name] for name in self.trained_shapes}
-        member = _Member(levels=levels, best_params=best_params, **numbers.pop("member"))
-        return _Run(jax.tree.map(jnp.asarray, state), [member], **numbers)
+        return restored(*stored, like, list(self.shapes), list(self.trained_shapes))

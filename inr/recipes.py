@@ -80,7 +80,7 @@ def siren_rigl() -> Recipe:
         "siren_rigl",
         Siren(),
         FitSettings(),
-        sparsify=Rigl(sparsity=0.8),
+        sparsify=Rigl(sparsity=0.5),
         quantize=Uniform(bits=8.0),
     )
 
@@ -91,7 +91,7 @@ def siren_pruned() -> Recipe:
         "siren_pruned",
         Siren(),
         FitSettings(),
-        sparsify=Magnitude(sparsity=0.8),
+        sparsify=Magnitude(sparsity=0.5),
         quantize=Uniform(bits=8.0),
     )
 

@@ -320,7 +320,7 @@ def test_bad_settings_are_refused_before_the_fit(changes, text):
 def data():
     """A file of 37 x 23 pixels with a network that was never trained."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Loop, "block", lambda loop, state, xs, *_: (state, np.zeros(len(xs["rate"]))))
+        patch.setattr(Loop, "block", lambda loop, state, xs, *_: (state, np.zeros(len(xs.rate))))
         patch.setattr(Loop, "validate", lambda *_: 0.0)
         return inr.encode(noise(23, 37, 3), recipe(field_hidden=9, field_n_layers=2))
 

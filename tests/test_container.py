@@ -90,7 +90,7 @@ def headers(draw):
 @settings(deadline=None)
 @given(headers(), st.binary(max_size=300), st.none() | st.binary(max_size=300))
 def test_round_trip_of_anything(header, weights, icc):
-    sections = {1: weights} if icc is None else {1: weights, 2: icc}
+    sections = {1: weights, 3: weights} if icc is None else {1: weights, 2: icc}
     data = pack(header, sections)
     assert unpack(data) == (header, sections)
     assert pack(*unpack(data)) == data
@@ -137,8 +137,10 @@ def test_a_typical_file_has_less_than_40_bytes_around_its_sections():
         ("01 00 02 01 01 00", "no section of weights"),
         ("01 00 02 01 01 00 0200", "no section of weights"),
         ("01 00 02 01 01 00 0000", "section tag 0 is not known"),
-        ("01 00 02 01 01 00 0100 0300", "section tag 3 is not known"),
+        ("01 00 02 01 01 00 0100 0400", "section tag 4 is not known"),
         ("01 00 02 01 01 00 0200 0100", "section weights stands out of order"),
+        ("01 00 02 01 01 00 0100 0300 0200", "section icc_profile stands out of order"),
+        ("01 00 02 01 01 00 0300", "no section of weights"),
         ("01 00 02 01 01 00 0100 0100", "section weights stands out of order"),
         ("01 00 02 01 01 00 01ffffffff0f 00", "4294967295 bytes expected, 1 left"),
         ("01 00 02 01 01 00 0100 ff", "section tag 255 is not known"),

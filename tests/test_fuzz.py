@@ -6,13 +6,16 @@ import tracemalloc
 import fuzz
 import numpy as np
 import pytest
-from methods import CODERS
+from built_files import built_file, stages_of
+from methods import CODERS, QUANTIZERS, SPLITS
 
 from inr import decode
 from inr.coders.zstd import Zstd
 from inr.container import pack, unpack
 from inr.errors import FormatError
+from inr.fields.feathermap import FeathermapSiren
 from inr.fields.siren import Siren
+from inr.quantize.kmeans import KMeans
 from inr.tags import read_stages, write_stages
 
 SMALL = fuzz.built_file(Siren(hidden=6, n_layers=2), Zstd())
@@ -31,6 +34,22 @@ def test_damaged_files_give_the_right_picture_or_a_format_error():
     # Otherwise the damage stops at the first check, and this test sees nothing.
     assert summary.n_pictures > 50
     assert len(summary.n_refused) > 20
+
+
+def test_damaged_files_of_every_method_do_as_well(monkeypatch):
+    net = FeathermapSiren(hidden=9, n_layers=2, rank=2)
+    made = [
+        *(stages_of(quantizer=quantizer) for quantizer in QUANTIZERS),
+        *(stages_of(split, coder=coder) for split in SPLITS[1:] for coder in CODERS[:2]),
+        stages_of(SPLITS[1], field=net, quantizer=KMeans(bits=3)),
+        stages_of(field=net),
+    ]
+    monkeypatch.setattr(fuzz, "built_files", lambda: [built_file(stages) for stages in made])
+    summary = fuzz.run(range(400), seed=2)
+    assert summary.failures == []
+    assert summary.peak_bytes < 512e6
+    assert summary.n_pictures > 10
+    assert len(summary.n_refused) > 15
 
 
 def test_a_case_is_the_same_on_every_run(files):

@@ -6,7 +6,7 @@ from methods import FIELDS
 
 from inr import coords
 from inr.fields.siren import Siren
-from inr.render import Region, render
+from inr.render import Region, draw_signal, render
 
 FULL = ((0, 255),) * 3
 HEIGHT, WIDTH = 137, 301  # odd, several tiles of 64 or fewer rows and 128 columns
@@ -71,6 +71,16 @@ def test_pixels_are_the_function_at_their_centres(net, factor):
     samples = np.clip((signal + 1) * 127.5, 0, 255).reshape(height, width, 3)
     # Half a level of rounding; BLAS sums in another order for another shape, 1e-4 of signal.
     assert np.abs(drawn(net, params, height, width) - samples).max() <= 0.5 + 127.5e-4
+
+
+@pytest.mark.parametrize("net", FIELDS)
+def test_the_signal_is_what_pixels_are_rounded_from(net):
+    params = fresh(net)
+    signal = draw_signal(net, params, 3, height=HEIGHT, width=WIDTH)
+    assert (signal.shape, signal.dtype) == ((HEIGHT, WIDTH, 3), np.float32)
+    samples = np.rint((signal + 1) * np.float32(127.5))  # the same tiles, so bit for bit the same
+    expected = np.clip(samples, 0, 255).astype(np.uint8)
+    assert np.array_equal(drawn(net, params, HEIGHT, WIDTH), expected)
 
 
 class PlaceInTile:

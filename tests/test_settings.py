@@ -1,9 +1,19 @@
 """settings.py: `--set PATH=VALUE`."""
 
+import itertools
+from dataclasses import replace
+
 import pytest
+from methods import CODERS, FIELDS, QUANTIZERS, SPARSIFIERS, SPLITS
 
 from inr import recipes
-from inr.settings import paths, with_settings
+from inr.coders.plain_zstd import PlainZstd
+from inr.fields.feathermap import FeathermapSiren
+from inr.optimizers import Adam
+from inr.quantize.kmeans import KMeans
+from inr.settings import STAGES, paths, with_settings
+from inr.sparsify.rigl import Rigl
+from inr.splits.wavelet import Wavelet
 
 
 def test_values_take_the_type_of_their_field():
@@ -54,11 +64,95 @@ def test_naming_the_width_fixes_the_size():
     assert not with_settings(recipes.siren(), {"field.n_layers": "2"}).fixed_size
 
 
+# ---------------------------------------------------------------- whole stages
+
+
+def test_a_stage_is_exchanged_by_the_name_of_its_method():
+    recipe = with_settings(recipes.siren(), {"quantize": "kmeans", "split": "Wavelet"})
+    assert recipe == replace(recipes.siren(), quantize=KMeans(), split=Wavelet())
+    recipe = with_settings(recipes.siren(), {"fit.optimizer": "adam"})
+    assert recipe.fit == replace(recipes.siren().fit, optimizer=Adam())
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_settings_below_a_stage_count_from_the_new_method_in_any_order(order):
+    settings = [
+        ("sparsify", "rigl"),
+        ("sparsify.sparsity", "0.5"),
+        ("quantize", "kmeans"),
+        ("quantize.bits", "4"),
+    ]
+    recipe = with_settings(recipes.siren_pruned(), dict(settings[i] for i in order))
+    assert recipe.sparsify == Rigl(sparsity=0.5)  # the other fields are Rigl's own
+    assert recipe.quantize == KMeans(bits=4)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_method_can_be_named(stage):
+    for method in STAGES[stage]:
+        changed = with_settings(recipes.siren(), {stage: method.__name__.lower()})
+        node = changed
+        for name in stage.split("."):
+            node = vars(node)[name]
+        assert node == method()
+        assert paths(changed)  # all its fields are of kinds that can be set
+
+
+def test_every_method_of_the_contract_tests_but_old_ones_can_be_named():
+    only_read = {PlainZstd, FeathermapSiren}  # a coder of old files; made by the sparsifier
+    listed = {"field": FIELDS, "quantize": QUANTIZERS, "coder": CODERS, "split": SPLITS}
+    for stage, instances in (listed | {"sparsify": SPARSIFIERS}).items():
+        assert {type(one) for one in instances} - only_read == set(STAGES[stage])
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("quantize", "kmean", "quantize=kmean: expected one of uniform, kmeans, distribution, flo"),
+        ("sparsify", "", "sparsify=: expected one of dense, rigl, snfs, set, magnitude, small"),
+        ("coder", "zip", "coder=zip: expected one of rangecoder, huffman, zstd, deflate, lzma"),
+        ("field", "mlp", "field=mlp: expected one of siren, fourier"),
+        ("split", "none", "split=none: expected one of whole, wavelet"),
+        ("fit.optimizer", "sgd", "fit.optimizer=sgd: expected one of muon, adam"),
+    ],
+)
+def test_unknown_methods_list_the_known_ones(path, text, message):
+    with pytest.raises(ValueError, match=message):
+        with_settings(recipes.siren(), {path: text})
+
+
+def test_an_unknown_name_below_a_new_method_lists_what_that_has():
+    with pytest.raises(
+        ValueError, match=r"sparsify\.drop: Magnitude has sparsity, per_layer, n_upd"
+    ):
+        with_settings(recipes.siren(), {"sparsify.drop": "0.1", "sparsify": "magnitude"})
+    with pytest.raises(ValueError, match=r"setting sparsify\.sparsity: Dense has none"):
+        with_settings(recipes.siren(), {"sparsify.sparsity": "0.5"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sparsify": "rigl", "sparsify.sparsity": "1"}, "sparsify.sparsity=1.0: expected at lea"),
+        ({"quantize": "kmeans", "quantize.bits": "13"}, "quantize.bits=13 is not a whole number"),
+        ({"split": "wavelet", "split.levels": "9"}, r"levels=9 is outside 1\.\.8"),
+        ({"split": "wavelet", "split.wavelet": "db"}, "wavelet='db' is none of the .* known"),
+        ({"fit.rate_lambda": "0"}, "fit.rate_lambda=0.0: expected a number above 0"),
+    ],
+)
+def test_values_that_a_method_refuses(settings, message):
+    with pytest.raises(ValueError, match=message):
+        with_settings(recipes.siren(), settings)
+
+
+# ---------------------------------------------------------------- what is refused
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [
         ("fit.step", r"unknown setting fit\.step: FitSettings has steps, batch, optimizer\.\*, "),
-        ("steps", r"unknown setting steps: Recipe has field\.\*, fit\.\*, quantize\.\*, "),
+        ("steps", r"unknown setting steps: Recipe has field\.\*, fit\.\*, sparsify\.\*, quan"),
         ("field.sigma", "unknown setting field.sigma: Siren has hidden, n_layers, first_omega_0"),
         ("fit.optimizer.rate", "Muon has learning_rate, adam_learning_rate"),
         ("coder.level", "unknown setting coder.level: RangeCoder has none"),

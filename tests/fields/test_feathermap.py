@@ -13,12 +13,13 @@ pytestmark = pytest.mark.usefixtures("strict_jax")
 
 
 def test_hand_worked_network_of_one_sine():
-    # Constants of the tensors: 1 / 2 / sqrt(3), which the first omega_0 takes away, and
-    # sqrt(6 / 1) / omega_0 / sqrt(3) = 1.
+    # Constants of the tensors: 100 / 2 / sqrt(3), of which the first omega_0 leaves 100, and
+    # 100 * sqrt(6 / 1) / omega_0 / sqrt(3) = 100.
     net = FeathermapSiren(1, 1, 2 * np.sqrt(3), np.sqrt(2), rank=1)
     params = {
         "a": np.array([[1], [2]], np.float32),
-        "b": np.array([[3, 4]], np.float32),  # M = [[3, 4], [6, 8]], of which 3, 4, 6 are read
+        # 100 M = [[3, 4], [6, 8]], of which 3, 4 and 6 are read
+        "b": np.array([[0.03, 0.04]], np.float32),
         "b0": np.array([0], np.float32),
         "b1": np.array([0.5], np.float32),
     }
@@ -52,10 +53,10 @@ def test_any_network_of_full_rank_can_be_written():
     siren = Siren(hidden=6, n_layers=2, first_omega_0=20.0, hidden_omega_0=10.0)
     wanted = siren.init(np.random.default_rng(0), 3)
     net = FeathermapSiren(6, 2, 20.0, 10.0, rank=9)  # 12 + 36 + 18 = 66 weights: 9 x 9
-    deviations = {"w0": 1 / 2, "w1": np.sqrt(6 / 6) / 10, "w2": np.sqrt(6 / 6) / 10}
+    bounds = {"w0": 1 / 2, "w1": np.sqrt(6 / 6) / 10, "w2": np.sqrt(6 / 6) / 10}
     entries = np.zeros(81, np.float32)
-    scaled = [wanted[name].ravel() * np.sqrt(3) / bound for name, bound in deviations.items()]
-    entries[:66] = np.concatenate(scaled)
+    scaled = [wanted[name].ravel() * np.sqrt(3) / bound for name, bound in bounds.items()]
+    entries[:66] = 0.01 * np.concatenate(scaled)
     params = {"a": np.eye(9, dtype=np.float32), "b": entries.reshape(9, 9)}
     params |= {name: w for name, w in wanted.items() if name.startswith("b")}
     coords = np.random.default_rng(1).uniform(-1, 1, (50, 2)).astype(np.float32)
@@ -64,12 +65,12 @@ def test_any_network_of_full_rank_can_be_written():
 
 
 @pytest.mark.parametrize("rank", [1, 4, 40])
-def test_the_entries_have_variance_one(rank):
+def test_the_entries_have_one_variance_for_every_rank(rank):
     net = FeathermapSiren(hidden=128, n_layers=6, rank=rank)
     params = net.init(np.random.default_rng(0), 3)
     entries = params["a"].astype(np.float64) @ params["b"]  # [288, 288]
     # The mean squares of 288 rank uniform draws each: a deviation of 5 % for rank 1, times four.
-    assert np.mean(entries**2) == pytest.approx(1, rel=0.2 / np.sqrt(rank))
+    assert np.mean(entries**2) == pytest.approx(0.01**2, rel=0.2 / np.sqrt(rank))
 
 
 def test_biases_are_those_of_siren():
