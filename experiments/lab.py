@@ -11,7 +11,7 @@ import math
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,22 +40,52 @@ class Panel:
     log_x: bool = False
 
 
-def parser(doc: str) -> argparse.ArgumentParser:
-    """The options that every run.py has. doc: its __doc__, whose first line is shown."""
+@dataclass(frozen=True)
+class Scale:
+    """How large an experiment is."""
+
+    side: int  # pixels of a crop's side, at most
+    steps: int
+    batch: int  # pixels a step
+
+    def settings(self) -> dict[str, str]:
+        return {"fit.steps": str(self.steps), "fit.batch": str(self.batch)}
+
+
+TINY = Scale(side=48, steps=20, batch=256)
+FULL = Scale(side=512, steps=10_000, batch=512 * 512)  # the original's: each step sees all pixels
+
+
+def parser(doc: str, *, full: bool = False) -> argparse.ArgumentParser:
+    """The options that every run.py has.
+
+    Args:
+      doc: its __doc__, whose first line is shown.
+      full: --full is one of them.
+    """
     made = argparse.ArgumentParser(description=doc.strip().splitlines()[0])
     made.add_argument("--tiny", action="store_true", help="seconds, in a temporary folder")
     made.add_argument("--plot-only", action="store_true", help="redraw from results.csv, fit none")
     made.add_argument("--jobs", type=int, default=available_cores(), metavar="N", help="processes")
     made.add_argument("--pictures", type=Path, nargs="+", metavar="PICTURE", help="others instead")
+    if full:
+        made.add_argument("--full", action="store_true", help="the original's scale, in full/")
     return made
 
 
+def scale_of(given: argparse.Namespace, default: Scale) -> Scale:
+    """The scale that --tiny or --full asks for."""
+    if given.tiny and given.full:
+        raise SystemExit("--tiny and --full exclude each other; give one of them")
+    return TINY if given.tiny else FULL if given.full else default
+
+
 @contextlib.contextmanager
-def results_folder(here: Path, *, tiny: bool) -> Iterator[Path]:
-    """The folder that gets work/, results.csv and plot.png: `here`, or with tiny a temporary one,
-    so that nothing in the repository is overwritten."""
+def results_folder(here: Path, *, tiny: bool, full: bool = False) -> Iterator[Path]:
+    """The folder that gets work/, results.csv and plot.png: `here`, its full/, or with tiny a
+    temporary one, so that nothing in the repository is overwritten."""
     if not tiny:
-        yield here
+        yield here / "full" if full else here
         return
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
@@ -161,7 +191,7 @@ def load(folder: Path) -> list[Row]:
 def _read(path: Path) -> list[Row]:
     with open(path, newline="") as file:
         return [
-            {name: text if name in _TEXTS else _parsed(text) for name, text in row.items()}
+            {name: _parsed(text, name in _TEXTS) for name, text in row.items()}
             for row in csv.DictReader(file)
         ]
 
@@ -169,11 +199,11 @@ def _read(path: Path) -> list[Row]:
 _TEXTS = ("sweep", "picture", "recipe", "config_hash", "commit", "machine")  # 123e4 is a commit
 
 
-def _parsed(text: str) -> str | int | float | None:
+def _parsed(text: str, is_text: bool = False) -> str | int | float | None:
     """ "6" -> 6, "0.5" -> 0.5, "inf" -> inf, "" -> None; other texts as they are."""
     if text == "":
         return None
-    for kind in (int, float):
+    for kind in () if is_text else (int, float):
         try:
             return kind(text)
         except ValueError:
@@ -181,14 +211,24 @@ def _parsed(text: str) -> str | int | float | None:
     return text
 
 
-def points(
-    rows: Sequence[Row], x: str, y: str = "psnr_db", *, scale: float = 1.0
-) -> list[tuple[float, float]]:
-    """(x * scale, y) of each row, in the order of x; of rows that share an x, the mean y."""
+def points(rows: Sequence[Row], x: str, y: str = "psnr_db") -> list[tuple[float, float]]:
+    """(x, y) of each row, in the order of x; of rows that share an x, the mean y."""
     groups: dict[float, list[float]] = {}
     for row in rows:
-        groups.setdefault(row[x] * scale, []).append(row[y])
+        groups.setdefault(row[x], []).append(row[y])
     return [(at, math.fsum(groups[at]) / len(groups[at])) for at in sorted(groups)]
+
+
+def series(
+    rows: Sequence[Row], label: Callable[[Row], str], x: str
+) -> dict[str, list[tuple[float, float]]]:
+    """A line of PSNR over x for each label and, if there are several, each picture."""
+    several = len({row["picture"] for row in rows}) > 1
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        name = f"{label(row)}, {row['picture'].split('_')[0]}" if several else label(row)
+        groups.setdefault(name, []).append(row)
+    return {name: points(group, x) for name, group in groups.items()}
 
 
 def plot(path: Path, panels: Sequence[Panel]) -> None:

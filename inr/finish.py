@@ -10,6 +10,8 @@ from inr.quantize.uniform import Uniform
 from inr.sizing import AIM
 
 _FIXED = Uniform(bits=16)  # tensors that are not trained lie on a grid of known step
+_NEAR = 0.003  # of the target: a file this near to what is aimed at is left as it is
+_TRIMS = np.arange(1, 9) / 32  # steps by which weights are moved towards 0 before rounding
 
 
 class Finisher:
@@ -55,8 +57,10 @@ class Finisher:
         if max_bytes is None or not self._quantizer.LEARNS_STEPS:
             return levels
         for _ in range(2):
-            excess_bits = 8 * (self.n_bytes(params, masks, levels) - AIM * max_bytes)
-            levels = self.scaled(levels, excess_bits / self.n_kept, params)
+            excess_bytes = self.n_bytes(params, masks, levels) - AIM * max_bytes
+            if abs(excess_bytes) <= _NEAR * max_bytes:
+                break
+            levels = self.scaled(levels, 8 * excess_bytes / self.n_kept, params)
         return levels
 
     def landed(self, params: Codes, masks: Codes, levels: AllLevels, n_steps: int) -> Fitted:
@@ -67,6 +71,9 @@ class Finisher:
         """
         max_bytes = self._job.budget.max_bytes
         if max_bytes is not None:
+            trimmed = self._trimmed(params, masks, levels, max_bytes)
+            if trimmed is not None:
+                return Fitted(trimmed, levels, n_steps)
             found = landed_levels(
                 levels,
                 max_bytes,
@@ -81,6 +88,29 @@ class Finisher:
                 )
             levels = found
         return Fitted(self.coded(params, masks, levels), levels, n_steps)
+
+    def fits(self, params: Codes, masks: Codes, levels: AllLevels) -> bool:
+        """Whether the file with these weights meets its target."""
+        max_bytes = self._job.budget.max_bytes
+        return max_bytes is None or self.n_bytes(params, masks, levels) <= max_bytes
+
+    def _trimmed(
+        self, params: Codes, masks: Codes, levels: AllLevels, max_bytes: int
+    ) -> Codes | None:
+        """Codes of a file that was a little too large: of weights between two codes, the more the
+        longer they are half-way, the smaller one is taken. Rescaling all levels would undo the
+        training with just these. None where it does not apply or is not enough."""
+        if not self._quantizer.LEARNS_STEPS or self.n_bytes(params, masks, levels) <= max_bytes:
+            return None
+        for trim in _TRIMS:
+            codes = self.coded(
+                {name: _towards_zero(w, levels.get(name), trim) for name, w in params.items()},
+                masks,
+                levels,
+            )
+            if len(self._job.budget.file_of(codes, levels)) <= max_bytes:
+                return codes
+        return None
 
     def n_bytes(self, params: Codes, masks: Codes, levels: AllLevels) -> int:
         return len(self._job.budget.file_of(self.coded(params, masks, levels), levels))
@@ -98,3 +128,11 @@ class Finisher:
                 w = np.where(masks[name], w, np.float32(0))
             codes[name] = self._quantizer.codes(w, levels[name])
         return codes
+
+
+def _towards_zero(w: np.ndarray, q_step: np.ndarray | None, trim: float) -> np.ndarray:
+    """The weights moved by trim steps towards zero; those of no step as they are."""
+    if q_step is None:
+        return w
+    moved: np.ndarray = np.sign(w) * np.maximum(np.abs(w) - np.float32(trim) * q_step, 0)
+    return moved

@@ -130,9 +130,9 @@ class Loop:
         params = {k: jnp.asarray(w) for k, w in self.joint.init(rng).items()}
         first_masks = sparsifier.start(rng, self.joint.trained_shapes())
         masks = {name: jnp.asarray(mask) for name, mask in first_masks.items()}
-        # With fewer inputs each must weigh more, or the signal dies out layer by layer: Evci et al.,
-        # "Gradient Flow in Sparse Neural Networks" (2022), https://arxiv.org/abs/2010.03533,
-        # section 3.1. RigL at 90 %: +0.5 dB.
+        # With fewer inputs each must weigh more, or the signal dies out layer by layer (Evci et
+        # al., "Gradient Flow in Sparse Neural Networks", https://arxiv.org/abs/2010.03533, section
+        # 3.1). RigL at 90 %: +0.5 dB.
         for name, mask in first_masks.items():
             params[name] = params[name] / np.float32(np.sqrt(max(mask.mean(), 1 / mask.size)))
         params = kept(params, masks)

@@ -26,6 +26,7 @@ from inr.quantize.ste import budgeted_steps
 from inr.rate import coder_curves
 
 _SCHEDULE_TICKS = 1_000_000  # resolution of the schedule
+_TOO_LARGE = 1.0  # added to the error of a snapshot whose file is too large; errors are below 1
 _EARLY_BITS = 2.0  # a weight, above the budget at the start, none from the middle of the fit
 _TRIAL_SHARE = 0.3  # of a time budget, at most, for the trial of several starts
 _DRAW_SPEED = 3e10  # floating-point operations a second of the decoder, cautiously
@@ -352,8 +353,12 @@ class Fitting:
             )
             if not np.isfinite(error):  # the last step of a block shows only here
                 raise NotANumberError(run.step)
+            params = self.numpy_params(run, i)
+            assert member.levels is not None
+            if not self.finishers[i].fits(params, self.numpy_masks(run, i), member.levels):
+                error += _TOO_LARGE  # to change its levels in the end would cost more than a block
             if member.best_params is None or error < member.best_error:
-                member.best_error, member.best_params = error, self.numpy_params(run, i)
+                member.best_error, member.best_params = error, params
 
     def landed(self, run: Run, i: int) -> Fitted:
         """The best snapshot as codes; its levels change only if the file missed its target."""

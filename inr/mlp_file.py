@@ -84,12 +84,9 @@ class Opened:
 
     def band_peaks(self) -> BandPeaks:
         """What 1 of each signal stands for; () for a split without bands; raises FormatError."""
-        payload = self.sections.get(container.SECTION_BANDS)
-        if (payload is not None) != self.stages.split.HAS_BANDS:
-            raise FormatError("the section of bands does not go with the split")
-        if payload is None:
+        if not self.stages.split.HAS_BANDS:
             return ()
-        reader = Reader(payload, "the bands section")
+        reader = Reader(self.sections[container.SECTION_BANDS], "the bands section")
         peaks = tuple(tuple(unpack_steps(reader, part.n_channels)) for part in self.joint.parts)
         reader.finish()
         return peaks
@@ -110,6 +107,8 @@ def open_file(data: bytes) -> Opened:
     data = bytes(data)
     header, sections = container.unpack(data)
     opened = Opened(header, read_stages(header.stages), sections)
+    if (container.SECTION_BANDS in sections) != opened.stages.split.HAS_BANDS:
+        raise FormatError("the section of bands does not go with the split")
     try:
         n_all = opened.n_weights
     except ValueError as error:  # a split that does not suit the picture's size

@@ -31,11 +31,12 @@ def untrained(monkeypatch):
     def block(self, state, xs, *_):
         return state, np.zeros(len(xs.active))
 
-    def block_of_jobs(self, states, xs, *_):
+    def block_of_several(self, states, xs, *_):
         return states, np.zeros((len(jax.tree.leaves(states)[0]), len(xs.active)))
 
     monkeypatch.setattr(Loop, "block", block)
-    monkeypatch.setattr(Loop, "block_of_jobs", block_of_jobs)
+    monkeypatch.setattr(Loop, "block_of_seeds", block_of_several)
+    monkeypatch.setattr(Loop, "block_of_jobs", block_of_several)
     monkeypatch.setattr(Loop, "validate", lambda *_: 0.0)
 
 

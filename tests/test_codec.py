@@ -1,7 +1,5 @@
 """codec.py: every kind of picture comes back, targets are met, bad arguments are refused."""
 
-import dataclasses
-import io
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +8,12 @@ from PIL import Image, ImageCms
 
 import inr
 from inr.codec import Wish, decode_picture, encode_picture
-from inr.container import DEFAULT_MAX_PIXELS, SECTION_WEIGHTS, pack, unpack
-from inr.errors import FormatError
 from inr.fields.siren import Siren
-from inr.fit_step import Loop
 from inr.fit_types import FitError
 from inr.image import Picture, from_array
-from inr.mlp_file import open_file, read_weights
+from inr.mlp_file import open_file
 from inr.settings import with_settings
+from inr.tags import Stages, write_stages
 
 SMALL = {"fit.steps": "5", "field.hidden": "4", "field.n_layers": "1"}
 KODIM23 = Path(__file__).parents[1] / "assets/pictures/kodim23.png"
@@ -39,7 +35,7 @@ def recipe(name="siren", **changes):
 # ---------------------------------------------------------------- round trips
 
 
-@pytest.mark.slow  # four compilations
+@pytest.mark.slow  # a compilation each
 @pytest.mark.parametrize("name", inr.recipes.RECIPES)
 def test_every_recipe_makes_a_file_that_opens(name):
     picture = noise(16, 16, 3)
@@ -49,7 +45,8 @@ def test_every_recipe_makes_a_file_that_opens(name):
     np.testing.assert_array_equal(decoded, inr.decode(data))
     stages = open_file(data).stages
     asked = recipe(name)
-    assert (stages.field, stages.coder) == (asked.field, asked.coder)
+    expected = Stages(asked.split, asked.field, asked.quantize, asked.coder)
+    assert write_stages(stages) == write_stages(expected)
 
 
 @pytest.mark.slow  # a compilation: 16 bits and alpha in the real loss
@@ -186,12 +183,12 @@ def test_arrays_of_other_shapes_are_refused(shape):
 @pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize("name", inr.recipes.RECIPES)
 @pytest.mark.parametrize("target_bytes", [250, 600, 1500, 5000])
-def test_the_file_ends_within_five_percent_below_its_target(name, target_bytes):
+def test_the_file_ends_within_three_percent_below_its_target(name, target_bytes):
     chosen = with_settings(inr.recipes.named(name), {"fit.steps": "5"})
     if name == "fourier" and target_bytes < 1500:
         chosen = with_settings(chosen, {"field.n_frequencies": "16"})  # they alone cost 500 bytes
     n_bytes = len(inr.encode(noise(64, 64, 3), chosen, target_bytes=target_bytes))
-    assert 0.95 * target_bytes <= n_bytes <= target_bytes
+    assert 0.975 * target_bytes <= n_bytes <= target_bytes
 
 
 @pytest.mark.slow  # each size of network is a compilation
@@ -202,7 +199,7 @@ def test_real_fits_meet_their_targets(name, target_bytes):
     picture = Image.open(KODIM23).crop((200, 200, 264, 264))
     chosen = with_settings(inr.recipes.named(name), {"fit.steps": "30"})
     n_bytes = len(inr.encode(picture, chosen, target_bytes=target_bytes))
-    assert 0.95 * target_bytes <= n_bytes <= target_bytes
+    assert 0.975 * target_bytes <= n_bytes <= target_bytes
 
 
 @pytest.mark.usefixtures("untrained")
@@ -221,13 +218,13 @@ def _few(name="siren", **changes):
 def test_the_target_counts_the_colour_profile():
     picture = Picture(noise(64, 64, 3), SRGB_PROFILE)
     encoded = encode_picture(picture, _few(), Wish(target_bytes=1500))
-    assert 0.95 * 1500 <= len(encoded.data) <= 1500
+    assert 0.975 * 1500 <= len(encoded.data) <= 1500
 
 
 @pytest.mark.usefixtures("untrained")
 def test_without_a_target_the_recipe_sets_one():
     n_bytes = len(inr.encode(noise(96, 96, 3), _few(target_bpp="1.0")))
-    assert 0.95 * 1152 <= n_bytes <= 1152
+    assert 0.975 * 1152 <= n_bytes <= 1152
 
 
 @pytest.mark.usefixtures("untrained")
@@ -263,7 +260,7 @@ def test_a_named_width_is_kept_with_and_without_a_target():
     for wish in ({}, {"target_bytes": 700}):
         data = inr.encode(picture, recipe(field_hidden=13, field_n_layers=3), **wish)
         assert open_file(data).stages.field == Siren(hidden=13, n_layers=3)
-    assert 0.95 * 700 <= len(data) <= 700
+    assert 0.975 * 700 <= len(data) <= 700
 
 
 @pytest.mark.usefixtures("untrained")
@@ -311,137 +308,3 @@ def test_bad_settings_are_refused_before_the_fit(changes, text):
     }
     with pytest.raises(ValueError, match=text):
         inr.encode(noise(8, 8, 1), with_settings(inr.recipes.siren(), changed))
-
-
-# ---------------------------------------------------------------- decoding at other sizes
-
-
-@pytest.fixture(scope="module")
-def data():
-    """A file of 37 x 23 pixels with a network that was never trained."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Loop, "block", lambda loop, state, xs, *_: (state, np.zeros(len(xs.rate))))
-        patch.setattr(Loop, "validate", lambda *_: 0.0)
-        return inr.encode(noise(23, 37, 3), recipe(field_hidden=9, field_n_layers=2))
-
-
-@pytest.mark.parametrize(
-    ("scale", "shape"),
-    [(1, (23, 37)), (2, (46, 74)), (0.5, (12, 18)), (1e-3, (1, 1)), (7.3, (168, 270))],
-)
-def test_scale_multiplies_both_sides(data, scale, shape):
-    assert inr.decode(data, scale=scale).shape == (*shape, 3)
-
-
-def test_size_is_width_then_height(data):
-    assert inr.decode(data, size=(10, 20)).shape == (20, 10, 3)
-
-
-def test_scale_and_size_agree(data):
-    np.testing.assert_array_equal(inr.decode(data, scale=2), inr.decode(data, size=(74, 46)))
-    np.testing.assert_array_equal(inr.decode(data), inr.decode(data, size=(37, 23)))
-
-
-@pytest.mark.parametrize(
-    ("region", "how"),
-    [
-        ((0, 0, 37, 23), {}),
-        ((36, 22, 1, 1), {}),
-        ((5, 3, 11, 7), {}),
-        ((100, 150, 60, 3), {"scale": 7}),
-        ((120, 60, 20, 20), {"size": (200, 90)}),  # across the edges of tiles
-    ],
-)
-def test_a_region_holds_the_pixels_of_a_crop(data, region, how):
-    x, y, width, height = region
-    whole = inr.decode(data, **how)
-    np.testing.assert_array_equal(
-        inr.decode(data, region=region, **how), whole[y : y + height, x : x + width]
-    )
-
-
-def test_a_picture_drawn_larger_looks_the_same(data):
-    # Means of 4 x 4 fine pixels; the untrained field is smooth at this scale.
-    fine = inr.decode(data, scale=4).astype(float).reshape(23, 4, 37, 4, 3).mean((1, 3))
-    assert np.abs(fine - inr.decode(data)).mean() < 8  # of 255; half a pixel off makes it 20
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ({"scale": 2, "size": (4, 4)}, "exclude each other"),
-        ({"scale": 0}, "scale=0"),
-        ({"scale": -2}, "scale=-2"),
-        ({"scale": float("nan")}, "scale=nan"),
-        ({"scale": float("inf")}, "scale=inf"),
-        ({"size": (0, 5)}, "size 0x5"),
-        ({"size": (5, -5)}, "size 5x-5"),
-        ({"size": (10**6, 10**6)}, "more than the limit"),
-        ({"scale": 1e5}, "more than the limit"),
-        ({"region": (0, 0, 0, 5)}, "does not lie inside"),
-        ({"region": (-1, 0, 5, 5)}, "does not lie inside"),
-        ({"region": (30, 0, 8, 5)}, "does not lie inside .* 37x23"),
-        ({"max_pixels": 100}, "more than the limit of 100"),
-    ],
-)
-def test_bad_decode_arguments_are_refused(data, arguments, text):
-    with pytest.raises((ValueError, FormatError), match=text):
-        inr.decode(data, **arguments)
-
-
-def test_arguments_raise_value_error_and_files_format_error(data):
-    with pytest.raises(ValueError, match="limit"):
-        inr.decode(data, scale=100, max_pixels=23 * 37)
-    with pytest.raises(FormatError, match="claims 37x23 pixels"):
-        inr.decode(data, max_pixels=23 * 37 - 1)
-
-
-def test_a_small_region_of_a_huge_drawing_is_allowed(data):
-    drawn = inr.decode(data, size=(10**6, 10**6), region=(10**6 - 3, 0, 3, 2))
-    assert drawn.shape == (2, 3, 3)
-
-
-def test_a_huge_header_is_refused_before_memory_is_taken(data):
-    header, sections = unpack(data)
-    huge = pack(dataclasses.replace(header, height=1 << 20, width=1 << 20), sections)
-    with pytest.raises(FormatError, match=f"more than the limit of {DEFAULT_MAX_PIXELS}"):
-        inr.decode(huge)
-
-
-# ---------------------------------------------------------------- damaged files
-
-
-def test_damaged_files_raise_format_error_only(data):
-    for n_bytes in range(len(data)):
-        with pytest.raises(FormatError):
-            inr.decode(data[:n_bytes])
-    for position in range(len(data)):
-        flipped = bytearray(data)
-        flipped[position] ^= 0x10
-        with pytest.raises(FormatError):
-            inr.decode(bytes(flipped))
-
-
-@pytest.mark.parametrize("length", [0, 1, 5, 20])
-def test_a_short_weights_section_with_a_good_checksum_is_refused(data, length):
-    header, sections = unpack(data)
-    cut = pack(header, sections | {SECTION_WEIGHTS: sections[SECTION_WEIGHTS][:length]})
-    with pytest.raises(FormatError):
-        inr.decode(cut)
-
-
-@pytest.mark.parametrize("wrong", ["photo.inr", io.BytesIO(b""), None])
-def test_what_is_no_bytes_is_refused_with_what_was_expected(wrong):
-    with pytest.raises(TypeError, match="bytes"):
-        inr.decode(wrong)
-
-
-def test_bytes_like_data_is_read_too(data):
-    np.testing.assert_array_equal(inr.decode(bytearray(data)), inr.decode(data))
-    np.testing.assert_array_equal(inr.decode(memoryview(data)), inr.decode(data))
-
-
-def test_codes_times_steps_are_the_weights(data):
-    weights = read_weights(open_file(data))
-    assert list(weights) == list(Siren(hidden=9, n_layers=2).shapes(3))
-    assert all(w.dtype == np.float32 for w in weights.values())

@@ -1,12 +1,13 @@
 """Entropy coders on the same weights, beside the entropy bound.
 
-    python experiments/entropy_coders/run.py [--pictures PICTURE] [--jobs N] [--plot-only] [--tiny]
+python experiments/entropy_coders/run.py [--pictures PICTURE] [--jobs N] [--tiny | --full]
 """
 
 import dataclasses
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -30,8 +31,10 @@ PICTURES = [lab.ASSETS / "kodim23.png"]
 # PlainZstd: the original's way, all codes as bytes in one Zstandard frame.
 CODERS: tuple[Coder, ...] = (RangeCoder(), Huffman(), Zstd(), PlainZstd(), Deflate(), Lzma())
 
-FIT = {"field.hidden": "48", "field.n_layers": "6", "fit.steps": "1500", "fit.batch": "4096"}
-TINY = {"field.hidden": "12", "field.n_layers": "2", "fit.steps": "20"}
+SCALE = lab.Scale(side=256, steps=1500, batch=4096)
+NET = {"field.hidden": "48", "field.n_layers": "6"}
+FULL_NET = {"field.hidden": "128", "field.n_layers": "7"}  # the original's
+TINY_NET = {"field.hidden": "12", "field.n_layers": "2"}
 CASES = {
     "dense, 8 bits": {"quantize.bits": "8"},
     "RigL 0.9, 8 bits": {
@@ -46,6 +49,33 @@ CASES = {
     },
     "dense, k-means 4 bits": {"quantize": "kmeans", "quantize.bits": "4"},
 }
+# The other question: with as many bytes, how many weights does each coder leave room for?
+FREE = {"quantize.bits": "8"}
+NAMES = ["rangecoder", "huffman", "zstd", "deflate", "lzma"]  # those that a fit may choose
+TARGETS = ["3000", "6000", "9000"]  # bytes
+
+
+def rewritten(folder: Path, picture: Path, scale: lab.Scale, jobs: int) -> list[lab.Row]:
+    """One fit a case, and a row for each coder of its codes."""
+    is_tiny = scale == lab.TINY
+    net = TINY_NET if is_tiny else FULL_NET if scale == lab.FULL else NET
+    rows = []
+    for case, changes in list(CASES.items())[: 1 if is_tiny else None]:
+        name = case.replace(", ", "_").replace(" ", "_")
+        settings = scale.settings() | net | changes
+        (fit,) = lab.sweep(folder, name, [picture], "siren", settings=settings, jobs=jobs)
+        file = folder / "work" / name / "files" / f"{fit['config_hash']}.inr"
+        rows += rows_of(case, fit, file, repeats=1 if is_tiny else 20)
+    return rows
+
+
+def fitted_to_bytes(folder: Path, picture: Path, scale: lab.Scale, jobs: int) -> list[lab.Row]:
+    """One fit a coder and number of bytes."""
+    names, targets, free = NAMES, TARGETS, scale.settings() | FREE
+    if scale == lab.TINY:
+        names, targets, free = NAMES[:1], ["600"], free | {"field.n_layers": "2"}
+    vary = {"target_bytes": targets, "coder": names}
+    return lab.sweep(folder, "bytes", [picture], "siren", settings=free, vary=vary, jobs=jobs)
 
 
 def rows_of(case: str, fitted: lab.Row, file: Path, repeats: int) -> list[lab.Row]:
@@ -73,10 +103,8 @@ def rows_of(case: str, fitted: lab.Row, file: Path, repeats: int) -> list[lab.Ro
                 "bound_bytes": entropy_bound_bits(codes) / 8,
                 "level_bytes": len(levels),
                 "n_bytes": len(rewritten),
-                "encode_ms": _best_ms(lambda c=coder: c.encode(codes, CODE_BITS), repeats),
-                "decode_ms": _best_ms(
-                    lambda c=coder, p=payload: c.decode(p, sizes, CODE_BITS), repeats
-                ),
+                "encode_ms": _best_ms(partial(coder.encode, codes, CODE_BITS), repeats),
+                "decode_ms": _best_ms(partial(coder.decode, payload, sizes, CODE_BITS), repeats),
             }
             | {name: fitted[name] for name in ("picture", "psnr_db", "n_weights", "n_matrix")}
             | {name: fitted[name] for name in ("n_zeros", "config_hash", "commit", "machine")}
@@ -94,21 +122,32 @@ def _best_ms(work: Callable[[], object], repeats: int) -> float:
     return 1e3 * min(seconds)
 
 
-def plot(path: Path, rows: list[lab.Row]) -> None:
-    """Bars of bits a weight, a group a case; the bound as a line across each group."""
+def plot(path: Path, all_rows: list[lab.Row]) -> None:
+    """Bars of bits a weight, a group a case, with the bound as a line across each group; beside
+    them the PSNR of fits to a number of bytes."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    rows = [row for row in all_rows if "case" in row]
     cases = list(dict.fromkeys(row["case"] for row in rows))
     coders = list(dict.fromkeys(row["coder"] for row in rows))
     width = 0.8 / len(coders)
-    figure, axis = plt.subplots(figsize=(9, 4.6), layout="constrained")
+    figure, (axis, fits) = plt.subplots(
+        1, 2, figsize=(13, 4.6), width_ratios=(3, 2), layout="constrained"
+    )
+    at_target = [row for row in all_rows if "case" not in row]
     for i, coder in enumerate(coders):
-        bits = [8 * row["payload_bytes"] / row["n_weights"] for row in rows if row["coder"] == coder]
+        bits = [
+            8 * row["payload_bytes"] / row["n_weights"] for row in rows if row["coder"] == coder
+        ]
         places = np.arange(len(cases)) + (i - (len(coders) - 1) / 2) * width
-        axis.bar(places, bits, width, label=coder)
+        bars = axis.bar(places, bits, width, label=coder)
+        of_one = [row for row in at_target if row["coder"] == coder]
+        if of_one:
+            xs, ys = zip(*lab.points(of_one, "n_bytes"), strict=True)
+            fits.plot(xs, ys, "o-", color=bars[0].get_facecolor())
     for place, case in enumerate(cases):
         row = next(row for row in rows if row["case"] == case)
         bound = 8 * row["bound_bytes"] / row["n_weights"]
@@ -117,12 +156,15 @@ def plot(path: Path, rows: list[lab.Row]) -> None:
     axis.set(title="The same weights through each coder", ylabel="bits a weight, masked ones too")
     axis.legend(ncols=2)
     axis.grid(axis="y", alpha=0.3)
+    fits.set(title="Width to suit", xlabel="bytes of the file", ylabel="PSNR, dB")
+    fits.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
-def table_of(rows: list[lab.Row]) -> str:
-    """One line a case and coder."""
+def tables_of(all_rows: list[lab.Row]) -> str:
+    """One line a case and coder, then one a fit to a number of bytes."""
+    rows = [row for row in all_rows if "case" in row]
     columns = ("case", "coder", "payload bytes", "over the bound, %", "file bytes")
     lines = [
         [
@@ -132,33 +174,27 @@ def table_of(rows: list[lab.Row]) -> str:
         ]
         for row in rows
     ]
-    return lab.table([*columns, "encode ms", "decode ms"], lines)
+    same = lab.table([*columns, "encode ms", "decode ms"], lines)
+    names = ("target_bytes", "coder", "n_weights", "n_bytes", "psnr_db")
+    fits = [[row[name] for name in names] for row in all_rows if "case" not in row]
+    return f"{same}\n\n{lab.table(names, fits)}"
 
 
 def main() -> None:
-    given = lab.parser(__doc__ or "").parse_args()
-    with lab.results_folder(HERE, tiny=given.tiny) as folder:
+    given = lab.parser(__doc__ or "", full=True).parse_args()
+    scale = lab.scale_of(given, SCALE)
+    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
         if given.plot_only:
             rows = lab.load(folder)
         else:
-            size, repeats = (48, 1) if given.tiny else (256, 20)
-            picture = lab.crop((given.pictures or PICTURES)[0], size, folder / "work")
-            cases = dict(list(CASES.items())[:2]) if given.tiny else CASES
-            rows = []
-            for case, changes in cases.items():
-                name = case.replace(", ", "_").replace(" ", "_")
-                settings = (TINY if given.tiny else FIT) | changes
-                (fitted,) = lab.sweep(
-                    folder, name, [picture], "siren", settings=settings, jobs=given.jobs
-                )
-                file = folder / "work" / name / "files" / f"{fitted['config_hash']}.inr"
-                rows += rows_of(case, fitted, file, repeats)
+            picture = lab.crop((given.pictures or PICTURES)[0], scale.side, folder / "work")
+            rows = rewritten(folder, picture, scale, given.jobs)
+            rows += fitted_to_bytes(folder, picture, scale, given.jobs)
             lab.save(folder, rows)
         plot(folder / "plot.png", rows)
-        print(table_of(rows))
+        print(tables_of(rows))
         if given.tiny:
-            assert len(rows) == len(cases) * len(CODERS)
-            assert len(lab.load(folder)) == len(rows)
+            assert len(lab.load(folder)) == len(CODERS) + 1, "one case, one fit to bytes"
             assert (folder / "plot.png").exists()
 
 

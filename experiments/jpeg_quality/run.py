@@ -1,6 +1,6 @@
 """JPEG's quality setting: what it costs and what it gives, on a natural picture and on text.
 
-    python experiments/jpeg_quality/run.py [--pictures PICTURE...] [--plot-only] [--tiny]
+python experiments/jpeg_quality/run.py [--pictures PICTURE...] [--plot-only] [--tiny]
 """
 
 import sys

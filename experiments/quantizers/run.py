@@ -1,6 +1,6 @@
 """Quantizers and bit widths: what a code costs and what it keeps, dense and with a mask.
 
-    python experiments/quantizers/run.py [--pictures PICTURE] [--jobs N] [--plot-only] [--tiny]
+python experiments/quantizers/run.py [--pictures PICTURE...] [--jobs N] [--tiny | --full]
 """
 
 import sys
@@ -11,72 +11,96 @@ import lab
 
 HERE = Path(__file__).resolve().parent
 PICTURES = [lab.ASSETS / "kodim23.png"]
+SCALE = lab.Scale(side=256, steps=1500, batch=4096)
 
-FIXED = {"field.hidden": "48", "field.n_layers": "6", "fit.steps": "1500", "fit.batch": "4096"}
-FREE = {"fit.steps": "1500", "fit.batch": "4096"}  # at equal bytes the recipe chooses the width
+NET = {"field.hidden": "48", "field.n_layers": "6"}
+FULL_NET = {"field.hidden": "128", "field.n_layers": "7"}  # the original's
 BITS = ["2", "3", "4", "5", "6", "8"]
-CODEBOOKS = ["kmeans", "distribution"]
-TARGETS = ["4000", "8000", "12000"]  # bytes
-TARGET_BITS = ["4", "6", "8"]
+ALL = ["uniform", "kmeans", "distribution"]
 MASK = {"sparsify": "rigl", "sparsify.sparsity": "0.8"}
+HALVES = {"quantize": "float16"}
+FINEST = {"quantize": "uniform", "quantize.bits": "16"}
+TARGETS, FULL_TARGETS = ["4000", "8000", "12000"], ["16000", "32000", "64000"]  # bytes
 
-TINY = {"fit.steps": "20", "field.hidden": "12", "field.n_layers": "3"}
+# Name, settings besides those of the fit, and what varies, of one sweep.
+Planned = tuple[str, dict[str, str], dict[str, list[str]]]
+SHALLOW = {"field.n_layers": "2"}
+TINY: list[Planned] = [
+    (
+        "dense",
+        SHALLOW | {"field.hidden": "12", "quantize.bits": "4"},
+        {"quantize": ["uniform", "kmeans"]},
+    ),
+    ("bytes", SHALLOW, {"quantize": ["uniform"], "quantize.bits": ["6"], "target_bytes": ["700"]}),
+]
 
 
-def sweeps(folder: Path, pictures: list[Path], jobs: int, *, tiny: bool) -> list[lab.Row]:
-    """All fits, as rows with `quantize` and `quantize.bits`."""
-    fixed, free = (TINY, {"fit.steps": "20"}) if tiny else (FIXED, FREE)
-    bits, target_bits, targets = (
-        (["4", "8"], ["6"], ["700"]) if tiny else (BITS, TARGET_BITS, TARGETS)
-    )
-    chosen = {"quantize": ["uniform", *CODEBOOKS], "quantize.bits": bits}
-    masked = {"quantize": ["uniform", "kmeans"], "quantize.bits": bits}
-    at_target = {
-        "quantize": ["uniform", *CODEBOOKS],
-        "quantize.bits": target_bits,
-        "target_bytes": targets,
-    }
-    halves = {"quantize": "float16"}
-    finest = {"quantize": "uniform", "quantize.bits": "16"}
-    given = [
-        ("dense", fixed, chosen),
-        ("dense_float16", fixed | halves, {}),
-        ("dense_uniform16", fixed | finest, {}),
-        ("rigl", fixed | MASK, masked),
-        ("rigl_float16", fixed | MASK | halves, {}),
-        ("equal_bytes", free, at_target),
-        ("equal_bytes_float16", free | halves, {"target_bytes": targets}),
+def planned(net: dict[str, str], targets: list[str]) -> list[Planned]:
+    """The sweeps on one network, and those where the recipe chooses the width."""
+    at_bytes = {"quantize": ALL, "quantize.bits": ["4", "6", "8"], "target_bytes": targets}
+    return [
+        ("dense", net, {"quantize": ALL, "quantize.bits": BITS}),
+        ("dense_float16", net | HALVES, {}),
+        ("dense_uniform16", net | FINEST, {}),
+        ("rigl", net | MASK, {"quantize": ["uniform", "kmeans"], "quantize.bits": BITS}),
+        ("rigl_float16", net | MASK | HALVES, {}),
+        ("bytes", {}, at_bytes),
+        ("bytes_float16", HALVES, {"target_bytes": targets}),
     ]
+
+
+def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
+    """All sweeps, as rows that all have `quantize` and `quantize.bits`."""
+    sweeps = planned(FULL_NET, FULL_TARGETS) if scale == lab.FULL else planned(NET, TARGETS)
     rows = []
-    for name, settings, vary in given:
+    for name, changes, vary in TINY if scale == lab.TINY else sweeps:
+        settings = scale.settings() | changes
         rows += lab.sweep(folder, name, pictures, "siren", settings=settings, vary=vary, jobs=jobs)
     return [{"quantize.bits": 16} | row for row in rows]  # float16 has no such setting
 
 
 def panels_of(rows: list[lab.Row]) -> list[lab.Panel]:
-    """PSNR over bits at one network, over the bytes of its file, and over bytes as given."""
-    fixed = [row for row in rows if not row["sweep"].startswith("equal_bytes")]
-    targets = [row for row in rows if row["sweep"].startswith("equal_bytes")]
-    lines: dict[str, list[lab.Row]] = {}
-    for row in fixed:
-        lines.setdefault(_label(row), []).append(row)
-    best: dict[str, list[tuple[float, float]]] = {}
-    for quantizer in dict.fromkeys(row["quantize"] for row in targets):
-        of_one = [row for row in targets if row["quantize"] == quantizer]
-        found = [max(group, key=_psnr) for group in _by(of_one, "target_bytes").values()]
-        best[quantizer] = lab.points(found, "n_bytes")
+    fixed = [row for row in rows if not row["sweep"].startswith("bytes")]
+    free: dict[tuple[str, str, int], lab.Row] = {}
+    for row in (row for row in rows if row["sweep"].startswith("bytes")):
+        place = row["picture"], row["quantize"], row["target_bytes"]
+        if place not in free or row["psnr_db"] > free[place]["psnr_db"]:
+            free[place] = row
     return [
         lab.Panel(
-            "One network", "bits asked for", "PSNR, dB", _series(lines, "quantize.bits"), True
+            "One network",
+            "bits asked for",
+            "PSNR, dB",
+            lab.series(fixed, _label, "quantize.bits"),
+            log_x=True,
         ),
-        lab.Panel("The same fits", "bytes of the file", "PSNR, dB", _series(lines, "n_bytes"), True),
-        lab.Panel("Width to suit, best bits", "bytes of the file", "PSNR, dB", best),
+        lab.Panel(
+            "The same files",
+            "bytes of the file",
+            "PSNR, dB",
+            lab.series(fixed, _label, "n_bytes"),
+            log_x=True,
+        ),
+        lab.Panel(
+            "Width to suit, best of 4, 6, 8 bits",
+            "bytes of the file",
+            "PSNR, dB",
+            lab.series(list(free.values()), _label, "n_bytes"),
+        ),
     ]
 
 
 def table_of(rows: list[lab.Row]) -> str:
     """One line a fit."""
-    columns = ("sweep", "quantize", "quantize.bits", "target_bytes", "n_weights", "n_bytes")
+    columns = (
+        "picture",
+        "sweep",
+        "quantize",
+        "quantize.bits",
+        "target_bytes",
+        "n_weights",
+        "n_bytes",
+    )
     lines = []
     for row in rows:
         zeros = row["n_zeros"] / row["n_matrix"]
@@ -90,38 +114,23 @@ def _label(row: lab.Row) -> str:
     return f"{row['quantize']}{' RigL 0.8' if row['sweep'].startswith('rigl') else ''}"
 
 
-def _series(lines: dict[str, list[lab.Row]], x: str) -> dict[str, list[tuple[float, float]]]:
-    return {label: lab.points(members, x) for label, members in lines.items()}
-
-
-def _by(rows: list[lab.Row], column: str) -> dict[float, list[lab.Row]]:
-    groups: dict[float, list[lab.Row]] = {}
-    for row in rows:
-        groups.setdefault(row[column], []).append(row)
-    return groups
-
-
-def _psnr(row: lab.Row) -> float:
-    return float(row["psnr_db"])
-
-
 def main() -> None:
-    given = lab.parser(__doc__ or "").parse_args()
-    with lab.results_folder(HERE, tiny=given.tiny) as folder:
+    given = lab.parser(__doc__ or "", full=True).parse_args()
+    scale = lab.scale_of(given, SCALE)
+    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
         if given.plot_only:
             rows = lab.load(folder)
         else:
-            size = 48 if given.tiny else 256
             pictures = [
-                lab.crop(picture, size, folder / "work") for picture in given.pictures or PICTURES
+                lab.crop(picture, scale.side, folder / "work")
+                for picture in given.pictures or PICTURES
             ]
-            rows = sweeps(folder, pictures, given.jobs, tiny=given.tiny)
+            rows = fitted(folder, pictures, scale, given.jobs)
             lab.save(folder, rows)
         lab.plot(folder / "plot.png", panels_of(rows))
         print(table_of(rows))
         if given.tiny:
-            assert len(rows) == 3 * 2 + 1 + 1 + 2 * 2 + 1 + 3 + 1
-            assert len(lab.load(folder)) == len(rows)
+            assert len(lab.load(folder)) == 3, "two quantizers at one network, one fit to bytes"
             assert (folder / "plot.png").exists()
 
 

@@ -2,7 +2,8 @@
 
 Zhu and Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model
 compression" (2017), https://arxiv.org/abs/1710.01878, section 3, equation 1 with s_i = 0, t_0 = 0.
-Theirs prunes each tensor by itself (per_layer=True).
+Theirs prunes each tensor by itself (per_layer=True); that leaves too little of the thin first and
+last matrices of a SIREN, so that here the smallest weights of all tensors together go first.
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ class Magnitude:
 
     sparsity: float = 0.9  # fraction of exact zeros among the weights of all matrices, at the end
     per_layer: bool = False  # True: the same sparsity in all; False: the smallest of all together
-    n_updates: int = 75  # as Rigl, so that the two can be compared
+    n_updates: int = 75  # n_updates and stop as Rigl, so that the two can be compared
     stop: float = 0.75  # fraction of the fit after which the masks stay as they are
 
     NEEDS_GRADIENT: ClassVar[bool] = False

@@ -36,7 +36,7 @@ class Set:
     sparsity: float = 0.9  # fraction of exact zeros among the weights of all matrices
     erk: bool = True  # thin matrices denser (Erdos-Renyi); False: the same density in all
     drop: float = 0.3  # fraction of the kept weights that the first update moves; cosine to 0
-    n_updates: int = 75  # as Rigl, so that the two can be compared
+    n_updates: int = 75  # drop, n_updates and stop as Rigl, so that the two can be compared
     stop: float = 0.75  # fraction of the fit after which the masks stay as they are
 
     NEEDS_GRADIENT: ClassVar[bool] = False

@@ -40,8 +40,8 @@ class Snfs:
 
     sparsity: float = 0.9  # fraction of exact zeros among the weights of all matrices
     erk: bool = True  # first masks denser in thin matrices; False: the same density in all
-    drop: float = 0.5  # fraction that the first update moves, as in the authors' code; cosine to 0
-    n_updates: int = 75  # as Rigl, so that the two can be compared
+    drop: float = 0.3  # fraction that the first update moves (the authors' code: 0.5); cosine to 0
+    n_updates: int = 75  # drop, n_updates and stop as Rigl, so that the two can be compared
     stop: float = 0.75  # fraction of the fit after which the masks stay as they are
 
     NEEDS_GRADIENT: ClassVar[bool] = False

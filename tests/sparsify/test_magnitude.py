@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("strict_jax")
 
 
 def updated(sparsifier, masks, weights, counts, progress):
-    after = sparsifier.updated(
+    after = jax.jit(sparsifier.updated)(
         {name: jnp.array([mask], bool) for name, mask in masks.items()},
         {name: jnp.array([w], jnp.float32) for name, w in weights.items()},
         {},

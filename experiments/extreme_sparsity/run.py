@@ -1,0 +1,156 @@
+"""SIRENs without 90 % and 95 % of their weights, int8, beside dense ones in as many bytes.
+
+python experiments/extreme_sparsity/run.py [--pictures PICTURE...] [--jobs N] [--tiny | --full]
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import lab
+import numpy as np
+
+from inr import container
+from inr.coders.huffman import Huffman
+from inr.coders.plain_zstd import PlainZstd
+from inr.coders.protocol import Coder
+from inr.coders.range_coder import RangeCoder
+from inr.coders.zstd import Zstd
+from inr.mlp_file import CODE_BITS, open_file, read_codes
+from inr.tags import write_stages
+
+HERE = Path(__file__).resolve().parent
+PICTURES = [lab.ASSETS / name for name in ("flower_foveon_down3.png", "kodim08.png")]
+SCALE = lab.Scale(side=512, steps=2000, batch=3072)
+
+NET = {"field.hidden": "128", "field.n_layers": "7", "quantize.bits": "8"}
+TINY_NET = {"field.hidden": "12", "field.n_layers": "2", "quantize.bits": "8"}
+METHODS = ["rigl", "magnitude"]
+SPARSITIES = ["0.9", "0.95"]
+# PlainZstd: the original's way, all codes as bytes in one Zstandard frame.
+CODERS: tuple[Coder, ...] = (RangeCoder(), Huffman(), Zstd(), PlainZstd())
+DENSE_BITS = ["6.3", "8"]  # the default, and int8 as the sparse ones have it
+
+
+def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
+    """Sparse fits with a row for each coder, then dense fits in the bytes of the first coder's."""
+    net, methods, sparsities, dense_bits = NET, METHODS, SPARSITIES, DENSE_BITS
+    dense = scale.settings() | {"sparsify": "dense"}
+    if scale == lab.TINY:
+        net, sparsities, dense_bits = TINY_NET, SPARSITIES[:1], DENSE_BITS[:1]
+        dense["field.n_layers"] = "2"
+    vary = {"sparsify": methods, "sparsify.sparsity": sparsities}
+    found = lab.sweep(
+        folder, "sparse", pictures, "siren", settings=scale.settings() | net, vary=vary, jobs=jobs
+    )
+    rows = []
+    for row in found:
+        data = (folder / "work/sparse/files" / f"{row['config_hash']}.inr").read_bytes()
+        for coder in CODERS:
+            name = type(coder).__name__.lower()
+            rows.append(row | {"coder": name, "n_bytes": len(recoded(data, coder))})
+    for picture in pictures:
+        sizes = sorted({row["n_bytes"] for row in found if row["picture"] == picture.name})
+        vary = {"quantize.bits": dense_bits, "target_bytes": [str(size) for size in sizes]}
+        name = f"dense_{picture.stem}"
+        rows += [
+            row | {"coder": "rangecoder"}
+            for row in lab.sweep(
+                folder, name, [picture], "siren", settings=dense, vary=vary, jobs=jobs
+            )
+        ]
+    return rows
+
+
+def recoded(data: bytes, coder: Coder) -> bytes:
+    """The same .inr file with its codes written by another coder; read back and compared."""
+    opened = open_file(data)
+    codes = list(read_codes(opened).values())
+    weights = opened.sections[container.SECTION_WEIGHTS]
+    levels = weights.removesuffix(opened.stages.coder.encode(codes, CODE_BITS))
+    payload = levels + coder.encode(codes, CODE_BITS)
+    stages = write_stages(dataclasses.replace(opened.stages, coder=coder))
+    header = dataclasses.replace(opened.header, stages=stages)
+    made = container.pack(header, opened.sections | {container.SECTION_WEIGHTS: payload})
+    again = read_codes(open_file(made)).values()
+    assert all(map(np.array_equal, codes, again)), f"{type(coder).__name__} changed the codes"
+    return made
+
+
+def label(row: lab.Row) -> str:
+    if row["sparsify"] == "dense":
+        return f"dense, {row['quantize.bits']} bits"
+    return f"{row['sparsify']}, {row['coder']}"
+
+
+def panels_of(rows: list[lab.Row]) -> list[lab.Panel]:
+    """One panel a picture, at most three."""
+    return [
+        lab.Panel(
+            name,
+            "bytes of the file",
+            "PSNR, dB",
+            lab.series([row for row in rows if row["picture"] == name], label, "n_bytes"),
+        )
+        for name in list(dict.fromkeys(row["picture"] for row in rows))[:3]
+    ]
+
+
+def table_of(rows: list[lab.Row]) -> str:
+    """One line a sparse fit: its zeros, its bytes with each coder, and the dense fits beside it."""
+    coders = list(dict.fromkeys(row["coder"] for row in rows))
+    bits = sorted({row["quantize.bits"] for row in rows if row["sparsify"] == "dense"})
+    dense = {
+        (row["picture"], row["target_bytes"], row["quantize.bits"]): row["psnr_db"]
+        for row in rows
+        if row["sparsify"] == "dense"
+    }
+    fits: dict[str, dict[str, lab.Row]] = {}
+    for row in rows:
+        if row["sparsify"] != "dense":
+            fits.setdefault(row["config_hash"], {})[row["coder"]] = row
+    lines = []
+    for by_coder in fits.values():
+        row = by_coder["rangecoder"]
+        sparsity, n_matrix = row["sparsify.sparsity"], row["n_matrix"]
+        asked = n_matrix - round((1 - sparsity) * n_matrix)
+        sizes = [by_coder[coder]["n_bytes"] for coder in coders]
+        others = [dense[row["picture"], row["n_bytes"], width] for width in bits]
+        named = [row["picture"], row["sparsify"], sparsity, asked, row["n_zeros"]]
+        lines.append([*named, *sizes, row["psnr_db"], *others])
+    columns = ["picture", "method", "sparsity", "zeros asked for", "zeros in the file"]
+    columns += [f"bytes, {coder}" for coder in coders]
+    columns += ["PSNR, dB", *(f"dense, {width} bits, dB" for width in bits)]
+    return lab.table(columns, lines)
+
+
+def main() -> None:
+    given = lab.parser(__doc__ or "", full=True).parse_args()
+    scale = lab.scale_of(given, SCALE)
+    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
+        if given.plot_only:
+            rows = lab.load(folder)
+        else:
+            pictures = [
+                lab.crop(picture, scale.side, folder / "work")
+                for picture in given.pictures or PICTURES[: 1 if given.tiny else None]
+            ]
+            rows = fitted(folder, pictures, scale, given.jobs)
+            lab.save(folder, rows)
+        lab.plot(folder / "plot.png", panels_of(rows))
+        print(table_of(rows))
+        if given.tiny:
+            n_dense = len(
+                {
+                    row["n_bytes"]
+                    for row in rows
+                    if row["sparsify"] != "dense" and row["coder"] == "rangecoder"
+                }
+            )
+            assert len(lab.load(folder)) == len(METHODS) * len(CODERS) + n_dense
+            assert (folder / "plot.png").exists()
+
+
+if __name__ == "__main__":
+    main()

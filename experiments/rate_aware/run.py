@@ -1,0 +1,98 @@
+"""Weights that pay for their bits while they are fitted, against the classic pipeline and RigL.
+
+python experiments/rate_aware/run.py [--pictures PICTURE...] [--jobs N] [--tiny | --full]
+"""
+
+import statistics
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import lab
+
+HERE = Path(__file__).resolve().parent
+PICTURES = [lab.ASSETS / f"kodim{number}.png" for number in ("05", "08", "15", "23")]
+RECIPES = ("siren_zstd", "siren_rigl", "siren", "siren_rate")
+TARGET = {"target_bpp": "0.3"}
+TINY = {"target_bpp": "2", "field.n_layers": "2"} | lab.TINY.settings()
+
+
+def fitted(folder: Path, pictures: list[Path], jobs: int, *, is_tiny: bool) -> list[lab.Row]:
+    """One row a recipe and picture; all at the recipes' own steps but with is_tiny."""
+    rows = []
+    for recipe in RECIPES[2:] if is_tiny else RECIPES:
+        settings = TINY if is_tiny else TARGET
+        rows += lab.sweep(folder, recipe, pictures, recipe, settings=settings, jobs=jobs)
+    return [row | {"zeros": row["n_zeros"] / row["n_matrix"]} for row in rows]
+
+
+def mean_of(rows: list[lab.Row], recipe: str, column: str) -> float:
+    """Of all pictures, each counted once."""
+    return statistics.mean(float(row[column]) for row in rows if row["recipe"] == recipe)
+
+
+def table_of(rows: list[lab.Row]) -> str:
+    """One line a picture and recipe, then the means."""
+    columns = ("picture", "recipe", "bpp", "psnr_db", "n_weights", "zeros", "seconds")
+    lines = [[row[name] for name in columns] for row in rows]
+    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+        means = [mean_of(rows, recipe, name) for name in columns[2:]]
+        lines.append(["mean", recipe, *means])
+    for line in lines:
+        line[2] = f"{line[2]:.4f}"  # two decimals do not tell such rates apart
+    return lab.table(columns, lines)
+
+
+def plot(path: Path, rows: list[lab.Row]) -> None:
+    """Bars of PSNR, a group a picture and one for the mean."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    recipes = list(dict.fromkeys(row["recipe"] for row in rows))
+    pictures = list(dict.fromkeys(row["picture"] for row in rows))
+    width = 0.8 / len(recipes)
+    figure, axis = plt.subplots(figsize=(9, 4.6), layout="constrained")
+    heights = []
+    for i, recipe in enumerate(recipes):
+        psnrs = [row["psnr_db"] for row in rows if row["recipe"] == recipe]
+        psnrs.append(mean_of(rows, recipe, "psnr_db"))
+        places = np.arange(len(psnrs)) + (i - (len(recipes) - 1) / 2) * width
+        bars = axis.bar(places, psnrs, width, label=recipe)
+        axis.bar_label(bars, fmt="%.1f", fontsize=7)
+        heights += psnrs
+    axis.set_xticks(range(len(pictures) + 1), [*pictures, "mean"])
+    axis.set(title="Equal bytes of the file", ylabel="PSNR, dB")
+    axis.set_ylim(min(heights) - 2, max(heights) + 1)
+    axis.legend(ncols=len(recipes))
+    axis.grid(axis="y", alpha=0.3)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    given = lab.parser(__doc__ or "", full=True).parse_args()
+    if given.tiny and given.full:
+        raise SystemExit("--tiny and --full exclude each other; give one of them")
+    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
+        if given.plot_only:
+            rows = lab.load(folder)
+        else:
+            pictures = given.pictures or PICTURES
+            if given.tiny:
+                pictures = [lab.crop(pictures[0], lab.TINY.side, folder / "work")]
+            elif not given.full:
+                pictures = [lab.half(picture, folder / "work") for picture in pictures]
+            rows = fitted(folder, pictures, given.jobs, is_tiny=given.tiny)
+            lab.save(folder, rows)
+        plot(folder / "plot.png", rows)
+        print(table_of(rows))
+        if given.tiny:
+            assert len(lab.load(folder)) == 2, "siren and siren_rate"
+            assert (folder / "plot.png").exists()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""Rate and distortion beside JPEG, JPEG 2000 and WebP: a natural picture, lettering, dense pages.
+
+python experiments/rate_distortion/run.py [--pictures NATURAL] [--jobs N] [--tiny | --full]
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import classical
+import lab
+
+from inr.metrics import bpp
+from inr.sweep.origin import commit, machine
+
+HERE = Path(__file__).resolve().parent
+NATURAL = lab.ASSETS / "flower_foveon_down3.png"
+PAGES = (lab.ASSETS / "code_editor.png", lab.ASSETS / "prose_page.png")
+SCALE = lab.Scale(side=512, steps=2000, batch=8192)
+PAGE_SIDE = 384  # crops of the dense pages
+# Half the rate of the recipes: these pictures come out near the original, where gradients are weak
+# and Muon, which steps as far whatever their size, would walk at random (README.md).
+MUON = {"fit.optimizer.learning_rate": "1.3e-3"}
+RECIPES = {"siren": MUON, "siren_rate": MUON, "siren_zstd": {}}
+LETTERING_STEPS = {"fit.steps": "3400"}
+LETTERING_BPPS = ("0.4", "0.6", "0.8", "1.0", "1.25", "1.5")
+
+LINES = (  # text, height of the font in pixels
+    ("Sine waves", 96),
+    ("draw letters", 88),
+    ("of any size.", 84),
+    ("A network of sines", 56),
+    ("0123456789 & Qq?", 54),
+    ("keeps every edge sharp.", 44),
+)
+INK, PAPER = 16, 255
+
+
+@dataclass(frozen=True)
+class Case:
+    """A picture and the fits of one recipe to it."""
+
+    name: str
+    picture: Path
+    recipe: str
+    target_bpps: tuple[str, ...]
+    settings: dict[str, str]
+
+
+def lettering(folder: Path, size: int) -> Path:
+    """Writes a page of large dark letters on white, grey, anti-aliased, as PNG.
+
+    The font is the scalable one inside Pillow, so the page is the same wherever FreeType is.
+    """
+    page = Image.new("L", (512, 512), PAPER)
+    draw = ImageDraw.Draw(page)
+    top = 4
+    for text, height in LINES:
+        draw.text((14, top), text, fill=INK, font=ImageFont.load_default(height))
+        top += round(1.17 * height)
+    path = folder / "lettering.png"
+    folder.mkdir(parents=True, exist_ok=True)
+    page.crop((0, 0, size, size)).save(path)  # --tiny takes a corner
+    return path
+
+
+def grey_if_grey(picture: Path) -> Path:
+    """The picture with one channel if its three are the same, as its owner would store it."""
+    with Image.open(picture) as image:
+        pixels = np.asarray(image)
+    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+        Image.fromarray(np.ascontiguousarray(pixels[..., 0])).save(picture)
+    return picture
+
+
+def cases(folder: Path, natural: Path, scale: lab.Scale) -> list[Case]:
+    """The pictures, cropped, with their recipes and rates."""
+    fit = scale.settings()
+    picture, page = lab.crop(natural, scale.side, folder), lettering(folder, scale.side)
+    if scale == lab.TINY:
+        shallow = fit | {"field.n_layers": "2"}
+        return [
+            Case("natural", picture, "siren", ("3",), shallow),
+            Case("lettering", page, "siren", ("2",), shallow),
+        ]
+    is_full = scale == lab.FULL
+    found = []
+    for recipe, changes in RECIPES.items():
+        settings = fit | changes
+        found.append(Case("natural", picture, recipe, ("0.3", "0.6", "1.2"), settings))
+        if is_full:
+            found.append(Case("lettering", page, recipe, LETTERING_BPPS, settings))
+        elif recipe == "siren":
+            found.append(
+                Case("lettering", page, recipe, LETTERING_BPPS, settings | LETTERING_STEPS)
+            )
+        else:
+            found.append(Case("lettering", page, recipe, ("0.4", "0.8"), settings))
+    for path in PAGES:
+        dense = grey_if_grey(lab.crop(path, scale.side if is_full else PAGE_SIDE, folder))
+        found.append(Case(path.stem, dense, "siren", ("0.5", "1.0", "1.5"), fit | MUON))
+    return found
+
+
+def fitted_rows(case: Case, folder: Path, jobs: int) -> list[lab.Row]:
+    """One row a rate."""
+    rows = lab.sweep(
+        folder,
+        f"{case.name}_{case.recipe}",
+        [case.picture],
+        case.recipe,
+        settings=case.settings,
+        vary={"target_bpp": case.target_bpps},
+        jobs=jobs,
+    )
+    return [{"case": case.name, "codec": case.recipe} | row for row in rows]
+
+
+def classical_rows(name: str, picture: Path, targets: list[float], every: int) -> list[lab.Row]:
+    """One row a classical codec and rate, and those of lossless files."""
+    with Image.open(picture) as image:
+        pixels = np.asarray(image)
+    height, width = pixels.shape[:2]
+    found = classical.candidates(pixels, every=every)
+    chosen = [
+        (target, coded)
+        for codec in classical.CODECS
+        for target in targets
+        if (coded := classical.best(found, codec, int(target * height * width / 8))) is not None
+    ]
+    origin = {"commit": commit(), "machine": machine()}
+    rows = []
+    for target, coded in [*chosen, *((None, coded) for coded in classical.lossless(pixels))]:
+        rate = {"n_bytes": coded.n_bytes, "bpp": bpp(coded.n_bytes, height, width)}
+        how = {"form": coded.form, "quality": coded.quality, "psnr_db": coded.psnr_db}
+        row = {"case": name, "codec": coded.codec, "picture": picture.name, "target_bpp": target}
+        rows.append(row | rate | how | origin)
+    return rows
+
+
+def panel_of(rows: list[lab.Row], case: str) -> lab.Panel:
+    """Every codec's curve on one picture."""
+    lines: dict[str, list[lab.Row]] = {}
+    for row in rows:
+        if row["case"] == case and row.get("target_bpp") is not None:
+            lines.setdefault(row["codec"], []).append(row)
+    series = {codec: lab.points(members, "bpp") for codec, members in lines.items()}
+    return lab.Panel(case, "bits per pixel of the file", "PSNR, dB", series)
+
+
+def tables_of(rows: list[lab.Row]) -> str:
+    """PSNR by picture and rate, a column a codec; then the lossless files."""
+    codecs = list(dict.fromkeys(row["codec"] for row in rows if row.get("target_bpp") is not None))
+    by_place: dict[tuple[str, float], dict[str, float]] = {}
+    for row in rows:
+        if row.get("target_bpp") is not None:
+            place = by_place.setdefault((row["case"], float(row["target_bpp"])), {})
+            place[row["codec"]] = row["psnr_db"]
+    lines = [[*place, *map(psnrs.get, codecs)] for place, psnrs in sorted(by_place.items())]
+    exact = [
+        [row["case"], row["codec"], row["bpp"]] for row in rows if row.get("target_bpp") is None
+    ]
+    main_table = lab.table(["picture", "at most bpp", *codecs], lines)
+    return f"{main_table}\n\n{lab.table(['picture', 'lossless', 'bpp'], exact)}"
+
+
+def main() -> None:
+    given = lab.parser(__doc__ or "", full=True).parse_args()
+    scale = lab.scale_of(given, SCALE)
+    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
+        if given.plot_only:
+            rows = lab.load(folder)
+        else:
+            made = cases(folder / "work", (given.pictures or [NATURAL])[0], scale)
+            rows = [row for case in made for row in fitted_rows(case, folder, given.jobs)]
+            targets: dict[tuple[str, Path], set[float]] = {}
+            for case in made:
+                rates = targets.setdefault((case.name, case.picture), set())
+                rates.update(map(float, case.target_bpps))
+            for (name, picture), rates in targets.items():
+                rows += classical_rows(name, picture, sorted(rates), 20 if given.tiny else 1)
+            lab.save(folder, rows)
+        names = list(dict.fromkeys(row["case"] for row in rows))
+        lab.plot(folder / "plot.png", [panel_of(rows, name) for name in names[:2]])
+        if names[2:]:
+            lab.plot(folder / "plot_pages.png", [panel_of(rows, name) for name in names[2:]])
+        print(tables_of(rows))
+        if given.tiny:
+            codecs = {row["codec"] for row in lab.load(folder)}
+            assert codecs >= {"siren", "jpeg420", "jpeg2000", "webp", "png lossless"}
+            assert (folder / "plot.png").exists()
+
+
+if __name__ == "__main__":
+    main()

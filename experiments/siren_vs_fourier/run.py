@@ -1,0 +1,120 @@
+"""SIREN against Fourier features over width and depth, at equal weights and at equal bytes.
+
+python experiments/siren_vs_fourier/run.py [--pictures PICTURE...] [--jobs N] [--tiny | --full]
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import lab
+
+HERE = Path(__file__).resolve().parent
+PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]
+SCALE = lab.Scale(side=256, steps=2000, batch=4096)
+
+RECIPES = ("siren", "fourier")
+WIDTHS = ["64", "96", "128", "192"]
+WIDTH_DEPTH = "7"  # sine or ReLU layers of the networks of several widths
+FULL_WIDTHS, FULL_DEPTH_WIDTH = ["64", "96", "128", "256"], "128"  # the original's
+DEPTHS = ["3", "5", "9"]
+DEPTH_WIDTH = "96"  # hidden units of the networks of several depths
+TARGETS = ["4000", "8000", "16000"]  # bytes; the recipe chooses the width, and codes of 6.3 bits
+BITS = {"quantize.bits": "16"}  # so that only the network decides
+FREQUENCIES = {"siren": {}, "fourier": {"field.n_frequencies": "128"}}  # the original's number
+
+
+def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
+    """Three sweeps of each recipe."""
+    widths, depths, targets = WIDTHS, DEPTHS, TARGETS
+    width_depth, depth_width, free = WIDTH_DEPTH, DEPTH_WIDTH, scale.settings()
+    if scale == lab.FULL:
+        widths, depth_width = FULL_WIDTHS, FULL_DEPTH_WIDTH
+    if scale == lab.TINY:
+        widths, depths, targets, width_depth = ["12"], [], ["600"], "2"
+        free["field.n_layers"] = "2"
+    rows = []
+    for recipe in RECIPES:
+        fixed = scale.settings() | BITS | FREQUENCIES[recipe]
+        cases = {
+            "width": (fixed | {"field.n_layers": width_depth}, {"field.hidden": widths}),
+            "depth": (fixed | {"field.hidden": depth_width}, {"field.n_layers": depths}),
+            "bytes": (free, {"target_bytes": targets}),
+        }
+        for case, (settings, vary) in cases.items():
+            if not all(vary.values()):
+                continue
+            found = lab.sweep(
+                folder,
+                f"{recipe}_{case}",
+                pictures,
+                recipe,
+                settings=settings,
+                vary=vary,
+                jobs=jobs,
+            )
+            rows += [{"case": case} | row for row in found]
+    return rows
+
+
+def panels_of(rows: list[lab.Row]) -> list[lab.Panel]:
+    fixed = [row for row in rows if row["case"] != "bytes"]
+    free = [row for row in rows if row["case"] == "bytes"]
+
+    def varied(row: lab.Row) -> str:
+        return f"{row['recipe']}, {row['case']}"
+
+    return [
+        lab.Panel(
+            "Weights of 16 bits", "weights", "PSNR, dB", lab.series(fixed, varied, "n_weights")
+        ),
+        lab.Panel(
+            "The same files", "bytes of the file", "PSNR, dB", lab.series(fixed, varied, "n_bytes")
+        ),
+        lab.Panel(
+            "Width and bits to suit",
+            "bytes of the file",
+            "PSNR, dB",
+            lab.series(free, lambda row: row["recipe"], "n_bytes"),
+        ),
+    ]
+
+
+def table_of(rows: list[lab.Row]) -> str:
+    """One line a network or target, with both fields side by side."""
+    settings = ("picture", "case", "field.hidden", "field.n_layers", "target_bytes")
+    pairs: dict[tuple[object, ...], dict[str, lab.Row]] = {}
+    for row in rows:
+        pairs.setdefault(tuple(row.get(name) for name in settings), {})[row["recipe"]] = row
+    figures = ("n_weights", "n_bytes", "psnr_db")
+    lines = []
+    for key, pair in pairs.items():
+        siren, fourier = (pair[recipe] for recipe in RECIPES)
+        both = [row[name] for row in (siren, fourier) for name in figures]
+        lines.append([*key, *both, siren["psnr_db"] - fourier["psnr_db"]])
+    columns = [f"{recipe} {name}" for recipe in RECIPES for name in figures]
+    return lab.table([*settings, *columns, "gain, dB"], lines)
+
+
+def main() -> None:
+    given = lab.parser(__doc__ or "", full=True).parse_args()
+    scale = lab.scale_of(given, SCALE)
+    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
+        if given.plot_only:
+            rows = lab.load(folder)
+        else:
+            pictures = [
+                lab.crop(picture, scale.side, folder / "work")
+                for picture in given.pictures or PICTURES
+            ]
+            rows = fitted(folder, pictures, scale, given.jobs)
+            lab.save(folder, rows)
+        lab.plot(folder / "plot.png", panels_of(rows))
+        print(table_of(rows))
+        if given.tiny:
+            assert len(lab.load(folder)) == 4, "a width and a target of each recipe"
+            assert (folder / "plot.png").exists()
+
+
+if __name__ == "__main__":
+    main()

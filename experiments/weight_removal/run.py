@@ -1,0 +1,157 @@
+"""Ways to take weights away from a SIREN, at equal weights and at equal bytes.
+
+python experiments/weight_removal/run.py [--pictures PICTURE...] [--jobs N] [--tiny | --full]
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import lab
+
+HERE = Path(__file__).resolve().parent
+PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]
+SCALE = lab.Scale(side=512, steps=2000, batch=3072)
+
+NET = {"field.hidden": "128", "field.n_layers": "7", "quantize.bits": "16"}
+TINY_NET = {"field.hidden": "12", "field.n_layers": "2", "quantize.bits": "16"}
+NINETY = ["rigl", "magnitude", "snfs", "set", "smalldense", "feathermap"]  # at 90 % alone
+CURVES = ["rigl", "magnitude", "smalldense", "feathermap"]  # at each sparsity
+OTHERS = ["0.95", "0.8", "0.5", "0.25"]
+MASKED = ("rigl", "magnitude", "snfs", "set")  # their weights are zeros; the others' are not there
+TARGETS = ["4000", "8000", "16000"]  # bytes; the recipe chooses the width, and codes of 6.3 bits
+# Masked networks have 8 bits a kept weight, as siren_rigl has: its mask is paid for already.
+SPARSE = {"sparsify.sparsity": "0.9", "quantize.bits": "8"}
+# At 0.9 it would take networks of 200 units for these bytes, and as long as all others together.
+FEATHERMAP = {"sparsify.sparsity": "0.8"}
+
+
+def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
+    """All sweeps, those at 90 % first."""
+    net, ninety, curves, others, targets = NET, NINETY, CURVES, OTHERS, TARGETS
+    at_bytes = scale.settings()
+    if scale == lab.TINY:
+        net, ninety, curves, others, targets = (
+            TINY_NET,
+            NINETY[:2],
+            ["feathermap"],
+            ["0.5"],
+            ["600"],
+        )
+        at_bytes["field.n_layers"] = "2"
+    fixed = scale.settings() | net
+    cases = [
+        ("ninety", fixed | {"sparsify.sparsity": "0.9"}, {"sparsify": ninety}),
+        ("dense", fixed | {"sparsify": "dense"}, {}),
+        ("others", fixed, {"sparsify": curves, "sparsify.sparsity": others}),
+        ("bytes_dense", at_bytes | {"sparsify": "dense"}, {"target_bytes": targets}),
+        (
+            "bytes_masked",
+            at_bytes | SPARSE,
+            {"sparsify": ["rigl", "magnitude"], "target_bytes": targets},
+        ),
+        (
+            "bytes_feathermap",
+            at_bytes | FEATHERMAP | {"sparsify": "feathermap"},
+            {"target_bytes": targets},
+        ),
+    ]
+    rows = []
+    for name, settings, vary in cases:
+        rows += lab.sweep(folder, name, pictures, "siren", settings=settings, vary=vary, jobs=jobs)
+    return [row | {"kept": kept(row)} for row in rows]
+
+
+def kept(row: lab.Row) -> int:
+    """How many trained numbers are left."""
+    return int(row["n_weights"] - (row["n_zeros"] if row["sparsify"] in MASKED else 0))
+
+
+def split(rows: list[lab.Row]) -> tuple[list[lab.Row], list[lab.Row]]:
+    """Fits of the one network, and fits to given bytes."""
+    return (
+        [row for row in rows if "target_bytes" not in row],
+        [row for row in rows if "target_bytes" in row],
+    )
+
+
+def panels_of(rows: list[lab.Row]) -> list[lab.Panel]:
+    one_net, at_bytes = split(rows)
+
+    def method(row: lab.Row) -> str:
+        return str(row["sparsify"])
+
+    return [
+        lab.Panel(
+            "Weights of 16 bits",
+            "weights left",
+            "PSNR, dB",
+            lab.series(one_net, method, "kept"),
+            log_x=True,
+        ),
+        lab.Panel(
+            "The same files, masks included",
+            "bytes of the file",
+            "PSNR, dB",
+            lab.series(one_net, method, "n_bytes"),
+            log_x=True,
+        ),
+        lab.Panel(
+            "Width and bits to suit",
+            "bytes of the file",
+            "PSNR, dB",
+            lab.series(at_bytes, method, "n_bytes"),
+        ),
+    ]
+
+
+def tables_of(rows: list[lab.Row]) -> str:
+    one_net, at_bytes = split(rows)
+    columns = ["picture", "method", "weights left", "zeros asked for", "zeros in the file"]
+    lines = []
+    for row in (row for row in one_net if row["sweep"] == "ninety"):
+        zeros: list[int | None] = [None, None]
+        if row["sparsify"] in MASKED:
+            asked = row["n_matrix"] - round((1 - row["sparsify.sparsity"]) * row["n_matrix"])
+            zeros = [asked, row["n_zeros"]]
+        named = [row["picture"], row["sparsify"], row["kept"], *zeros, row["n_bytes"]]
+        lines.append([*named, row["psnr_db"]])
+    ninety = lab.table([*columns, "bytes", "PSNR, dB"], lines)
+
+    levels = sorted({row.get("sparsify.sparsity", 0.0) for row in one_net})
+    grid: dict[tuple[str, str], dict[float, float]] = {}
+    for row in one_net:
+        place = grid.setdefault((row["picture"], row["sparsify"]), {})
+        place[row.get("sparsify.sparsity", 0.0)] = row["psnr_db"]
+    shares = [f"{100 * (1 - level):.0f} %" for level in levels]
+    curves = lab.table(
+        ["picture", "method", *shares],
+        [[*key, *(place.get(level) for level in levels)] for key, place in grid.items()],
+    )
+    names = ("picture", "sparsify", "target_bytes", "kept", "n_bytes", "psnr_db")
+    same_bytes = lab.table(names, [[row[name] for name in names] for row in at_bytes])
+    return f"{ninety}\n\n{curves}\n\n{same_bytes}"
+
+
+def main() -> None:
+    given = lab.parser(__doc__ or "", full=True).parse_args()
+    scale = lab.scale_of(given, SCALE)
+    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
+        if given.plot_only:
+            rows = lab.load(folder)
+        else:
+            pictures = [
+                lab.crop(picture, scale.side, folder / "work")
+                for picture in given.pictures or PICTURES
+            ]
+            rows = fitted(folder, pictures, scale, given.jobs)
+            lab.save(folder, rows)
+        lab.plot(folder / "plot.png", panels_of(rows))
+        print(tables_of(rows))
+        if given.tiny:
+            assert len(lab.load(folder)) == 8, "two at 90 %, dense, one other, four at given bytes"
+            assert (folder / "plot.png").exists()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Fixtures of the command line's tests, which call main() in this process, to be fast."""
+
+import sys
+
+import numpy as np
+import pytest
+from cli_runs import Ran, noise
+from PIL import Image
+
+import inr
+from inr import cli
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def run_main(*arguments) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["inr", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return Ran(end.value.code or 0, out, err)
+
+    return run_main
+
+
+@pytest.fixture
+def no_fit(monkeypatch):
+    def encode_picture(*_, **__):
+        pytest.fail("the fit began; this should have failed before it")
+
+    monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with photo.png in it (16 x 12 pixels)."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(noise()).save("photo.png")
+    return tmp_path
+
+
+@pytest.fixture
+def file(folder):
+    """photo.inr in the current folder: 16 x 12 pixels of one colour."""
+    data = inr.encode(np.full((12, 16, 3), [10, 200, 30], np.uint8))
+    (folder / "photo.inr").write_bytes(data)
+    return data
