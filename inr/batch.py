@@ -21,12 +21,17 @@ def batch_key(picture: "Picture", recipe: "Recipe", wish: Wish) -> Hashable | No
     They may differ in pixels, seed, target, sparsity and the bits of a uniform quantizer. None for
     an encoding that has to run on its own. Raises ValueError for a target that cannot be met.
     """
-    on_its_own = wish.target_psnr or wish.time_budget or wish.checkpoint or recipe.fit.n_seeds > 1
-    if on_its_own or encode_one_colour(picture, recipe, wish) is not None:
+    if _runs_alone(picture, recipe, wish):
         return None
     from inr.preparation import prepare
 
     return _key(prepare(picture, recipe, wish), recipe)
+
+
+def _runs_alone(picture: "Picture", recipe: "Recipe", wish: Wish) -> bool:
+    if wish.target_psnr or wish.time_budget or wish.checkpoint or recipe.fit.n_seeds > 1:
+        return True
+    return encode_one_colour(picture, recipe, wish) is not None
 
 
 def _key(prepared: "Prepared", recipe: "Recipe") -> Hashable:
@@ -62,7 +67,7 @@ def encode_batch(
     The seconds of each are its share of the batch's.
 
     Raises:
-      ValueError: the jobs have different keys.
+      ValueError: the jobs have different keys, or one has to run on its own.
       FitError: one of the fits failed.
     """
     if len(jobs) == 1:
@@ -74,7 +79,7 @@ def encode_batch(
     started_at = time.monotonic()
     prepared = [prepare(*job) for job in jobs]
     keys = {_key(one, job[1]) for one, job in zip(prepared, jobs, strict=True)}
-    if len(keys) > 1:
+    if len(keys) > 1 or any(_runs_alone(*job) for job in jobs):
         raise ValueError("these encodings cannot run as one batch; group them by batch_key")
     all_fitted = fit_batch([one.job for one in prepared], jobs[0][1].fit, report=report)
     fit_seconds = (time.monotonic() - started_at) / len(jobs)

@@ -9,6 +9,8 @@ from inr.sizing import AIM, MAX_BITS
 
 _LOWEST = 0.975  # of the target: a file below it is tried again with finer levels
 _MAX_TRIALS = 30
+_NUDGE = 1 / 32  # octaves; doubled until a codebook, which loses whole levels, becomes coarser
+_MAX_NUDGE = 16.0
 
 
 def landed_levels(
@@ -45,6 +47,10 @@ def landed_levels(
         if not too_fine < guess < coarse_enough:
             guess = float(too_fine + coarse_enough) / 2
         octaves, before, tried = guess, tried, scaled(levels, guess)
+        nudge = _NUDGE
+        while fitting is None and nudge < _MAX_NUDGE and _same(tried, before):
+            octaves, nudge = octaves + nudge, 2 * nudge
+            tried = scaled(levels, octaves)
         if _same(tried, before):  # as fine as codes, or as near as the file's levels, allow
             break
     if fitting is None or too_fine == -np.inf:

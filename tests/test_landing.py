@@ -72,3 +72,20 @@ def test_levels_that_cannot_change_end_the_search():
     assert landed_levels(halves, 900, unscaled, counted, 1000) is None
     assert landed_levels(halves, 2000, unscaled, counted, 1000) is not None
     assert len(calls) < 10
+
+
+def test_codebooks_that_lose_whole_levels_become_coarser():
+    """Codes of 15 levels take 1040 bytes, of n levels log2(n) / log2(15) times as many."""
+
+    def coarser(levels, octaves):
+        n_levels = int(np.clip(np.rint(15 / 2**octaves), 3, 15))
+        return {"a": np.arange(n_levels, dtype=np.float32)}
+
+    def n_bytes_of(levels):
+        return int(1040 * np.log2(levels["a"].size) / np.log2(15))
+
+    first = coarser({}, 0.0)
+    # Two bytes too many ask for 0.01 octaves, at which there are still 15 levels.
+    assert landed_levels(first, 1038, coarser, n_bytes_of, 2000)["a"].size == 14
+    assert landed_levels(first, 500, coarser, n_bytes_of, 2000)["a"].size == 3
+    assert landed_levels(first, 400, coarser, n_bytes_of, 2000) is None

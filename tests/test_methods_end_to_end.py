@@ -10,7 +10,6 @@ from tiny_fits import fitted, smooth, tiny
 
 import inr
 from inr.codec import Wish, decode_picture, encode_picture
-from inr.coders.plain_zstd import PlainZstd
 from inr.container import unpack
 from inr.image import from_array
 from inr.metrics import psnr_db
@@ -40,8 +39,8 @@ def test_every_quantizer_fits_a_picture_down_to_bytes(quantizer):
     encoded = encoded_with(quantizer)
     assert encoded.psnr_db == psnr_db(smooth(), decode_picture(encoded.data).pixels)
     assert type(open_file(encoded.data).stages.quantizer) is type(quantizer)
-    # 4 levels are too few for a SIREN; from 8 on most of what 16 bits reach is left.
-    least_db = 10 if quantizer.bits < 3 else float_psnr_db() - 12
+    # 3 to 15 levels are too few for a SIREN; with 8 bits most of what 16 bits reach is left.
+    least_db = float_psnr_db() - 6 if quantizer.bits > 4 else 10
     assert encoded.psnr_db > least_db
 
 
@@ -94,12 +93,6 @@ def test_every_coder_holds_the_same_codes(plain, coder):
     codes, plain_codes = read_codes(opened), read_codes(expected)
     for name, c in plain_codes.items():
         np.testing.assert_array_equal(codes[name], c)
-
-
-def test_the_range_coder_makes_the_smallest_file():
-    sizes = {type(coder): len(encoded_with(coder=coder).data) for coder in CODERS}
-    assert sizes[PlainZstd] >= sizes[type(CODERS[0])]
-    assert min(sizes, key=sizes.get) is type(CODERS[0])
 
 
 @pytest.mark.usefixtures("untrained")

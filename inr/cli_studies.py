@@ -1,0 +1,158 @@
+"""The commands that run many encodings: sweep and compare."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inr.cli_output import Json, MaxPixels, Quiet, assignments, print_result, warner
+from inr.container import DEFAULT_MAX_PIXELS
+
+
+def sweep(
+    pictures: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures to fit.")],
+    recipe: Annotated[list[str], typer.Option(help="One of `inr recipes`; may be repeated.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder; a killed sweep goes on there."),
+    ],
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH=V1,V2,...", help="Run each value, as in quantize.bits=4,6,8."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of all runs."),
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="May be repeated; 0 if not given.")
+    ] = None,
+    target_bpp: Annotated[
+        float | None, typer.Option(metavar="X", help="At most so many bits a pixel.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes, which share the cores.")] = 1,
+    batch: Annotated[
+        int, typer.Option(min=1, max=64, help="Runs of one shape to fit at once, at most.")
+    ] = 16,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the runs and estimate the time; run nothing.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fit pictures with recipes over lists of settings: a table, a plot and a report in DIR.
+
+    DIR gets runs.csv, rd.png, report.html, and ledger.sqlite with every run made there. What is
+    in the ledger already is not run again.
+    """
+    from inr.sweep import Request, parse_vary, run_sweep, todo_of
+
+    changes = assignments(settings or [])
+    if target_bpp is not None:
+        if "target_bpp" in changes:
+            raise ValueError("target_bpp is given twice, by --target-bpp and by --set")
+        changes["target_bpp"] = str(target_bpp)
+    varied = parse_vary(vary or [])
+    request = Request(tuple(pictures), tuple(recipe), varied, changes, tuple(seed or [0]))
+    todo = todo_of(request, output, jobs=jobs, batch=batch, warn=warner(quiet))
+    if dry_run:
+        from inr.sweep.listing import listing
+
+        lines, seconds, basis = listing(todo)
+        if not quiet:
+            print(basis, file=sys.stderr)
+        n_failed, first_failure = 0, None
+    else:
+        done = run_sweep(todo, show_progress=not quiet and sys.stderr.isatty())
+        lines, seconds = [], done.seconds
+        n_failed, first_failure = done.n_failed, done.first_failure
+    result = {
+        "output": str(output),
+        "runs": len(todo.runs),
+        "skipped": len(todo.finished),
+        "failed": n_failed,
+        "seconds": round(seconds, 3),
+    }
+    lines.append(
+        f"{output}: {len(todo.runs)} runs, {len(todo.finished)} of them done before, "
+        + (f"about {seconds:.0f} s for the others" if dry_run else f"{seconds:.1f} s")
+    )
+    print_result(result, "\n".join(lines), as_json, quiet and not dry_run)
+    if n_failed:
+        raise RuntimeError(
+            f"{n_failed} of {len(todo.runs)} runs failed, first {first_failure}; the same command "
+            "tries them again"
+        )
+
+
+def compare(
+    pictures: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="8-bit pictures.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder; a killed run goes on there."),
+    ],
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="May be repeated; siren if not given.")
+    ] = None,
+    codec: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="jpeg420, jpeg444, jpeg2000, webp, avif, jxl, hevc or vvc; may be repeated; "
+            "all that can run here if not given."
+        ),
+    ] = None,
+    anchor: Annotated[
+        str, typer.Option(help="Codec or recipe that is 0 %; a codec is run in any case.")
+    ] = "jpeg420",
+    target_bpp: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="X", help="Sizes of recipes' files; 0.1 0.2 0.3 0.45 0.6 if not given."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of all recipes."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the fits.")] = 0,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw R-D curves of recipes against classical codecs: BD-rates, a plot and a report in DIR."""
+    from inr.compare import compare as run_comparison
+    from inr.compare_inputs import TARGET_BPPS, choose_codecs, choose_recipes, load_pictures
+    from inr.compare_report import summary
+
+    fitted = choose_recipes(
+        recipe or ["siren"],
+        assignments(settings or []),
+        target_bpp or TARGET_BPPS,
+        seed=seed,
+        show_progress=not quiet and sys.stderr.isatty(),
+    )
+    left_out: list[str] = []
+    classical = choose_codecs(codec or [], anchor, warn=left_out.append)
+    warn = warner(quiet)
+    for text in left_out:
+        warn(text)
+    loaded = load_pictures(pictures, max_pixels=max_pixels, warn=warn)
+    done = run_comparison(
+        loaded,
+        classical,
+        fitted,
+        output,
+        anchor=anchor,
+        tell=lambda text: None if quiet else print(text, file=sys.stderr, flush=True),
+        notes=left_out,
+    )
+    result = {
+        "output": str(output),
+        "rows": len(done.rows),
+        "bd_rates": [dataclasses.asdict(one) for one in done.bd_rates],
+    }
+    lines = summary(done.bd_rates, anchor, len(loaded))
+    lines.append(f"{output}: {len(done.rows)} rows, {len(done.skipped)} skipped")
+    print_result(result, "\n".join(lines), as_json, quiet)
