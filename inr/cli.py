@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -26,9 +26,6 @@ from inr.cli_output import (
     warner,
 )
 from inr.container import DEFAULT_MAX_PIXELS
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     help="Stores a picture as a small function fitted to it, and draws it again at any size.",

@@ -11,7 +11,7 @@ from inr.fit_step import State
 from inr.fit_types import AllLevels, Codes
 
 _RUN_NUMBERS = ("rate_scale", "step", "progress", "n_mask_updates")
-_MEMBER_NUMBERS = ("kept_share", "best_error")
+_MEMBER_NUMBERS = ("kept_share", "rate_scale", "lowest_error", "best_error")
 
 
 @dataclass
@@ -20,6 +20,9 @@ class Member:
 
     levels: AllLevels | None = None  # set when rounding begins
     kept_share: float = 1.0  # weights kept now, as a multiple of those kept in the end
+    rate_scale: float = 1.0  # halved each time the fit collapses
+    lowest_error: float = float("inf")  # of the blocks so far, forgotten slowly
+    good_state: State | None = None  # after the last block near it, to go back to
     best_error: float = float("inf")
     best_params: Codes | None = None  # float weights of the best snapshot, rounded later
 
@@ -47,7 +50,8 @@ def saved(run: Run) -> tuple[dict[str, Any], list[np.ndarray]]:
     numbers["member"] = {name: vars(member)[name] for name in _MEMBER_NUMBERS}
     numbers["has_levels"] = member.levels is not None
     numbers["has_best"] = member.best_params is not None
-    leaves = jax.tree.leaves((run.state, member.levels, member.best_params))
+    numbers["has_good_state"] = member.good_state is not None
+    leaves = jax.tree.leaves((run.state, member.levels, member.best_params, member.good_state))
     return numbers, [np.asarray(leaf) for leaf in leaves]
 
 
@@ -70,15 +74,17 @@ def restored(
         like,
         dict.fromkeys(trained_names, 0) if numbers["has_levels"] else None,
         like.params if numbers["has_best"] else None,
+        like if numbers["has_good_state"] else None,
     )
     leaves, tree = jax.tree.flatten(template)
     shapes = [np.shape(leaf) for leaf in jax.tree.leaves(like)]
     if shapes != [array.shape for array in arrays[: len(shapes)]] or len(leaves) != len(arrays):
         raise ValueError("the checkpoint has other tensors; delete it to start again")
-    state, levels, best_params = jax.tree.unflatten(tree, arrays)
+    state, levels, best_params, good_state = jax.tree.unflatten(tree, arrays)
     member = Member(
         levels=None if levels is None else {name: levels[name] for name in trained_names},
         best_params=None if best_params is None else {name: best_params[name] for name in names},
+        good_state=jax.tree.map(jnp.asarray, good_state),
         **numbers["member"],
     )
     run_numbers = {name: numbers[name] for name in _RUN_NUMBERS}

@@ -289,9 +289,9 @@ class Loop:
         rate: RateTerm | None,
     ) -> tuple[State, jax.Array]:
         """`block` for several fits at once: all leaves have a leading axis, but those of xs that
-        all fits share (active, start, rate)."""
+        all fits share (active, start)."""
         ended: tuple[State, jax.Array] = jax.vmap(
-            self._block, in_axes=(0, Inputs(None, None, None, 0, 0), 0, 0, 0)
+            self._block, in_axes=(0, Inputs(None, None, 0, 0, 0), 0, 0, 0)
         )(states, xs, data, frozen_levels, rate)
         return ended
 

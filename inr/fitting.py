@@ -27,6 +27,8 @@ from inr.rate import coder_curves
 
 _SCHEDULE_TICKS = 1_000_000  # resolution of the schedule
 _TOO_LARGE = 1.0  # added to the error of a snapshot whose file is too large; errors are below 1
+_COLLAPSE = 4.0  # times the lowest error, 6 dB
+_FORGETTING = 1.15  # a block: as the budget tightens, errors may rise, but not at once
 _EARLY_BITS = 2.0  # a weight, above the budget at the start, none from the middle of the fit
 _TRIAL_SHARE = 0.3  # of a time budget, at most, for the trial of several starts
 _DRAW_SPEED = 3e10  # floating-point operations a second of the decoder, cautiously
@@ -132,12 +134,13 @@ class Fitting:
         while run.progress < 1:
             if run.progress >= self.rounding_from:
                 self.freeze_or_correct(run)
-            error = self.advance(run)
+            errors = self.advance(run)
+            self.guard(run, errors)
             self.sparsify(run)
             if run.is_rounding:
                 self.keep_best(run)
             if report is not None:
-                report(self.progress_of(run, error))
+                report(self.progress_of(run, float(errors.mean())))
             if checkpoint and time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
                 self.save(run, checkpoint)
                 saved_at = time.monotonic()
@@ -203,16 +206,17 @@ class Fitting:
         starts = [steps * n % size for n, size in zip(self.batch, self.sizes, strict=True)]
         per_job = [
             (
+                run.rate_scale * run.members[j].rate_scale * schedule(ticks),
                 ((steps + (job.seed << 24)) % (1 << 32)).astype(np.uint32),
                 self.allowed_bits(run, j, fraction).astype(np.float32),
             )
             for j, job in enumerate(self.jobs)
         ]
-        noise, budget_bits = self.stacked(per_job)
+        rate, noise, budget_bits = self.stacked(per_job)
         return Inputs(
             active=i < n_active,
             start=np.stack(starts, axis=1).astype(np.int32),
-            rate=run.rate_scale * schedule(ticks),
+            rate=rate,
             noise=noise,
             budget_bits=budget_bits,
         ), end
@@ -232,8 +236,8 @@ class Fitting:
         compiling = not run.is_rounding or False not in self.compile_seconds
         return draw_seconds + (1.5 * self.compile_seconds.get(True, 0.0) if compiling else 0.0)
 
-    def advance(self, run: Run) -> float:
-        """Runs one block; returns its mean error."""
+    def advance(self, run: Run) -> np.ndarray:
+        """Runs one block; returns the mean error of each job, f64[n_jobs]."""
         edge = 1.0 if run.is_rounding else self.rounding_from
         if run.n_mask_updates < len(self.mask_edges):
             edge = min(edge, self.mask_edges[run.n_mask_updates])
@@ -254,7 +258,35 @@ class Fitting:
             first = int(np.argmin(np.isfinite(active_errors).all(axis=0)))
             raise NotANumberError(run.step + first)
         run.step, run.progress = run.step + n_active, end
-        return float(active_errors.mean())
+        mean_errors: np.ndarray = active_errors.mean(axis=1, dtype=np.float64)
+        return mean_errors
+
+    def guard(self, run: Run, errors: np.ndarray) -> None:
+        """Takes fits that collapsed back to where they were well, and on at half the rate.
+
+        Muon's updates have the same size however small the gradient is; where noise rules, at a
+        few pixels a step or next to no error, weights can grow until the field is chaotic.
+        """
+        if run.is_rounding or run.progress <= self.settings.warmup:
+            return
+        for i, (member, error) in enumerate(zip(run.members, errors, strict=True)):
+            if error > _COLLAPSE * member.lowest_error and member.good_state is not None:
+                good = member.good_state
+                run.state = self.with_member(run.state, i, jax.tree.map(jnp.copy, good))
+                member.rate_scale /= 2
+            elif error <= _FORGETTING * member.lowest_error:
+                member.lowest_error = float(error)
+                # A copy, because the next block takes the state's memory.
+                member.good_state = jax.tree.map(jnp.copy, self.member(run.state, i))
+            else:
+                member.lowest_error *= _FORGETTING
+
+    def with_member(self, tree: T, i: int, one: T) -> T:
+        """The stacked tree with the leaves of job i replaced."""
+        if not self.is_batch:
+            return one
+        replaced: T = jax.tree.map(lambda all_, leaf: all_.at[i].set(leaf), tree, one)
+        return replaced
 
     def sparsify(self, run: Run) -> None:
         """Changes the masks when it is time."""
@@ -275,6 +307,8 @@ class Fitting:
             self.stacked([jnp.asarray(seed) for seed in seeds]),
         )
         self.count_kept(run)
+        for member in run.members:  # errors before and after are not comparable
+            member.lowest_error, member.good_state = float("inf"), None
 
     def count_kept(self, run: Run) -> None:
         """Weights that are pruned on the way are many at first: the budget has to know."""

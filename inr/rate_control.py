@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from inr.recipes import Recipe
 
 TOLERANCE_DB = 0.1
-_AIM_DB = 0.04  # above the target: levels only make it worse
 _NEAR_DB = 0.8  # above the target: brought down by levels, at less than a tenth of the bytes
 _DB_AN_OCTAVE = 2.6  # of bytes, until two fits tell better
 _MAX_FITS = 7
 _MAX_OCTAVES = 3.0  # of bytes, between one fit and the next
-_MAX_TRIALS = 24  # of levels
+_MOST_COARSER = 4.0  # octaves of levels; beyond, a smaller network is better
+_FINEST = 1e-3  # octaves; steps in the file are no finer
+_NEIGHBOUR = 1 / 64  # octaves
+_N_NEIGHBOURS = 64
 
 
 def encode_to_psnr(
@@ -54,27 +56,35 @@ def encode_to_psnr(
     plain = dataclasses.replace(wish, target_psnr=None, time_budget=None)
     n_bytes = plain.max_bytes(recipe, facts_of(picture))
     tried: list[tuple[float, float]] = []  # (log2 of bytes, PSNR)
+    above: list[tuple[int, Prepared, Fitted]] = []  # (bytes, ...) of fits far above the target
     n_steps = 0
     n_fits = 1 if recipe.fixed_size else _MAX_FITS
     for _ in range(n_fits):
-        sized = plain if n_bytes is None else dataclasses.replace(plain, target_bytes=n_bytes)
-        prepared = prepare(picture, recipe, sized)
+        prepared = _prepared(picture, recipe, plain, n_bytes, tried)
+        if prepared is None:
+            break
         fitted = fit(prepared.job, recipe.fit, deadline=_share(deadline, n_fits), report=report)
         n_steps += fitted.n_steps
-        encoded = finished(
-            picture, prepared.file_of(fitted.codes, fitted.levels), n_steps, started_at
-        )
+        data = prepared.file_of(fitted.codes, fitted.levels)
+        encoded = finished(picture, data, n_steps, started_at)
         excess_db = encoded.psnr_db - target_db
         if abs(excess_db) <= TOLERANCE_DB:
             return encoded
-        if 0 < excess_db and (excess_db < _NEAR_DB or recipe.fixed_size):
+        if 0 < excess_db < _NEAR_DB:
             lowered = _lowered(picture, prepared, fitted, target_db)
             if lowered is not None:
                 return finished(picture, lowered, n_steps, started_at)
-        tried.append((float(np.log2(len(encoded.data))), encoded.psnr_db))
-        n_bytes = round(2 ** _next_size(tried, target_db + _NEAR_DB / 4))
-        if deadline is not None and time.monotonic() > deadline:
+        elif excess_db > 0:
+            above.append((len(data), prepared, fitted))
+        tried.append((float(np.log2(len(data))), encoded.psnr_db))
+        size = _next_size(tried, target_db + _NEAR_DB / 4, float(np.log2(picture.pixels.nbytes)))
+        if size is None or (deadline is not None and time.monotonic() > deadline):
             break
+        n_bytes = round(2**size)
+    for _, prepared, fitted in sorted(above, key=lambda each: each[0]):
+        lowered = _lowered(picture, prepared, fitted, target_db)
+        if lowered is not None:
+            return finished(picture, lowered, n_steps, started_at)
     reached = ", ".join(f"{2**size:.0f} bytes {psnr:.2f} dB" for size, psnr in tried)
     raise FitError(
         f"a PSNR of {target_db} dB was not reached: {reached}; give more fit.steps or another "
@@ -90,8 +100,31 @@ def _share(deadline: float | None, n_fits: int) -> float | None:
     return now + max(0.0, deadline - now) / min(n_fits, 2)
 
 
-def _next_size(tried: list[tuple[float, float]], target_db: float) -> float:
-    """log2 of the bytes to try next."""
+def _prepared(
+    picture: "Picture",
+    recipe: "Recipe",
+    wish: Wish,
+    n_bytes: int | None,
+    tried: list[tuple[float, float]],
+) -> Prepared | None:
+    """The job for n_bytes, or for somewhat more where no network is that small; None where there
+    is none between that and the sizes tried."""
+    if n_bytes is None:
+        return prepare(picture, recipe, wish)
+    while True:
+        try:
+            return prepare(picture, recipe, dataclasses.replace(wish, target_bytes=n_bytes))
+        except ValueError:
+            if not tried:
+                raise
+            smallest = 2 ** min(size for size, _ in tried)
+            n_bytes = round((max(n_bytes, 1) * smallest) ** 0.5)
+            if n_bytes > 0.9 * smallest:
+                return None
+
+
+def _next_size(tried: list[tuple[float, float]], target_db: float, largest: float) -> float | None:
+    """log2 of the bytes to try next, at most `largest`; None where more would be no use."""
     below = [point for point in tried if point[1] < target_db]
     above = [point for point in tried if point[1] >= target_db]
     last_size, last_db = tried[-1]
@@ -103,14 +136,21 @@ def _next_size(tried: list[tuple[float, float]], target_db: float) -> float:
         # Seeds differ by more than sizes this near: a little larger than both.
         return low + 0.1
     octaves = (target_db - last_db) / _DB_AN_OCTAVE
-    return last_size + float(np.clip(octaves, -_MAX_OCTAVES, _MAX_OCTAVES))
+    size = last_size + float(np.clip(octaves, -_MAX_OCTAVES, _MAX_OCTAVES))
+    if above:
+        return size
+    size = min(size, largest)
+    no_use = any(
+        other < last_size - 0.5 and db > last_db - TOLERANCE_DB for other, db in tried[:-1]
+    )
+    return None if no_use or size < last_size + 0.05 else size
 
 
 def _lowered(
     picture: "Picture", prepared: Prepared, fitted: Fitted, target_db: float
 ) -> bytes | None:
-    """The file with levels so coarse that the PSNR falls to just above the target, by bisection;
-    None where the levels cannot do it."""
+    """The file with levels so coarse that the PSNR falls to the target, by bisection; None where
+    the levels cannot do it."""
     from inr.codec import View, decode_picture
 
     quantizer, fixed = prepared.job.quantizer, prepared.job.joint.fixed_steps()
@@ -119,20 +159,30 @@ def _lowered(
         for name, codes in fitted.codes.items()
         if name not in fixed
     }
-    low, high = 0.0, 4.0  # octaves; PSNR falls from one to the other
-    best: bytes | None = None
-    for _ in range(_MAX_TRIALS):
-        octaves = (low + high) / 2
+
+    def at(octaves: float) -> tuple[bytes, float]:
+        """The file with levels coarser by 2**octaves, and what its PSNR exceeds the target by."""
         levels, codes = {}, dict(fitted.codes)
         for name, w in weights.items():
             levels[name] = quantizer.scaled(fitted.levels[name], octaves, w)
             codes[name] = quantizer.codes(w, levels[name])
         data = prepared.file_of(codes, levels)
         drawn = decode_picture(data, View(max_pixels=None)).pixels
-        excess_db = psnr_db(picture.pixels, drawn) - target_db
+        return data, psnr_db(picture.pixels, drawn) - target_db
+
+    low, high = 0.0, _MOST_COARSER
+    if at(high)[1] > 0:
+        return None
+    while high - low > _FINEST:  # PSNR falls from one to the other
+        octaves = (low + high) / 2
+        data, excess_db = at(octaves)
         if 0 <= excess_db <= TOLERANCE_DB:
-            best = data
-        if 0 <= excess_db <= _AIM_DB:
-            break
+            return data
         low, high = (octaves, high) if excess_db > 0 else (low, octaves)
-    return best
+    # Single codes of a small network weigh much: PSNR jumps up and down around its fall.
+    for i in range(_N_NEIGHBOURS):
+        distance = (i // 2 + 1) * (_NEIGHBOUR if i % 2 else -_NEIGHBOUR)
+        data, excess_db = at(max(0.0, low + distance))
+        if abs(excess_db) <= TOLERANCE_DB:
+            return data
+    return None

@@ -22,33 +22,28 @@ DEPTH_WIDTH = "96"  # hidden units of the networks of several depths
 TARGETS = ["8000", "16000", "32000"]  # bytes; the recipe chooses the width, and codes of 6.3 bits
 BITS = {"quantize.bits": "16"}  # so that only the network decides
 FREQUENCIES = {"siren": {}, "fourier": {"field.n_frequencies": "128"}}  # the original's number
-# Half the recipes' rates: at 128 units and this batch, the recipes' own end in chaos.
-RATES = {
-    "siren": {"fit.optimizer.learning_rate": "1.3e-3"},
-    "fourier": {"fit.optimizer.learning_rate": "2e-2"},
-}
 
 
 def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
     """Three sweeps of each recipe."""
-    widths, depths, targets = WIDTHS, DEPTHS, TARGETS
-    width_depth, depth_width, free = WIDTH_DEPTH, DEPTH_WIDTH, scale.settings()
+    widths, width_depth, depth_width, targets = WIDTHS, WIDTH_DEPTH, DEPTH_WIDTH, TARGETS
+    free = scale.settings()
     if scale == lab.FULL:
         widths, depth_width = FULL_WIDTHS, FULL_DEPTH_WIDTH
     if scale == lab.TINY:
-        widths, depths, targets, width_depth = ["12"], [], ["600"], "2"
+        widths, targets, width_depth = ["12"], ["600"], "2"
         free["field.n_layers"] = "2"
     rows = []
     for recipe in RECIPES:
-        fixed = scale.settings() | RATES[recipe] | BITS | FREQUENCIES[recipe]
+        fixed = scale.settings() | BITS | FREQUENCIES[recipe]
         cases = {
             "width": (fixed | {"field.n_layers": width_depth}, {"field.hidden": widths}),
-            "depth": (fixed | {"field.hidden": depth_width}, {"field.n_layers": depths}),
-            "bytes": (free | RATES[recipe], {"target_bytes": targets}),
+            "depth": (fixed | {"field.hidden": depth_width}, {"field.n_layers": DEPTHS}),
+            "bytes": (free, {"target_bytes": targets}),
         }
+        if scale == lab.TINY:
+            del cases["depth"]
         for case, (settings, vary) in cases.items():
-            if not all(vary.values()):
-                continue
             found = lab.sweep(
                 folder,
                 f"{recipe}_{case}",

@@ -15,8 +15,6 @@ SCALE = lab.Scale(side=256, steps=4000, batch=4096)
 
 DEPTH = "7"  # sine layers of every network
 BITS = {"quantize.bits": "16"}  # so that only the split decides
-# Half the recipe's rate: with so few pixels a step, the recipe's own ends in chaos.
-RATE = {"fit.optimizer.learning_rate": "1.3e-3"}
 # As many weights a pixel as the original's 33, 60, 99 and 120 thousand at 512x512.
 WIDTHS = ["36", "49", "64", "70"]
 FULL_WIDTHS = ["72", "99", "128", "141"]
@@ -38,7 +36,7 @@ def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> l
         names = ("whole", "db3, 1 level")
         splits = {name: SPLITS[name] for name in names}
         widths, targets, depth = ["12"], ["700"], "2"
-    common = scale.settings() | RATE | {"field.n_layers": depth}
+    common = scale.settings() | {"field.n_layers": depth}
     rows = []
     for name, changes in splits.items():
         stem = name.replace(", ", "_").replace(" ", "_")

@@ -1,0 +1,191 @@
+"""rate_control.py: files of a given quality, from few fits."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_fits import fitted, smooth, tiny
+
+import inr
+from inr import rate_control
+from inr.codec import Encoded, Wish, decode_picture, encode_picture
+from inr.fit_types import FitError
+from inr.image import from_array
+from inr.metrics import psnr_db
+from inr.rate_control import _next_size
+from inr.settings import with_settings
+
+KODIM23 = Path(__file__).parents[1] / "assets/pictures/kodim23.png"
+FREE = replace(tiny(), fixed_size=False)  # of a size that may be chosen
+
+
+# ---------------------------------------------------------------- real fits
+
+
+@pytest.mark.parametrize("target_psnr", [30.0, 25.0, 15.0])
+def test_a_fixed_network_is_brought_down_by_its_levels(plain, target_psnr):
+    encoded = fitted(target_psnr=target_psnr)
+    assert encoded.psnr_db == pytest.approx(target_psnr, abs=0.1)
+    assert encoded.psnr_db == psnr_db(smooth(), decode_picture(encoded.data).pixels)
+    assert len(encoded.data) < len(plain.data)  # 34 dB
+    assert encoded.n_steps == plain.n_steps  # no second fit
+
+
+def test_masked_weights_stay_zero_when_levels_become_coarser():
+    settings = {"sparsify": "rigl", "sparsify.sparsity": "0.3", "sparsify.n_updates": "5"}
+    encoded = fitted(settings=settings | {"field.hidden": "12"}, target_psnr=20.0)
+    assert encoded.psnr_db == pytest.approx(20, abs=0.1)
+
+
+@pytest.mark.slow  # each size of network is a compilation
+@pytest.mark.parametrize("target_psnr", [36.0, 20.0, 14.0])
+def test_a_network_is_found_for_the_quality(target_psnr):
+    encoded = encode_picture(from_array(smooth()), FREE, Wish(target_psnr=target_psnr))
+    assert encoded.psnr_db == pytest.approx(target_psnr, abs=0.1)
+    assert encoded.n_steps % 60 == 0
+    assert len(encoded.data) < 200
+
+
+@pytest.mark.slow  # as above
+def test_a_photograph_gets_the_quality_asked_for():
+    with Image.open(KODIM23) as image:
+        crop = np.asarray(image.crop((200, 200, 264, 264)))
+    recipe = with_settings(inr.recipes.siren(), {"fit.steps": "100"})
+    encoded = encode_picture(from_array(crop), recipe, Wish(target_psnr=26.0))
+    assert encoded.psnr_db == pytest.approx(26, abs=0.1)
+
+
+# ---------------------------------------------------------------- what cannot be
+
+
+def test_a_fixed_network_that_is_not_good_enough_tells_what_it_reached(plain):
+    reached = rf"{len(plain.data)} bytes {plain.psnr_db:.2f} dB; give more fit\.steps"
+    with pytest.raises(FitError, match=rf"a PSNR of 50\.0 dB was not reached: {reached}"):
+        fitted(target_psnr=50.0)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_quality_that_more_bytes_do_not_bring_is_given_up():
+    # Without training no size is any better.
+    started_at = time.monotonic()
+    with pytest.raises(FitError, match=r"a PSNR of 60\.0 dB was not reached: \d+ bytes .*, \d+"):
+        encode_picture(from_array(smooth()), FREE, Wish(target_psnr=60.0))
+    assert time.monotonic() - started_at < 10
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_quality_below_that_of_the_smallest_network_is_told_as_well():
+    with pytest.raises(FitError, match=r"a PSNR of 5\.0 dB was not reached: 1\d\d bytes"):
+        encode_picture(from_array(smooth()), FREE, Wish(target_psnr=5.0))
+
+
+def test_a_checkpoint_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="--checkpoint holds one fit, and a target of PSNR takes"):
+        fitted(target_psnr=30.0, checkpoint=tmp_path / "fit.npz")
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"target_psnr": 30.0, "target_bytes": 500}, "target_bytes and target_psnr exclude each"),
+        ({"target_psnr": 30.0, "target_bpp": 0.5}, "target_bpp and target_psnr exclude each"),
+        ({"target_psnr": 4.9}, r"target_psnr=4\.9 is outside 5\.\.80 dB"),
+        ({"target_psnr": 80.1}, r"target_psnr=80\.1 is outside 5\.\.80 dB"),
+        ({"target_psnr": float("nan")}, r"target_psnr=nan is outside 5\.\.80 dB"),
+    ],
+)
+def test_wishes_that_cannot_be(wish, message):
+    with pytest.raises(ValueError, match=message):
+        inr.encode(smooth(), tiny(), **wish)
+
+
+def test_one_colour_has_every_quality():
+    encoded = encode_picture(
+        from_array(np.full((9, 9, 3), 5, np.uint8)), tiny(), Wish(target_psnr=30.0)
+    )
+    assert encoded.psnr_db == np.inf
+    assert encoded.n_steps == 0
+
+
+# ---------------------------------------------------------------- the search, with made-up fits
+
+
+@pytest.fixture
+def made_up(monkeypatch, untrained):
+    """Files have a PSNR that `quality` says; returns the sizes asked for."""
+    sizes = []
+
+    def install(quality, lowered=None):
+        def finished(picture, data, n_steps, started_at):
+            sizes.append(len(data))
+            return Encoded(data, float(quality(len(data))), n_steps, 0.0)
+
+        monkeypatch.setattr(rate_control, "finished", finished)
+        monkeypatch.setattr(rate_control, "_lowered", lambda *_: lowered)
+        return sizes
+
+    return install
+
+
+@pytest.mark.parametrize("target_psnr", [24.0, 31.0, 33.0, 38.0, 40.0])
+@pytest.mark.parametrize("slope", [1.0, 2.6, 5.0])
+def test_a_straight_line_is_met_within_seven_fits(made_up, target_psnr, slope):
+    sizes = made_up(lambda n_bytes: 33 + slope * np.log2(n_bytes / 300))
+    picture = from_array(smooth(64, 64))
+    n_bytes = 300 * 2 ** ((target_psnr - 33) / slope)
+    if not 100 < n_bytes < picture.pixels.nbytes:
+        pytest.skip("no such file")
+    encoded = encode_picture(picture, FREE, Wish(target_psnr=target_psnr))
+    assert encoded.psnr_db == pytest.approx(target_psnr, abs=0.1)
+    assert len(sizes) <= 7
+
+
+def test_fits_of_unlike_luck_are_bracketed(made_up):
+    luck = iter([0.0, 0.4, -0.5, 0.3, -0.2, 0.1, 0.0])
+    sizes = made_up(lambda n_bytes: 30 + 3 * np.log2(n_bytes / 300) + next(luck), lowered=b"low")
+    encoded = encode_picture(from_array(smooth(64, 64)), FREE, Wish(target_psnr=32.0))
+    assert encoded.data == b"low" or encoded.psnr_db == pytest.approx(32, abs=0.1)
+    assert len(sizes) <= 7
+
+
+def test_a_fit_far_above_is_lowered_when_no_network_is_small_enough(made_up):
+    sizes = made_up(lambda n_bytes: 40.0, lowered=b"low")
+    encoded = encode_picture(from_array(smooth()), FREE, Wish(target_psnr=20.0))
+    assert encoded.data == b"low"
+    assert sizes[-1] == 3
+    assert sizes[-2] < sizes[0]  # smaller networks were tried first
+
+
+def test_hand_worked_sizes():
+    # 2.6 dB an octave until two fits tell better, and 3 octaves at most.
+    assert _next_size([(10.0, 30.0)], 32.6, 99.0) == pytest.approx(11)
+    assert _next_size([(10.0, 30.0)], 60.0, 99.0) == 13
+    assert _next_size([(10.0, 30.0)], 10.0, 99.0) == 7
+    # Between a fit below and one above, in proportion.
+    assert _next_size([(10.0, 30.0), (12.0, 34.0)], 31.0, 99.0) == pytest.approx(10.5)
+    assert _next_size([(12.0, 34.0), (10.0, 30.0)], 33.9, 99.0) == pytest.approx(11.8)  # 0.9
+    # Not beyond the pixels themselves, and no further where bytes bring nothing.
+    assert _next_size([(10.0, 30.0)], 60.0, 11.0) == 11
+    assert _next_size([(10.0, 30.0), (11.0, 31.0)], 60.0, 11.0) is None
+    assert _next_size([(10.0, 30.0), (13.0, 30.05)], 60.0, 99.0) is None
+    assert _next_size([(10.0, 30.0), (13.0, 30.5)], 60.0, 99.0) == 16
+
+
+@pytest.mark.usefixtures("untrained")
+def test_the_time_budget_is_shared_by_the_fits(monkeypatch):
+    deadlines = []
+    original = rate_control.fit
+
+    def fit(job, settings, *, deadline, report):
+        deadlines.append(deadline - time.monotonic())
+        return original(job, settings, deadline=None, report=report)
+
+    monkeypatch.setattr(rate_control, "fit", fit)
+    with pytest.raises(FitError, match="was not reached"):
+        encode_picture(from_array(smooth()), FREE, Wish(target_psnr=60.0, time_budget=100.0))
+    assert len(deadlines) >= 2
+    assert 45 < deadlines[0] <= 50  # half of what is left
+    assert all(left <= deadlines[0] for left in deadlines)
