@@ -226,7 +226,11 @@ class Loop:
         unpaid = jax.tree.map(jnp.zeros_like, log2_steps)
         grads, step_grads = disturb_backward((dense, lambda_per_bit, unpaid))
         updates, opt = self.optimizer.make(trained).update(grads, state.opt, trained)
-        updates = jax.tree.map(lambda u: u * x.rate, updates)
+        densities = {name: jnp.mean(mask.astype(jnp.float32)) for name, mask in state.masks.items()}
+        updates = {
+            name: u * (x.rate * self.optimizer.share_of_rate(u.shape, densities.get(name, 1.0)))
+            for name, u in updates.items()
+        }
         step_opt = state.step_opt
         if frozen_levels is None and self.quantizer.LEARNS_STEPS:
             step_updates, step_opt = optax.adam(LEARNED_STEP_RATE).update(
@@ -316,21 +320,14 @@ class Loop:
     def _sparsified(
         self,
         state: State,
-        data: tuple[Data, ...],
         keep_counts: dict[str, jax.Array],
-        starts: jax.Array,
         progress: jax.Array,
         seed: jax.Array,
     ) -> State:
         # Weights that grow begin at zero, without momentum.
-        fixed = {name: state.params[name] for name in self.fixed}
         trained = self.trained(state.params)
-        scores = state.momentum
-        if self.sparsifier.NEEDS_GRADIENT:
-            dense, _ = self.gradient(trained, fixed, data, starts)
-            scores = {name: dense[name] for name in state.masks}
         masks = self.sparsifier.updated(
-            state.masks, trained, scores, keep_counts, progress, jax.random.key(seed)
+            state.masks, trained, state.momentum, keep_counts, progress, jax.random.key(seed)
         )
         stays = {name: masks[name] & state.masks[name] for name in masks}
 
@@ -341,34 +338,30 @@ class Loop:
             return leaf
 
         opt = jax.tree_util.tree_map_with_path(forget, state.opt)
-        params = kept(trained, stays) | fixed
+        params = state.params | kept(trained, stays)
         return state._replace(params=params, opt=opt, masks=masks)
 
     @functools.partial(jax.jit, static_argnums=0)
     def sparsified(
         self,
         state: State,
-        data: tuple[Data, ...],
         keep_counts: dict[str, jax.Array],
-        starts: jax.Array,
         progress: jax.Array,
         seed: jax.Array,
     ) -> State:
-        """The state with new masks, from the batch that begins at starts, i32[n_parts]."""
-        return self._sparsified(state, data, keep_counts, starts, progress, seed)
+        """The state with new masks."""
+        return self._sparsified(state, keep_counts, progress, seed)
 
     @functools.partial(jax.jit, static_argnums=0)
     def sparsified_jobs(
         self,
         states: State,
-        data: tuple[Data, ...],
         keep_counts: dict[str, jax.Array],
-        starts: jax.Array,
         progress: jax.Array,
         seeds: jax.Array,
     ) -> State:
-        """`sparsified` for several fits at once; they share starts and progress."""
-        changed: State = jax.vmap(self._sparsified, in_axes=(0, 0, 0, None, None, 0))(
-            states, data, keep_counts, starts, progress, seeds
+        """`sparsified` for several fits at once; they share the progress."""
+        changed: State = jax.vmap(self._sparsified, in_axes=(0, 0, None, 0))(
+            states, keep_counts, progress, seeds
         )
         return changed

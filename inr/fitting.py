@@ -295,14 +295,11 @@ class Fitting:
         if run.progress < self.mask_edges[run.n_mask_updates] - 1e-9:
             return
         run.n_mask_updates += 1
-        starts = [run.step * n % size for n, size in zip(self.batch, self.sizes, strict=True)]
         seeds = [np.uint32(run.step + (job.seed << 24) & 0xFFFFFFFF) for job in self.jobs]
         update = self.loop.sparsified_jobs if self.is_batch else self.loop.sparsified
         run.state = update(
             run.state,
-            self.data,
             self.keep_counts,
-            jnp.asarray(starts, jnp.int32),
             jnp.float32(run.progress),
             self.stacked([jnp.asarray(seed) for seed in seeds]),
         )

@@ -7,11 +7,15 @@ follow the clock. optax is imported where it is needed, so that recipes load qui
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     import jax
     import optax
 
-_FULL_RATE_SIDE = 64  # at 128 and the full rate, batches of 3,072 to 8,192 pixels end in chaos
+_FULL_RATE_SIDE = np.float32(
+    64
+)  # at 128 and the full rate, batches of 3,072 to 8,192 pixels end in chaos
 _MUON_MIN_SIDE = 8  # a matrix with a shorter side goes to Adam: orthogonalising it brings little
 
 
@@ -34,6 +38,12 @@ class Adam:
         import optax
 
         return optax.adam(self.learning_rate)
+
+    def share_of_rate(
+        self, shape: tuple[int, ...], density: "jax.Array | float"
+    ) -> "jax.Array | float":
+        """Factor on the update of one tensor; density: share of its weights that are kept."""
+        return 1.0
 
 
 @dataclass(frozen=True)
@@ -58,22 +68,26 @@ class Muon:
         import optax
 
         matrices = {
-            name: optax.contrib.MuonDimensionNumbers()
-            if w.ndim == 2 and min(w.shape) >= _MUON_MIN_SIDE
-            else None
+            name: optax.contrib.MuonDimensionNumbers() if _is_matrix(w.shape) else None
             for name, w in params.items()
         }
-        muon = optax.contrib.muon(
+        return optax.contrib.muon(
             self.learning_rate,
             adam_learning_rate=self.adam_learning_rate,
             muon_weight_dimension_numbers=matrices,
         )
-        shares = {  # of the rate
-            name: 1.0 if matrices[name] is None else min(1.0, _FULL_RATE_SIDE / min(w.shape))
-            for name, w in params.items()
-        }
 
-        def slow_down(updates: "optax.Updates", _: "optax.Params | None") -> "optax.Updates":
-            return {name: u * shares[name] for name, u in updates.items()}
+    def share_of_rate(
+        self, shape: tuple[int, ...], density: "jax.Array | float"
+    ) -> "jax.Array | float":
+        """Factor on the update of one tensor; density: share of its weights that are kept."""
+        import jax.numpy as jnp
 
-        return optax.chain(muon, optax.stateless(slow_down))
+        if not _is_matrix(shape):
+            return 1.0
+        root = jnp.sqrt(jnp.asarray(density, jnp.float32))
+        return jnp.minimum(np.float32(1), _FULL_RATE_SIDE / (min(shape) * root))
+
+
+def _is_matrix(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 and min(shape) >= _MUON_MIN_SIDE

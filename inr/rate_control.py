@@ -1,7 +1,7 @@
 """`target_psnr`: fits of several sizes until the decoded picture has the quality asked for.
 
 Fits are bracketed and interpolated in log bytes against PSNR. A fit a little above the target is
-brought down to it by coarser levels, which takes seconds instead of another fit.
+brought down to it by coarser codes, which takes seconds instead of another fit.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import numpy as np
 
 from inr.codec import Encoded, Wish, finished
 from inr.fit import fit
-from inr.fit_types import FitError, Fitted
+from inr.fit_types import AllLevels, Codes, FitError, Fitted
 from inr.metrics import psnr_db
 from inr.preparation import Prepared, facts_of, prepare
 
@@ -28,9 +28,8 @@ _DB_AN_OCTAVE = 2.6  # of bytes, until two fits tell better
 _MAX_FITS = 7
 _MAX_OCTAVES = 3.0  # of bytes, between one fit and the next
 _MOST_COARSER = 4.0  # octaves of levels; beyond, a smaller network is better
-_FINEST = 1e-3  # octaves; steps in the file are no finer
-_NEIGHBOUR = 1 / 64  # octaves
-_N_NEIGHBOURS = 64
+_FINEST = 1 / 64  # octaves
+_N_ORDERS = 10  # in which codes are moved: in small networks single ones weigh much
 
 
 def encode_to_psnr(
@@ -57,7 +56,7 @@ def encode_to_psnr(
     n_bytes = plain.max_bytes(recipe, facts_of(picture))
     tried: list[tuple[float, float]] = []  # (log2 of bytes, PSNR)
     above: list[tuple[int, Prepared, Fitted]] = []  # (bytes, ...) of fits far above the target
-    n_steps = 0
+    n_steps, margin_db = 0, _NEAR_DB / 4
     n_fits = 1 if recipe.fixed_size else _MAX_FITS
     for _ in range(n_fits):
         prepared = _prepared(picture, recipe, plain, n_bytes, tried)
@@ -74,10 +73,11 @@ def encode_to_psnr(
             lowered = _lowered(picture, prepared, fitted, target_db)
             if lowered is not None:
                 return finished(picture, lowered, n_steps, started_at)
+            margin_db = 0.0  # only a fit itself can meet the target
         elif excess_db > 0:
             above.append((len(data), prepared, fitted))
         tried.append((float(np.log2(len(data))), encoded.psnr_db))
-        size = _next_size(tried, target_db + _NEAR_DB / 4, float(np.log2(picture.pixels.nbytes)))
+        size = _next_size(tried, target_db + margin_db, float(np.log2(picture.pixels.nbytes)))
         if size is None or (deadline is not None and time.monotonic() > deadline):
             break
         n_bytes = round(2**size)
@@ -149,8 +149,12 @@ def _next_size(tried: list[tuple[float, float]], target_db: float, largest: floa
 def _lowered(
     picture: "Picture", prepared: Prepared, fitted: Fitted, target_db: float
 ) -> bytes | None:
-    """The file with levels so coarse that the PSNR falls to the target, by bisection; None where
-    the levels cannot do it."""
+    """The file with its PSNR brought down to the target; None where that cannot be done.
+
+    Levels are made coarser as far as that alone keeps above the target. Another grid costs at
+    once what the fit gained by training with the old one, so for the rest codes are moved one
+    nearer to 0, as many of them as it takes.
+    """
     from inr.codec import View, decode_picture
 
     quantizer, fixed = prepared.job.quantizer, prepared.job.joint.fixed_steps()
@@ -160,29 +164,51 @@ def _lowered(
         if name not in fixed
     }
 
-    def at(octaves: float) -> tuple[bytes, float]:
-        """The file with levels coarser by 2**octaves, and what its PSNR exceeds the target by."""
+    def coarser(octaves: float) -> tuple[Codes, AllLevels]:
         levels, codes = {}, dict(fitted.codes)
         for name, w in weights.items():
             levels[name] = quantizer.scaled(fitted.levels[name], octaves, w)
             codes[name] = quantizer.codes(w, levels[name])
+        return codes, levels
+
+    def measured(codes: Codes, levels: AllLevels) -> tuple[bytes, float]:
+        """The file, and what its PSNR exceeds the target by."""
         data = prepared.file_of(codes, levels)
         drawn = decode_picture(data, View(max_pixels=None)).pixels
         return data, psnr_db(picture.pixels, drawn) - target_db
 
     low, high = 0.0, _MOST_COARSER
-    if at(high)[1] > 0:
+    if measured(*coarser(high))[1] > 0:
         return None
     while high - low > _FINEST:  # PSNR falls from one to the other
         octaves = (low + high) / 2
-        data, excess_db = at(octaves)
+        data, excess_db = measured(*coarser(octaves))
         if 0 <= excess_db <= TOLERANCE_DB:
             return data
         low, high = (octaves, high) if excess_db > 0 else (low, octaves)
-    # Single codes of a small network weigh much: PSNR jumps up and down around its fall.
-    for i in range(_N_NEIGHBOURS):
-        distance = (i // 2 + 1) * (_NEIGHBOUR if i % 2 else -_NEIGHBOUR)
-        data, excess_db = at(max(0.0, low + distance))
-        if abs(excess_db) <= TOLERANCE_DB:
-            return data
+    codes, levels = coarser(low) if low > 0 else (fitted.codes, fitted.levels)
+    trained = {name: codes[name] for name in weights}
+    n_all = sum(tensor.size for tensor in trained.values())
+    for seed in range(_N_ORDERS):
+        order = np.random.default_rng(seed).permutation(n_all)
+        fewest, most = 0, n_all
+        while most - fewest > 1:
+            n = (fewest + most) // 2
+            data, excess_db = measured(codes | _shrunk(trained, order[:n]), levels)
+            if abs(excess_db) <= TOLERANCE_DB:
+                return data
+            fewest, most = (n, most) if excess_db > 0 else (fewest, n)
     return None
+
+
+def _shrunk(codes: Codes, places: np.ndarray) -> Codes:
+    """The codes with those at some places, counted through all tensors, moved one nearer to 0.
+
+    Codes of 1 stay: a zero is for the masks to say.
+    """
+    flat = np.concatenate([tensor.ravel() for tensor in codes.values()])
+    at = flat[places]
+    flat[places] = np.where(np.abs(at) > 1, at - np.sign(at), at)
+    ends = np.cumsum([tensor.size for tensor in codes.values()])
+    parts = np.split(flat, ends[:-1])
+    return {name: part.reshape(codes[name].shape) for name, part in zip(codes, parts, strict=True)}

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 class Dense:
     """The field as it is, without masks."""
 
-    NEEDS_GRADIENT: ClassVar[bool] = False
     NEEDS_MOMENTUM: ClassVar[bool] = False
     # Not settings: there is nothing to update.
     sparsity: ClassVar[float] = 0.0

@@ -25,7 +25,6 @@ class Feathermap:
 
     sparsity: float = 0.9  # fraction of the parameters, biases among them, that are saved
 
-    NEEDS_GRADIENT: ClassVar[bool] = False
     NEEDS_MOMENTUM: ClassVar[bool] = False
     # Not settings: there is nothing to update.
     n_updates: ClassVar[int] = 0

@@ -25,8 +25,7 @@ class Sparsifier(Protocol):
     stop: fraction of the fit after which the masks stay as they are.
     """
 
-    NEEDS_GRADIENT: ClassVar[bool]  # scores are the gradient of a large batch, taken at the update
-    NEEDS_MOMENTUM: ClassVar[bool]  # scores are the running mean of the gradients of all steps
+    NEEDS_MOMENTUM: ClassVar[bool]  # scores are wanted: a running mean of dense gradients
 
     @property
     def sparsity(self) -> float: ...
@@ -62,7 +61,8 @@ class Sparsifier(Protocol):
         Args:
           masks: as they were.
           params: f32 tensors, zero where not kept; holds at least the masked ones.
-          scores: f32 dense gradients or momentum of the masked tensors (see the class variables).
+          scores: f32 running means of the dense gradients of the masked tensors, over some ten
+            steps; {} unless NEEDS_MOMENTUM.
           keep_counts: i32[] per masked tensor. Given here too, and not read from `sparsity`, so
             that fits of several sparsities share one compilation.
           progress: f32[], 0..1 of the whole fit.

@@ -39,7 +39,6 @@ class Set:
     n_updates: int = 75  # drop, n_updates and stop as Rigl, so that the two can be compared
     stop: float = 0.75  # fraction of the fit after which the masks stay as they are
 
-    NEEDS_GRADIENT: ClassVar[bool] = False
     NEEDS_MOMENTUM: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

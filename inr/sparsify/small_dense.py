@@ -24,7 +24,6 @@ class SmallDense:
 
     sparsity: float = 0.9  # fraction of the weights that the smaller field does without
 
-    NEEDS_GRADIENT: ClassVar[bool] = False
     NEEDS_MOMENTUM: ClassVar[bool] = False
     # Not settings: there is nothing to update.
     n_updates: ClassVar[int] = 0

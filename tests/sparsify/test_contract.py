@@ -89,7 +89,6 @@ def test_it_is_a_static_argument(sparsifier):
     assert 0 <= described.sparsity < 1
     assert described.n_updates >= (1 if sparsifier in MASKED else 0)
     assert 0 < described.stop <= 1
-    assert not (sparsifier.NEEDS_GRADIENT and sparsifier.NEEDS_MOMENTUM)
 
 
 @every_sparsifier
