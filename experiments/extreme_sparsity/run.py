@@ -21,8 +21,8 @@ from inr.mlp_file import CODE_BITS, open_file, read_codes
 from inr.tags import write_stages
 
 HERE = Path(__file__).resolve().parent
-PICTURES = [lab.ASSETS / name for name in ("flower_foveon_down3.png", "kodim08.png")]
-SCALE = lab.Scale(side=512, steps=2000, batch=3072)
+PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]
+SCALE = lab.Scale(side=256, steps=1000, batch=2048)
 
 NET = {"field.hidden": "128", "field.n_layers": "7", "quantize.bits": "8"}
 TINY_NET = {"field.hidden": "12", "field.n_layers": "2", "quantize.bits": "8"}

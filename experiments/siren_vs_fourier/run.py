@@ -11,15 +11,15 @@ import lab
 
 HERE = Path(__file__).resolve().parent
 PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]
-SCALE = lab.Scale(side=512, steps=2000, batch=4096)
+SCALE = lab.Scale(side=256, steps=800, batch=4096)
 
 RECIPES = ("siren", "fourier")
-WIDTHS = ["64", "96", "128", "192"]
+WIDTHS = ["64", "96", "128"]
 WIDTH_DEPTH = "7"  # sine or ReLU layers of the networks of several widths
 FULL_WIDTHS, FULL_DEPTH_WIDTH = ["64", "96", "128", "256"], "128"  # the original's
 DEPTHS = ["3", "5", "9"]
 DEPTH_WIDTH = "96"  # hidden units of the networks of several depths
-TARGETS = ["8000", "16000", "32000"]  # bytes; the recipe chooses the width, and codes of 6.3 bits
+TARGETS = ["4000", "8000", "16000"]  # bytes; the recipe chooses the width, and codes of 6.3 bits
 BITS = {"quantize.bits": "16"}  # so that only the network decides
 FREQUENCIES = {"siren": {}, "fourier": {"field.n_frequencies": "128"}}  # the original's number
 

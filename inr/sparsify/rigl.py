@@ -4,9 +4,9 @@ Evci et al., "Rigging the Lottery: Making All Tickets Winners" (2020),
 https://arxiv.org/abs/1911.11134, section 3 and Algorithm 1. As there, all but the weights that
 survive the drop may grow, also one that this very update drops; it then keeps its value and its
 momentum. Others begin at zero. Unlike there, the gradient is a running mean over some ten steps:
-that of a single batch is mostly noise (96x6 SIREN of a 256x256 crop, 1,000 steps: 0.8 dB). And half
-of the weights move at first, not a third (0.3 dB). Their alpha is `drop` here, their T_end `stop`; Delta T follows
-from n_updates.
+that of a single batch is mostly noise (96x6 SIREN of a 256x256 crop, 1,000 steps: 0.8 dB). And
+half of the weights move at first, not a third (0.3 dB). Their alpha is `drop` here, their T_end
+`stop`; Delta T follows from n_updates.
 """
 
 from collections.abc import Mapping
