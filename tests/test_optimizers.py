@@ -78,9 +78,7 @@ def test_rates_scale_the_update(settings):
 
 def test_wide_matrices_move_more_slowly():
     rng = np.random.default_rng(0)
-    params = {
-        f"w{n}": jnp.asarray(rng.normal(size=(n, n)).astype(np.float32)) for n in (64, 128)
-    }
+    params = {f"w{n}": jnp.asarray(rng.normal(size=(n, n)).astype(np.float32)) for n in (64, 128)}
     updates = first_update(Muon(learning_rate=0.5), params, params)
     sizes = {k: np.linalg.svd(np.asarray(u), compute_uv=False).mean() for k, u in updates.items()}
     assert sizes["w128"] == pytest.approx(sizes["w64"] / 2, rel=0.05)  # both about orthogonal
