@@ -75,12 +75,12 @@ def siren_rate() -> Recipe:
 
 
 def siren_rigl() -> Recipe:
-    """SIREN trained sparse by RigL, codes of about int8, range coder."""
+    """SIREN with 90 % zeros, trained sparse by RigL; codes of about int8, range coder."""
     return Recipe(
         "siren_rigl",
         Siren(),
         FitSettings(),
-        sparsify=Rigl(sparsity=0.8),
+        sparsify=Rigl(sparsity=0.9),
         quantize=Uniform(bits=8.0),
     )
 
@@ -91,7 +91,7 @@ def siren_pruned() -> Recipe:
         "siren_pruned",
         Siren(),
         FitSettings(),
-        sparsify=Magnitude(sparsity=0.8),
+        sparsify=Magnitude(sparsity=0.9),
         quantize=Uniform(bits=8.0),
     )
 
