@@ -94,7 +94,12 @@ def _error(
     index = jax.lax.dynamic_slice_in_dim(data.position, start, n)
     samples = jax.lax.dynamic_slice_in_dim(data.samples, start, n)
     signal = signal_of(samples, data.low, data.span)  # [n, c]
-    squared = (net.apply(params, _coords(index, data.size)) - signal) ** 2 * (data.weight / 4)
+    difference = net.apply(params, _coords(index, data.size)) - signal
+    if jnp.issubdtype(samples.dtype, jnp.integer):
+        # The decoder clips to the range: beyond its ends nothing is wrong. Paper stays white.
+        difference = jnp.where(signal >= 1, jnp.minimum(difference, 0), difference)
+        difference = jnp.where(signal <= -1, jnp.maximum(difference, 0), difference)
+    squared = difference**2 * (data.weight / 4)
     if has_alpha:
         # What is seen is colour times alpha; colours under alpha 0 must cost nothing.
         alpha = samples[:, -1:].astype(jnp.float32) / data.peak

@@ -76,9 +76,19 @@ def test_rates_scale_the_update(settings):
         np.testing.assert_allclose(2 * update, twice[name], rtol=1e-5)  # f32
 
 
-def test_wide_matrices_move_more_slowly():
-    rng = np.random.default_rng(0)
-    params = {f"w{n}": jnp.asarray(rng.normal(size=(n, n)).astype(np.float32)) for n in (64, 128)}
-    updates = first_update(Muon(learning_rate=0.5), params, params)
-    sizes = {k: np.linalg.svd(np.asarray(u), compute_uv=False).mean() for k, u in updates.items()}
-    assert sizes["w128"] == pytest.approx(sizes["w64"] / 2, rel=0.05)  # both about orthogonal
+@pytest.mark.parametrize(
+    ("shape", "density", "share"),
+    [
+        ((64, 64), 1.0, 1.0),
+        ((128, 128), 1.0, 0.5),  # wide matrices move more slowly
+        ((128, 256), 1.0, 0.5),  # by their shorter side
+        ((128, 128), 0.25, 1.0),  # as wide as 64: of four inputs one is left
+        ((256, 256), 0.25, 0.5),
+        ((16, 16), 1.0, 1.0),  # narrow ones not faster
+        ((7, 4096), 1.0, 1.0),  # Adam moves it
+        ((4096,), 1.0, 1.0),
+    ],
+)
+def test_hand_worked_shares_of_the_rate(shape, density, share):
+    assert float(Muon().share_of_rate(shape, density)) == share
+    assert float(Adam().share_of_rate(shape, density)) == 1
