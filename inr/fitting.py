@@ -237,7 +237,7 @@ class Fitting:
         return draw_seconds + (1.5 * self.compile_seconds.get(True, 0.0) if compiling else 0.0)
 
     def advance(self, run: Run) -> np.ndarray:
-        """Runs one block; returns the mean error of each job, f64[n_jobs]."""
+        """Runs one block; returns the mean error of its second half for each job, f64[n_jobs]."""
         edge = 1.0 if run.is_rounding else self.rounding_from
         if run.n_mask_updates < len(self.mask_edges):
             edge = min(edge, self.mask_edges[run.n_mask_updates])
@@ -258,7 +258,8 @@ class Fitting:
             first = int(np.argmin(np.isfinite(active_errors).all(axis=0)))
             raise NotANumberError(run.step + first)
         run.step, run.progress = run.step + n_active, end
-        mean_errors: np.ndarray = active_errors.mean(axis=1, dtype=np.float64)
+        late_errors = active_errors[:, n_active // 2 :]
+        mean_errors: np.ndarray = late_errors.mean(axis=1, dtype=np.float64)
         return mean_errors
 
     def guard(self, run: Run, errors: np.ndarray) -> None:
@@ -269,11 +270,16 @@ class Fitting:
         """
         if run.is_rounding or run.progress <= self.settings.warmup:
             return
+        if run.n_mask_updates < len(self.mask_edges):
+            # Right after weights were moved errors are high: only the end of each interval counts.
+            if run.progress < self.mask_edges[run.n_mask_updates] - 1e-9:
+                return
         for i, (member, error) in enumerate(zip(run.members, errors, strict=True)):
             if error > _COLLAPSE * member.lowest_error and member.good_state is not None:
                 good = member.good_state
                 run.state = self.with_member(run.state, i, jax.tree.map(jnp.copy, good))
                 member.rate_scale /= 2
+                self.count_kept(run)  # the masks went back too
             elif error <= _FORGETTING * member.lowest_error:
                 member.lowest_error = float(error)
                 # A copy, because the next block takes the state's memory.
@@ -303,9 +309,12 @@ class Fitting:
             jnp.float32(run.progress),
             self.stacked([jnp.asarray(seed) for seed in seeds]),
         )
+        shares = [member.kept_share for member in run.members]
         self.count_kept(run)
-        for member in run.members:  # errors before and after are not comparable
-            member.lowest_error, member.good_state = float("inf"), None
+        for member, share in zip(run.members, shares, strict=True):
+            # With fewer weights errors may rise; and the last masks are not to be taken back.
+            if member.kept_share != share or run.n_mask_updates == len(self.mask_edges):
+                member.lowest_error, member.good_state = float("inf"), None
 
     def count_kept(self, run: Run) -> None:
         """Weights that are pruned on the way are many at first: the budget has to know."""
