@@ -88,18 +88,58 @@ def test_there_is_no_going_back_in_the_warmup_or_while_rounding(scripted):
     assert run.members[0].rate_scale == 1
 
 
-def test_new_masks_are_no_collapse(scripted):
-    """Errors before and after an update of the masks are not comparable."""
-    settings = {"fit.warmup": "0", "sparsify": "magnitude", "sparsify.n_updates": "5"}
-    errors = [0.01] * 3 + [0.2] * 3  # the first update comes after the third block
-    scripted(errors)
-    fitting = fitting_of(settings | {"sparsify.sparsity": "0.5"})
+# The masks change after every third block, five times.
+MASKED = {"fit.warmup": "0", "sparsify.n_updates": "5", "sparsify.sparsity": "0.5"}
+
+
+def masked_run(name, n_blocks):
+    """A sparse fit after so many blocks with guard and updates."""
+    fitting = fitting_of(MASKED | {"sparsify": name})
     run = fitting.started(1.0)
-    for _ in errors:
+    for _ in range(n_blocks):
         fitting.guard(run, fitting.advance(run))
         fitting.sparsify(run)
+    return fitting, run
+
+
+def test_errors_right_after_an_update_of_the_masks_are_no_collapse(scripted):
+    scripted([0.01, 0.01, 0.01, 0.9, 0.9, 0.01, 0.9])
+    _, run = masked_run("set", 7)
     assert run.n_mask_updates == 2
     assert run.members[0].rate_scale == 1
+
+
+def test_fewer_weights_may_mean_larger_errors(scripted):
+    scripted([0.01] * 3 + [0.9] * 3)
+    _, run = masked_run("magnitude", 6)
+    assert run.members[0].rate_scale == 1
+    scripted([0.01] * 3 + [0.9] * 3)
+    _, run = masked_run("set", 6)  # of as many weights
+    assert run.members[0].rate_scale == 0.5
+
+
+def test_a_collapse_takes_the_masks_back_too(scripted):
+    scripted([0.01] * 3)
+    fitting, run = masked_run("set", 2)
+    before = fitting.numpy_masks(run, 0)
+    scripted([0.01] * 3 + [0.9] * 3)
+    fitting, run = masked_run("set", 5)
+    moved = fitting.numpy_masks(run, 0)
+    assert any((moved[name] != before[name]).any() for name in before)
+    fitting.guard(run, fitting.advance(run))
+    for name, mask in fitting.numpy_masks(run, 0).items():
+        np.testing.assert_array_equal(mask, before[name])
+
+
+def test_the_last_masks_are_not_taken_back(scripted):
+    scripted([0.01] * 15 + [0.9])
+    fitting, run = masked_run("set", 15)
+    assert run.n_mask_updates == 5
+    last = fitting.numpy_masks(run, 0)
+    fitting.guard(run, fitting.advance(run))
+    assert run.members[0].rate_scale == 1
+    for name, mask in fitting.numpy_masks(run, 0).items():
+        np.testing.assert_array_equal(mask, last[name])
 
 
 def test_only_the_member_that_collapses_goes_back(monkeypatch, untrained):

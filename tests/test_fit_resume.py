@@ -97,15 +97,17 @@ def test_a_time_budget_shortens_the_fit(plain):
 
 
 def test_the_trial_of_several_starts_keeps_to_the_time_budget(untrained, monkeypatch):
+    blocks = []
+
     def block_of_seeds(self, states, xs, *_):
-        time.sleep(0.02)  # of 667 blocks: 2000 of 20000 steps, 3 each
+        time.sleep(0.02)
+        blocks.append(xs)
         return states, np.zeros((3, len(xs.active)))
 
     monkeypatch.setattr(Loop, "block_of_seeds", block_of_seeds)
     many = {"fit.steps": "20000", "fit.rounding": str(12 / 20_000), "fit.n_seeds": "3"}
-    started_at = time.monotonic()
     fitted(settings=many, time_budget=0.5)
-    assert time.monotonic() - started_at < 2.5
+    assert 1 <= len(blocks) <= 8  # 0.15 s, of 667 blocks: 2000 of 20000 steps, 3 each
 
 
 def test_a_time_budget_that_suffices_changes_nothing(plain):
