@@ -11,7 +11,7 @@ import lab
 
 HERE = Path(__file__).resolve().parent
 PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]
-SCALE = lab.Scale(side=256, steps=800, batch=4096)
+SCALE = lab.Scale(side=256, steps=400, batch=4096)
 
 RECIPES = ("siren", "fourier")
 WIDTHS = ["64", "96", "128"]

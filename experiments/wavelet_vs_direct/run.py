@@ -11,7 +11,7 @@ import lab
 
 HERE = Path(__file__).resolve().parent
 PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]
-SCALE = lab.Scale(side=256, steps=1000, batch=4096)
+SCALE = lab.Scale(side=256, steps=500, batch=4096)
 
 DEPTH = "7"  # sine layers of every network
 BITS = {"quantize.bits": "16"}  # so that only the split decides

@@ -11,7 +11,7 @@ import lab
 
 HERE = Path(__file__).resolve().parent
 PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]
-SCALE = lab.Scale(side=512, steps=2000, batch=2048)
+SCALE = lab.Scale(side=256, steps=500, batch=2048)
 
 NET = {"field.hidden": "128", "field.n_layers": "7", "quantize.bits": "16"}
 TINY_NET = {"field.hidden": "12", "field.n_layers": "2", "quantize.bits": "16"}
