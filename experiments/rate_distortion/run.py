@@ -20,8 +20,8 @@ from inr.sweep.origin import commit, machine
 HERE = Path(__file__).resolve().parent
 NATURAL = lab.ASSETS / "flower_foveon_down3.png"
 PAGES = (lab.ASSETS / "code_editor.png", lab.ASSETS / "prose_page.png")
-SCALE = lab.Scale(side=512, steps=2000, batch=8192)
-PAGE_SIDE = 384  # crops of the dense pages
+SCALE = lab.Scale(side=512, steps=1000, batch=8192)
+PAGE_SIDE = 256  # crops of the dense pages
 # Below the rate of the recipes: these pictures come out near the original, where gradients are weak
 # and Muon, which steps as far whatever their size, would walk at random (README.md).
 MUON = {"fit.optimizer.learning_rate": "2e-3"}
@@ -96,18 +96,19 @@ def cases(folder: Path, natural: Path, scale: lab.Scale) -> list[Case]:
     found = []
     for recipe, changes in RECIPES.items():
         settings = fit | changes
-        found.append(Case("natural", picture, recipe, ("0.3", "0.6", "1.2"), settings))
+        natural_bpps = ("0.3", "0.6", "1.2") if is_full else ("0.3", "0.6")
+        if is_full or recipe != "siren_rate":
+            found.append(Case("natural", picture, recipe, natural_bpps, settings))
         if is_full:
             found.append(Case("lettering", page, recipe, LETTERING_BPPS, settings | TEXT))
         elif recipe == "siren":
             found.append(
                 Case("lettering", page, recipe, LETTERING_BPPS, settings | TEXT | LETTERING_STEPS)
             )
-        else:
-            found.append(Case("lettering", page, recipe, ("0.4", "0.8"), settings | TEXT))
     for path in PAGES:
         dense = grey_if_grey(lab.crop(path, scale.side if is_full else PAGE_SIDE, folder))
-        found.append(Case(path.stem, dense, "siren", ("0.5", "1.0", "1.5"), fit | MUON | TEXT))
+        bpps = ("0.5", "1.0", "1.5") if is_full else ("0.5", "1.0")
+        found.append(Case(path.stem, dense, "siren", bpps, fit | MUON | TEXT))
     return found
 
 
