@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     import jax
     import optax
 
-_FULL_RATE_SIDE = np.float32(
-    64
-)  # at 128 and the full rate, batches of 3,072 to 8,192 pixels end in chaos
+# At 128 and the full rate, batches of 3,072 to 8,192 pixels end in chaos.
+_FULL_RATE_SIDE = np.float32(64)
 _MUON_MIN_SIDE = 8  # a matrix with a shorter side goes to Adam: orthogonalising it brings little
 
 
