@@ -69,7 +69,7 @@ def fourier() -> Recipe:
 
 
 def siren_rate() -> Recipe:
-    """SIREN whose weights and steps pay for their bits under the coder's own model; four minutes."""
+    """SIREN whose weights and steps pay for their bits under the coder's model; four minutes."""
     fit = FitSettings(steps=12000, optimizer=Muon(learning_rate=2.4e-3), rate_lambda=1e-3)
     return Recipe("siren_rate", Siren(), fit, quantize=Uniform(bits=6.0))
 
