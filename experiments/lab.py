@@ -1,4 +1,4 @@
-"""What the experiments share: pictures, sweeps, rows, plots and tables.
+"""What the experiments share: options, pictures, sweeps, rows, recoded files, and `main`.
 
 Every fit is a run of `inr sweep`, as a user would start it, in `work/` of the experiment's folder:
 a run.py that was killed goes on where it was, and fits only what is not there yet.
@@ -7,7 +7,7 @@ a run.py that was killed goes on where it was, and fits only what is not there y
 import argparse
 import contextlib
 import csv
-import math
+import dataclasses
 import subprocess
 import sys
 import tempfile
@@ -19,8 +19,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from inr.mlp_file import open_file, read_codes
+from inr import container
+from inr.coders.protocol import Coder
+from inr.mlp_file import CODE_BITS, open_file, read_codes
 from inr.sweep.cores import available_cores
+from inr.tags import write_stages
 
 HERE = Path(__file__).resolve().parent
 ASSETS = HERE.parent / "assets" / "pictures"
@@ -30,26 +33,16 @@ Row = dict[str, Any]  # column -> number, text or None, as one line of results.c
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One pair of axes; each series is a line of (x, y), drawn in the order of x."""
-
-    title: str
-    x_label: str
-    y_label: str
-    series: dict[str, list[tuple[float, float]]]
-    log_x: bool = False
-
-
-@dataclass(frozen=True)
 class Scale:
     """How large an experiment is."""
 
     side: int  # pixels of a crop's side, at most
-    steps: int
-    batch: int  # pixels a step
+    steps: int | None = None  # None: the recipe's own
+    batch: int | None = None  # pixels a step; None: the recipe's own
 
     def settings(self) -> dict[str, str]:
-        return {"fit.steps": str(self.steps), "fit.batch": str(self.batch)}
+        numbers = {"fit.steps": self.steps, "fit.batch": self.batch}
+        return {path: str(number) for path, number in numbers.items() if number is not None}
 
 
 TINY = Scale(side=48, steps=20, batch=256)
@@ -70,14 +63,16 @@ def parser(doc: str, *, full: bool = False) -> argparse.ArgumentParser:
     made.add_argument("--pictures", type=Path, nargs="+", metavar="PICTURE", help="others instead")
     if full:
         made.add_argument("--full", action="store_true", help="the original's scale, in full/")
+    else:
+        made.set_defaults(full=False)
     return made
 
 
-def scale_of(given: argparse.Namespace, default: Scale) -> Scale:
+def scale_of(given: argparse.Namespace, default: Scale, full: Scale = FULL) -> Scale:
     """The scale that --tiny or --full asks for."""
     if given.tiny and given.full:
         raise SystemExit("--tiny and --full exclude each other; give one of them")
-    return TINY if given.tiny else FULL if given.full else default
+    return TINY if given.tiny else full if given.full else default
 
 
 @contextlib.contextmanager
@@ -97,6 +92,11 @@ def crop(picture: Path, size: int, folder: Path) -> Path:
     width, height = min(size, image.width), min(size, image.height)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return _written(image.crop((left, top, left + width, top + height)), picture, folder)
+
+
+def cropped(picture: Path, scale: Scale, folder: Path) -> Path:
+    """The crop that a scale takes of a picture."""
+    return crop(picture, scale.side, folder)
 
 
 def half(picture: Path, folder: Path) -> Path:
@@ -211,60 +211,68 @@ def _parsed(text: str, is_text: bool = False) -> str | int | float | None:
     return text
 
 
-def points(rows: Sequence[Row], x: str, y: str = "psnr_db") -> list[tuple[float, float]]:
-    """(x, y) of each row, in the order of x; of rows that share an x, the mean y."""
-    groups: dict[float, list[float]] = {}
-    for row in rows:
-        groups.setdefault(row[x], []).append(row[y])
-    return [(at, math.fsum(groups[at]) / len(groups[at])) for at in sorted(groups)]
+@dataclass(frozen=True)
+class Recoded:
+    """An .inr file with its codes written by another coder."""
+
+    codes: list[np.ndarray]  # int32, in file order
+    levels: bytes  # what the weights section has before the codes
+    payload: bytes  # the codes
+    data: bytes  # the whole file
 
 
-def series(
-    rows: Sequence[Row], label: Callable[[Row], str], x: str
-) -> dict[str, list[tuple[float, float]]]:
-    """A line of PSNR over x for each label and, if there are several, each picture."""
-    several = len({row["picture"] for row in rows}) > 1
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        name = f"{label(row)}, {row['picture'].split('_')[0]}" if several else label(row)
-        groups.setdefault(name, []).append(row)
-    return {name: points(group, x) for name, group in groups.items()}
+def recoded(data: bytes, coder: Coder) -> Recoded:
+    """The same .inr file with its codes written by another coder; read back and compared."""
+    opened = open_file(data)
+    codes = list(read_codes(opened).values())
+    weights = opened.sections[container.SECTION_WEIGHTS]
+    levels = weights.removesuffix(opened.stages.coder.encode(codes, CODE_BITS))
+    payload = coder.encode(codes, CODE_BITS)
+    stages = write_stages(dataclasses.replace(opened.stages, coder=coder))
+    header = dataclasses.replace(opened.header, stages=stages)
+    made = container.pack(header, opened.sections | {container.SECTION_WEIGHTS: levels + payload})
+    again = read_codes(open_file(made)).values()
+    assert all(map(np.array_equal, codes, again)), f"{type(coder).__name__} changed the codes"
+    return Recoded(codes, levels, payload, made)
 
 
-def plot(path: Path, panels: Sequence[Panel]) -> None:
-    """Draws one to three panels side by side, with one legend for all, as PNG."""
-    import matplotlib
+def main(
+    run_py: str,
+    doc: str,
+    pictures: Sequence[Path],
+    scale: Scale,
+    fitted: Callable[[Path, list[Path], Scale, int], list[Row]],
+    plot: Callable[[Path, list[Row]], None],
+    table_of: Callable[[list[Row]], str],
+    check_tiny: Callable[[list[Row]], None],
+    *,
+    full: Scale | None = FULL,
+    sized: Callable[[Path, Scale, Path], Path] = cropped,
+) -> None:
+    """Fits or loads the rows of one experiment, and leaves results.csv, plot.png and a table.
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    names = list(dict.fromkeys(name for panel in panels for name in panel.series))
-    colours = {name: f"C{i % 10}" for i, name in enumerate(names)}
-    size = (5.2 * len(panels), 4.6)
-    figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, layout="constrained")
-    handles = {}
-    for panel, axis in zip(panels, axes[0], strict=True):
-        for name, series in panel.series.items():
-            finite = sorted(point for point in series if math.isfinite(point[1]))
-            xs, ys = [x for x, _ in finite], [y for _, y in finite]
-            style = "-" if names.index(name) < 10 else "--"  # ten colours, then dashes
-            (handles[name],) = axis.plot(xs, ys, style, marker="o", color=colours[name])
-        axis.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
-        if panel.log_x:
-            axis.set_xscale("log")
-        axis.grid(alpha=0.3)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; floats with two decimals, None empty."""
-    lines = [columns, ["---"] * len(columns), *(map(_cell, row) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    Args:
+      run_py, doc: its __file__ and __doc__.
+      pictures: those that it takes without --pictures.
+      scale: the one without --tiny and --full.
+      fitted: the rows, from the folder that gets work/, the pictures as sized, the scale, and
+        the number of processes.
+      plot: draws the rows as plot.png, whose path it is given.
+      table_of: the text on stdout.
+      check_tiny: asserts what must be so of the rows of a tiny run.
+      full: the scale of --full; None: it is no option.
+      sized: writes a picture at the scale to a folder.
+    """
+    given = parser(doc, full=full is not None).parse_args()
+    scale = scale_of(given, scale, full or scale)
+    with results_folder(Path(run_py).resolve().parent, tiny=given.tiny, full=given.full) as folder:
+        if not given.plot_only:
+            originals = given.pictures or pictures
+            ready = [sized(picture, scale, folder / "work") for picture in originals]
+            save(folder, fitted(folder, ready, scale, given.jobs))
+        rows = load(folder)
+        plot(folder / "plot.png", rows)
+        print(table_of(rows))
+        if given.tiny:
+            check_tiny(rows)
+            assert (folder / "plot.png").exists(), "nothing was drawn"

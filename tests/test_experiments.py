@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "experiments"))
+import charts
 import lab
 
 EXPERIMENTS = lab.HERE
@@ -82,7 +83,7 @@ def test_rows_come_back_from_csv_as_they_were(tmp_path):
 def test_points_are_means_in_order():
     rows = [{"n_bytes": 20, "psnr_db": 30.0}, {"n_bytes": 10, "psnr_db": 25.0}]
     rows.append({"n_bytes": 20, "psnr_db": 32.0})
-    assert lab.points(rows, "n_bytes") == [(10, 25.0), (20, 31.0)]
+    assert charts.points(rows, "n_bytes") == [(10, 25.0), (20, 31.0)]
 
 
 def test_series_name_the_picture_where_there_are_several():
@@ -90,21 +91,21 @@ def test_series_name_the_picture_where_there_are_several():
         {"picture": "kodim05_8x8.png", "method": "rigl", "n_bytes": 10, "psnr_db": 30.0},
         {"picture": "kodim08_8x8.png", "method": "rigl", "n_bytes": 11, "psnr_db": 28.0},
     ]
-    one = lab.series(rows[:1], lambda row: row["method"], "n_bytes")
+    one = charts.series(rows[:1], lambda row: row["method"], "n_bytes")
     assert one == {"rigl": [(10, 30.0)]}
-    two = lab.series(rows, lambda row: row["method"], "n_bytes")
+    two = charts.series(rows, lambda row: row["method"], "n_bytes")
     assert two == {"rigl, kodim05": [(10, 30.0)], "rigl, kodim08": [(11, 28.0)]}
 
 
 def test_table_is_markdown():
     expected = "| method | dB |\n| --- | --- |\n| rigl | 30.46 |\n| dense |  |"
-    assert lab.table(["method", "dB"], [["rigl", 30.456], ["dense", None]]) == expected
+    assert charts.table(["method", "dB"], [["rigl", 30.456], ["dense", None]]) == expected
 
 
 def test_plot_draws_up_to_three_panels(tmp_path):
     lines = {f"line {i}": [(2.0, i), (1.0, float("inf")), (3.0, i)] for i in range(12)}
-    panel = lab.Panel("title", "x", "PSNR, dB", lines, log_x=True)
-    lab.plot(tmp_path / "plot.png", [panel] * 3)
+    panel = charts.Panel("title", "x", "PSNR, dB", lines, log_x=True)
+    charts.plot(tmp_path / "plot.png", [panel] * 3)
     with Image.open(tmp_path / "plot.png") as image:
         assert image.width > 3 * image.height / 2
 
@@ -113,6 +114,29 @@ def test_two_scales_at_once_are_refused():
     given = lab.parser("Title.", full=True).parse_args(["--tiny", "--full"])
     with pytest.raises(SystemExit, match="exclude each other"):
         lab.scale_of(given, lab.FULL)
+
+
+def test_main_hands_over_small_pictures_and_the_rows_of_results_csv(tmp_path, monkeypatch, capsys):
+    Image.fromarray(np.zeros((50, 60), np.uint8)).save(tmp_path / "a.png")
+    checked = []
+
+    def fitted(folder, pictures, scale, jobs):
+        assert (scale, jobs) == (lab.TINY, 3)
+        return [{"picture": picture.name, "codec": None, "n_bytes": 12} for picture in pictures]
+
+    def plot(path, rows):
+        charts.plot(path, [charts.Panel("title", "x", "y", {"line": [(1.0, 2.0)]})])
+
+    def table_of(rows):
+        return charts.table(["bytes"], [[row["n_bytes"]] for row in rows])
+
+    monkeypatch.setattr("sys.argv", ["run.py", "--tiny", "--jobs", "3"])
+    pictures = [tmp_path / "a.png"]
+    run_py = str(tmp_path / "run.py")
+    lab.main(run_py, "Title.", pictures, lab.FULL, fitted, plot, table_of, checked.extend)
+    assert checked == [{"picture": "a_48x48.png", "n_bytes": 12}]
+    assert capsys.readouterr().out == "| bytes |\n| --- |\n| 12 |\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
 
 
 def test_a_failed_sweep_is_told(tmp_path, capfd):

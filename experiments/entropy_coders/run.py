@@ -3,7 +3,6 @@
 python experiments/entropy_coders/run.py [--pictures PICTURE] [--jobs N] [--tiny | --full]
 """
 
-import dataclasses
 import sys
 import time
 from collections.abc import Callable
@@ -11,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import charts
 import lab
 import numpy as np
 
-from inr import container
 from inr.coders.deflate import Deflate
 from inr.coders.entropy import entropy_bound_bits
 from inr.coders.huffman import Huffman
@@ -23,10 +22,8 @@ from inr.coders.plain_zstd import PlainZstd
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
-from inr.mlp_file import CODE_BITS, open_file, read_codes
-from inr.tags import write_stages
+from inr.mlp_file import CODE_BITS
 
-HERE = Path(__file__).resolve().parent
 PICTURES = [lab.ASSETS / "kodim23.png"]
 # PlainZstd: the original's way, all codes as bytes in one Zstandard frame.
 CODERS: tuple[Coder, ...] = (RangeCoder(), Huffman(), Zstd(), PlainZstd(), Deflate(), Lzma())
@@ -80,31 +77,22 @@ def fitted_to_bytes(folder: Path, picture: Path, scale: lab.Scale, jobs: int) ->
 
 def rows_of(case: str, fitted: lab.Row, file: Path, repeats: int) -> list[lab.Row]:
     """One row a coder: the file's codes written anew, and checked."""
-    data = file.read_bytes()
-    opened = open_file(data)
-    codes = list(read_codes(opened).values())
-    sizes = [tensor.size for tensor in codes]
-    weights = opened.sections[container.SECTION_WEIGHTS]
-    levels = weights[: len(weights) - len(opened.stages.coder.encode(codes, CODE_BITS))]
     rows = []
     for coder in CODERS:
-        payload = coder.encode(codes, CODE_BITS)
-        stages = dataclasses.replace(opened.stages, coder=coder)
-        header = dataclasses.replace(opened.header, stages=write_stages(stages))
-        sections = opened.sections | {container.SECTION_WEIGHTS: levels + payload}
-        rewritten = container.pack(header, sections)
-        again = read_codes(open_file(rewritten)).values()
-        assert all(map(np.array_equal, codes, again)), f"{type(coder).__name__} changed the codes"
+        made = lab.recoded(file.read_bytes(), coder)
+        codes, sizes = made.codes, [tensor.size for tensor in made.codes]
         rows.append(
             {
                 "case": case,
                 "coder": type(coder).__name__.lower(),
-                "payload_bytes": len(payload),
+                "payload_bytes": len(made.payload),
                 "bound_bytes": entropy_bound_bits(codes) / 8,
-                "level_bytes": len(levels),
-                "n_bytes": len(rewritten),
+                "level_bytes": len(made.levels),
+                "n_bytes": len(made.data),
                 "encode_ms": _best_ms(partial(coder.encode, codes, CODE_BITS), repeats),
-                "decode_ms": _best_ms(partial(coder.decode, payload, sizes, CODE_BITS), repeats),
+                "decode_ms": _best_ms(
+                    partial(coder.decode, made.payload, sizes, CODE_BITS), repeats
+                ),
             }
             | {name: fitted[name] for name in ("picture", "psnr_db", "n_weights", "n_matrix")}
             | {name: fitted[name] for name in ("n_zeros", "config_hash", "commit", "machine")}
@@ -146,7 +134,7 @@ def plot(path: Path, all_rows: list[lab.Row]) -> None:
         bars = axis.bar(places, bits, width, label=coder)
         of_one = [row for row in at_target if row["coder"] == coder]
         if of_one:
-            xs, ys = zip(*lab.points(of_one, "n_bytes"), strict=True)
+            xs, ys = zip(*charts.points(of_one, "n_bytes"), strict=True)
             fits.plot(xs, ys, "o-", color=bars[0].get_facecolor())
     for place, case in enumerate(cases):
         row = next(row for row in rows if row["case"] == case)
@@ -162,6 +150,12 @@ def plot(path: Path, all_rows: list[lab.Row]) -> None:
     plt.close(figure)
 
 
+def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
+    """Of the first picture: the same weights through each coder, then fits to bytes."""
+    same = rewritten(folder, pictures[0], scale, jobs)
+    return same + fitted_to_bytes(folder, pictures[0], scale, jobs)
+
+
 def tables_of(all_rows: list[lab.Row]) -> str:
     """One line a case and coder, then one a fit to a number of bytes."""
     rows = [row for row in all_rows if "case" in row]
@@ -174,29 +168,15 @@ def tables_of(all_rows: list[lab.Row]) -> str:
         ]
         for row in rows
     ]
-    same = lab.table([*columns, "encode ms", "decode ms"], lines)
+    same = charts.table([*columns, "encode ms", "decode ms"], lines)
     names = ("target_bytes", "coder", "n_weights", "n_bytes", "psnr_db")
     fits = [[row[name] for name in names] for row in all_rows if "case" not in row]
-    return f"{same}\n\n{lab.table(names, fits)}"
+    return f"{same}\n\n{charts.table(names, fits)}"
 
 
-def main() -> None:
-    given = lab.parser(__doc__ or "", full=True).parse_args()
-    scale = lab.scale_of(given, SCALE)
-    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
-        if given.plot_only:
-            rows = lab.load(folder)
-        else:
-            picture = lab.crop((given.pictures or PICTURES)[0], scale.side, folder / "work")
-            rows = rewritten(folder, picture, scale, given.jobs)
-            rows += fitted_to_bytes(folder, picture, scale, given.jobs)
-            lab.save(folder, rows)
-        plot(folder / "plot.png", rows)
-        print(tables_of(rows))
-        if given.tiny:
-            assert len(lab.load(folder)) == len(CODERS) + 1, "one case, one fit to bytes"
-            assert (folder / "plot.png").exists()
+def check_tiny(rows: list[lab.Row]) -> None:
+    assert len(rows) == len(CODERS) + 1, "one case, one fit to bytes"
 
 
 if __name__ == "__main__":
-    main()
+    lab.main(__file__, __doc__ or "", PICTURES, SCALE, fitted, plot, tables_of, check_tiny)

@@ -3,24 +3,19 @@
 python experiments/extreme_sparsity/run.py [--pictures PICTURE...] [--jobs N] [--tiny | --full]
 """
 
-import dataclasses
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import charts
 import lab
-import numpy as np
 
-from inr import container
 from inr.coders.huffman import Huffman
 from inr.coders.plain_zstd import PlainZstd
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
-from inr.mlp_file import CODE_BITS, open_file, read_codes
-from inr.tags import write_stages
 
-HERE = Path(__file__).resolve().parent
 PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]
 SCALE = lab.Scale(side=256, steps=500, batch=2048)
 
@@ -48,7 +43,7 @@ def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> l
         data = (folder / "work/sparse/files" / f"{row['config_hash']}.inr").read_bytes()
         for coder in CODERS:
             name = type(coder).__name__.lower()
-            rows.append(row | {"coder": name, "n_bytes": len(recoded(data, coder))})
+            rows.append(row | {"coder": name, "n_bytes": len(lab.recoded(data, coder).data)})
     for picture in pictures:
         sizes = sorted({row["n_bytes"] for row in found if row["picture"] == picture.name})
         vary = {"quantize.bits": dense_bits, "target_bytes": [str(size) for size in sizes]}
@@ -62,38 +57,24 @@ def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> l
     return rows
 
 
-def recoded(data: bytes, coder: Coder) -> bytes:
-    """The same .inr file with its codes written by another coder; read back and compared."""
-    opened = open_file(data)
-    codes = list(read_codes(opened).values())
-    weights = opened.sections[container.SECTION_WEIGHTS]
-    levels = weights.removesuffix(opened.stages.coder.encode(codes, CODE_BITS))
-    payload = levels + coder.encode(codes, CODE_BITS)
-    stages = write_stages(dataclasses.replace(opened.stages, coder=coder))
-    header = dataclasses.replace(opened.header, stages=stages)
-    made = container.pack(header, opened.sections | {container.SECTION_WEIGHTS: payload})
-    again = read_codes(open_file(made)).values()
-    assert all(map(np.array_equal, codes, again)), f"{type(coder).__name__} changed the codes"
-    return made
-
-
 def label(row: lab.Row) -> str:
     if row["sparsify"] == "dense":
         return f"dense, {row['quantize.bits']} bits"
     return f"{row['sparsify']}, {row['coder']}"
 
 
-def panels_of(rows: list[lab.Row]) -> list[lab.Panel]:
+def plot(path: Path, rows: list[lab.Row]) -> None:
     """One panel a picture, at most three."""
-    return [
-        lab.Panel(
+    panels = [
+        charts.Panel(
             name,
             "bytes of the file",
             "PSNR, dB",
-            lab.series([row for row in rows if row["picture"] == name], label, "n_bytes"),
+            charts.series([row for row in rows if row["picture"] == name], label, "n_bytes"),
         )
         for name in list(dict.fromkeys(row["picture"] for row in rows))[:3]
     ]
+    charts.plot(path, panels)
 
 
 def table_of(rows: list[lab.Row]) -> str:
@@ -121,28 +102,12 @@ def table_of(rows: list[lab.Row]) -> str:
     columns = ["picture", "method", "sparsity", "zeros asked for", "zeros in the file"]
     columns += [f"bytes, {coder}" for coder in coders]
     columns += ["PSNR, dB", *(f"dense, {width} bits, dB" for width in bits)]
-    return lab.table(columns, lines)
+    return charts.table(columns, lines)
 
 
-def main() -> None:
-    given = lab.parser(__doc__ or "", full=True).parse_args()
-    scale = lab.scale_of(given, SCALE)
-    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
-        if given.plot_only:
-            rows = lab.load(folder)
-        else:
-            pictures = [
-                lab.crop(picture, scale.side, folder / "work")
-                for picture in given.pictures or PICTURES[: 1 if given.tiny else None]
-            ]
-            rows = fitted(folder, pictures, scale, given.jobs)
-            lab.save(folder, rows)
-        lab.plot(folder / "plot.png", panels_of(rows))
-        print(table_of(rows))
-        if given.tiny:
-            assert len(lab.load(folder)) == len(CODERS) + 1, "a sparse fit, and a dense one"
-            assert (folder / "plot.png").exists()
+def check_tiny(rows: list[lab.Row]) -> None:
+    assert len(rows) == len(CODERS) + 1, "a sparse fit, and a dense one"
 
 
 if __name__ == "__main__":
-    main()
+    lab.main(__file__, __doc__ or "", PICTURES, SCALE, fitted, plot, table_of, check_tiny)

@@ -10,15 +10,17 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import charts
 import lab
 
 from inr.baselines import codec_named
 from inr.metrics import bpp, psnr_db
 from inr.sweep.origin import commit, machine
 
-HERE = Path(__file__).resolve().parent
 PICTURES = [lab.ASSETS / "flower_foveon_down3.png", lab.ASSETS / "code_editor.png"]
+SCALE = lab.Scale(side=512)
 CODECS = ("jpeg420", "jpeg444")
+QUALITIES, TINY_QUALITIES = range(1, 101), range(10, 101, 40)
 SHOWN = (5, 10, 20, 35, 50, 65, 80, 90, 95, 100)  # qualities in the table; all are in results.csv
 
 
@@ -46,7 +48,14 @@ def rows_of(picture: Path, qualities: range) -> list[lab.Row]:
     return rows
 
 
-def panels_of(rows: list[lab.Row]) -> list[lab.Panel]:
+def coded(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
+    """The rows of all pictures, in this process."""
+    qualities = TINY_QUALITIES if scale == lab.TINY else QUALITIES
+    origin = {"commit": commit(), "machine": machine()}
+    return [row | origin for picture in pictures for row in rows_of(picture, qualities)]
+
+
+def plot(path: Path, rows: list[lab.Row]) -> None:
     """The three panels of the figure."""
     by_label: dict[str, list[lab.Row]] = {}
     for row in rows:
@@ -54,43 +63,29 @@ def panels_of(rows: list[lab.Row]) -> list[lab.Panel]:
         by_label.setdefault(f"{row['codec']} {stem}", []).append(row)
 
     def series(x: str, y: str) -> dict[str, list[tuple[float, float]]]:
-        return {label: lab.points(members, x, y) for label, members in by_label.items()}
+        return {label: charts.points(members, x, y) for label, members in by_label.items()}
 
-    return [
-        lab.Panel("Quality bought", "quality", "PSNR, dB", series("quality", "psnr_db")),
-        lab.Panel("Bytes paid", "quality", "bits per pixel", series("quality", "bpp")),
-        lab.Panel(
+    panels = [
+        charts.Panel("Quality bought", "quality", "PSNR, dB", series("quality", "psnr_db")),
+        charts.Panel("Bytes paid", "quality", "bits per pixel", series("quality", "bpp")),
+        charts.Panel(
             "Rate and distortion", "bits per pixel", "PSNR, dB", series("bpp", "psnr_db"), True
         ),
     ]
+    charts.plot(path, panels)
 
 
 def table_of(rows: list[lab.Row]) -> str:
     """Bits per pixel and PSNR at some qualities, one line a picture and codec and quality."""
     columns = ("picture", "codec", "quality", "n_bytes", "bpp", "psnr_db")
     shown = [[row[name] for name in columns] for row in rows if row["quality"] in SHOWN]
-    return lab.table(columns, shown)
+    return charts.table(columns, shown)
 
 
-def main() -> None:
-    given = lab.parser(__doc__ or "").parse_args()
-    with lab.results_folder(HERE, tiny=given.tiny) as folder:
-        if given.plot_only:
-            rows = lab.load(folder)
-        else:
-            size, qualities = (48, range(10, 101, 40)) if given.tiny else (512, range(1, 101))
-            origin = {"commit": commit(), "machine": machine()}
-            pictures = given.pictures or PICTURES
-            crops = [lab.crop(picture, size, folder / "work") for picture in pictures]
-            rows = [row | origin for picture in crops for row in rows_of(picture, qualities)]
-            lab.save(folder, rows)
-        lab.plot(folder / "plot.png", panels_of(rows))
-        print(table_of(rows))
-        if given.tiny:
-            assert len(rows) == len(crops) * len(CODECS) * len(qualities)
-            assert lab.load(folder)[0]["n_bytes"] == rows[0]["n_bytes"]
-            assert (folder / "plot.png").exists()
+def check_tiny(rows: list[lab.Row]) -> None:
+    n_pictures = len({row["picture"] for row in rows})
+    assert len(rows) == n_pictures * len(CODECS) * len(TINY_QUALITIES)
 
 
 if __name__ == "__main__":
-    main()
+    lab.main(__file__, __doc__ or "", PICTURES, SCALE, coded, plot, table_of, check_tiny, full=None)

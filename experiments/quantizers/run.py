@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import charts
 import lab
 
-HERE = Path(__file__).resolve().parent
 PICTURES = [lab.ASSETS / "kodim23.png"]
 SCALE = lab.Scale(side=256, steps=1500, batch=4096)
 
@@ -59,35 +59,36 @@ def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> l
     return [{"quantize.bits": 16} | row for row in rows]  # float16 has no such setting
 
 
-def panels_of(rows: list[lab.Row]) -> list[lab.Panel]:
+def plot(path: Path, rows: list[lab.Row]) -> None:
     fixed = [row for row in rows if not row["sweep"].startswith("bytes")]
     free: dict[tuple[str, str, int], lab.Row] = {}
     for row in (row for row in rows if row["sweep"].startswith("bytes")):
         place = row["picture"], row["quantize"], row["target_bytes"]
         if place not in free or row["psnr_db"] > free[place]["psnr_db"]:
             free[place] = row
-    return [
-        lab.Panel(
+    panels = [
+        charts.Panel(
             "One network",
             "bits asked for",
             "PSNR, dB",
-            lab.series(fixed, _label, "quantize.bits"),
+            charts.series(fixed, _label, "quantize.bits"),
             log_x=True,
         ),
-        lab.Panel(
+        charts.Panel(
             "The same files",
             "bytes of the file",
             "PSNR, dB",
-            lab.series(fixed, _label, "n_bytes"),
+            charts.series(fixed, _label, "n_bytes"),
             log_x=True,
         ),
-        lab.Panel(
+        charts.Panel(
             "Width to suit, best of 4, 6, 8 bits",
             "bytes of the file",
             "PSNR, dB",
-            lab.series(list(free.values()), _label, "n_bytes"),
+            charts.series(list(free.values()), _label, "n_bytes"),
         ),
     ]
+    charts.plot(path, panels)
 
 
 def table_of(rows: list[lab.Row]) -> str:
@@ -107,32 +108,16 @@ def table_of(rows: list[lab.Row]) -> str:
         bits_a_weight = 8 * row["n_bytes"] / row["n_weights"]
         named = [row.get(name) for name in columns]
         lines.append([*named, bits_a_weight, zeros, row["psnr_db"]])
-    return lab.table([*columns, "file bits a weight", "zeros", "psnr_db"], lines)
+    return charts.table([*columns, "file bits a weight", "zeros", "psnr_db"], lines)
 
 
 def _label(row: lab.Row) -> str:
     return f"{row['quantize']}{' RigL 0.8' if row['sweep'].startswith('rigl') else ''}"
 
 
-def main() -> None:
-    given = lab.parser(__doc__ or "", full=True).parse_args()
-    scale = lab.scale_of(given, SCALE)
-    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
-        if given.plot_only:
-            rows = lab.load(folder)
-        else:
-            pictures = [
-                lab.crop(picture, scale.side, folder / "work")
-                for picture in given.pictures or PICTURES
-            ]
-            rows = fitted(folder, pictures, scale, given.jobs)
-            lab.save(folder, rows)
-        lab.plot(folder / "plot.png", panels_of(rows))
-        print(table_of(rows))
-        if given.tiny:
-            assert len(lab.load(folder)) == 3, "two quantizers at one network, one fit to bytes"
-            assert (folder / "plot.png").exists()
+def check_tiny(rows: list[lab.Row]) -> None:
+    assert len(rows) == 3, "two quantizers at one network, one fit to bytes"
 
 
 if __name__ == "__main__":
-    main()
+    lab.main(__file__, __doc__ or "", PICTURES, SCALE, fitted, plot, table_of, check_tiny)

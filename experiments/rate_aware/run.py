@@ -8,20 +8,31 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import charts
 import lab
 
-HERE = Path(__file__).resolve().parent
 PICTURES = [lab.ASSETS / f"kodim{number}.png" for number in ("05", "08", "15", "23")]
-RECIPES = ("siren_zstd", "siren_rigl", "siren", "siren_rate")
+RECIPES = ["siren_zstd", "siren_rigl", "siren", "siren_rate"]
+# All steps are the recipes' own but with --tiny.
+HALF, WHOLE = lab.Scale(side=384), lab.Scale(side=768)  # of the Kodak set's 768x512
 TARGET = {"target_bpp": "0.3"}
 TINY = {"target_bpp": "2", "field.n_layers": "2"} | lab.TINY.settings()
 
 
-def fitted(folder: Path, pictures: list[Path], jobs: int, *, is_tiny: bool) -> list[lab.Row]:
-    """One row a recipe and picture; all at the recipes' own steps but with is_tiny."""
+def sized(picture: Path, scale: lab.Scale, folder: Path) -> Path:
+    """A crop for --tiny, the whole picture for --full, else half its size."""
+    if scale == lab.TINY:
+        return lab.crop(picture, scale.side, folder)
+    return picture if scale == WHOLE else lab.half(picture, folder)
+
+
+def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
+    """One row a recipe and picture."""
+    recipes, settings = RECIPES, TARGET
+    if scale == lab.TINY:
+        pictures, recipes, settings = pictures[:1], RECIPES[2:], TINY
     rows = []
-    for recipe in RECIPES[2:] if is_tiny else RECIPES:
-        settings = TINY if is_tiny else TARGET
+    for recipe in recipes:
         rows += lab.sweep(folder, recipe, pictures, recipe, settings=settings, jobs=jobs)
     return [row | {"zeros": row["n_zeros"] / row["n_matrix"]} for row in rows]
 
@@ -40,7 +51,7 @@ def table_of(rows: list[lab.Row]) -> str:
         lines.append(["mean", recipe, *means])
     for line in lines:
         line[2] = f"{line[2]:.4f}"  # two decimals do not tell such rates apart
-    return lab.table(columns, lines)
+    return charts.table(columns, lines)
 
 
 def plot(path: Path, rows: list[lab.Row]) -> None:
@@ -72,27 +83,20 @@ def plot(path: Path, rows: list[lab.Row]) -> None:
     plt.close(figure)
 
 
-def main() -> None:
-    given = lab.parser(__doc__ or "", full=True).parse_args()
-    if given.tiny and given.full:
-        raise SystemExit("--tiny and --full exclude each other; give one of them")
-    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
-        if given.plot_only:
-            rows = lab.load(folder)
-        else:
-            pictures = given.pictures or PICTURES
-            if given.tiny:
-                pictures = [lab.crop(pictures[0], lab.TINY.side, folder / "work")]
-            elif not given.full:
-                pictures = [lab.half(picture, folder / "work") for picture in pictures]
-            rows = fitted(folder, pictures, given.jobs, is_tiny=given.tiny)
-            lab.save(folder, rows)
-        plot(folder / "plot.png", rows)
-        print(table_of(rows))
-        if given.tiny:
-            assert len(lab.load(folder)) == 2, "siren and siren_rate"
-            assert (folder / "plot.png").exists()
+def check_tiny(rows: list[lab.Row]) -> None:
+    assert len(rows) == 2, "siren and siren_rate"
 
 
 if __name__ == "__main__":
-    main()
+    lab.main(
+        __file__,
+        __doc__ or "",
+        PICTURES,
+        HALF,
+        fitted,
+        plot,
+        table_of,
+        check_tiny,
+        full=WHOLE,
+        sized=sized,
+    )

@@ -11,14 +11,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import charts
 import classical
 import lab
 
 from inr.metrics import bpp
 from inr.sweep.origin import commit, machine
 
-HERE = Path(__file__).resolve().parent
-NATURAL = lab.ASSETS / "flower_foveon_down3.png"
+PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]  # the natural one
 PAGES = (lab.ASSETS / "code_editor.png", lab.ASSETS / "prose_page.png")
 SCALE = lab.Scale(side=512, steps=1000, batch=8192)
 PAGE_SIDE = 256  # crops of the dense pages
@@ -82,10 +82,10 @@ def grey_if_grey(picture: Path) -> Path:
     return picture
 
 
-def cases(folder: Path, natural: Path, scale: lab.Scale) -> list[Case]:
-    """The pictures, cropped, with their recipes and rates."""
+def cases(folder: Path, picture: Path, scale: lab.Scale) -> list[Case]:
+    """The natural picture and the others, cropped, with their recipes and rates."""
     fit = scale.settings()
-    picture, page = lab.crop(natural, scale.side, folder), lettering(folder, scale.side)
+    page = lettering(folder, scale.side)
     if scale == lab.TINY:
         shallow = fit | {"field.n_layers": "2"}
         return [
@@ -148,14 +148,36 @@ def classical_rows(name: str, picture: Path, targets: list[float], every: int) -
     return rows
 
 
-def panel_of(rows: list[lab.Row], case: str) -> lab.Panel:
+def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
+    """The fits of all cases, then the classical files at their rates."""
+    made = cases(folder / "work", pictures[0], scale)
+    rows = [row for case in made for row in fitted_rows(case, folder, jobs)]
+    targets: dict[tuple[str, Path], set[float]] = {}
+    for case in made:
+        rates = targets.setdefault((case.name, case.picture), set())
+        rates.update(map(float, case.target_bpps))
+    every = 20 if scale == lab.TINY else 1
+    for (name, picture), rates in targets.items():
+        rows += classical_rows(name, picture, sorted(rates), every)
+    return rows
+
+
+def panel_of(rows: list[lab.Row], case: str) -> charts.Panel:
     """Every codec's curve on one picture."""
     lines: dict[str, list[lab.Row]] = {}
     for row in rows:
         if row["case"] == case and row.get("target_bpp") is not None:
             lines.setdefault(row["codec"], []).append(row)
-    series = {codec: lab.points(members, "bpp") for codec, members in lines.items()}
-    return lab.Panel(case, "bits per pixel of the file", "PSNR, dB", series)
+    series = {codec: charts.points(members, "bpp") for codec, members in lines.items()}
+    return charts.Panel(case, "bits per pixel of the file", "PSNR, dB", series)
+
+
+def plot(path: Path, rows: list[lab.Row]) -> None:
+    """The first two pictures, and the dense pages in plot_pages.png beside them."""
+    panels = [panel_of(rows, case) for case in dict.fromkeys(row["case"] for row in rows)]
+    charts.plot(path, panels[:2])
+    if panels[2:]:
+        charts.plot(path.with_name("plot_pages.png"), panels[2:])
 
 
 def tables_of(rows: list[lab.Row]) -> str:
@@ -170,36 +192,14 @@ def tables_of(rows: list[lab.Row]) -> str:
     exact = [
         [row["case"], row["codec"], row["bpp"]] for row in rows if row.get("target_bpp") is None
     ]
-    main_table = lab.table(["picture", "at most bpp", *codecs], lines)
-    return f"{main_table}\n\n{lab.table(['picture', 'lossless', 'bpp'], exact)}"
+    main_table = charts.table(["picture", "at most bpp", *codecs], lines)
+    return f"{main_table}\n\n{charts.table(['picture', 'lossless', 'bpp'], exact)}"
 
 
-def main() -> None:
-    given = lab.parser(__doc__ or "", full=True).parse_args()
-    scale = lab.scale_of(given, SCALE)
-    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
-        if given.plot_only:
-            rows = lab.load(folder)
-        else:
-            made = cases(folder / "work", (given.pictures or [NATURAL])[0], scale)
-            rows = [row for case in made for row in fitted_rows(case, folder, given.jobs)]
-            targets: dict[tuple[str, Path], set[float]] = {}
-            for case in made:
-                rates = targets.setdefault((case.name, case.picture), set())
-                rates.update(map(float, case.target_bpps))
-            for (name, picture), rates in targets.items():
-                rows += classical_rows(name, picture, sorted(rates), 20 if given.tiny else 1)
-            lab.save(folder, rows)
-        names = list(dict.fromkeys(row["case"] for row in rows))
-        lab.plot(folder / "plot.png", [panel_of(rows, name) for name in names[:2]])
-        if names[2:]:
-            lab.plot(folder / "plot_pages.png", [panel_of(rows, name) for name in names[2:]])
-        print(tables_of(rows))
-        if given.tiny:
-            codecs = {row["codec"] for row in lab.load(folder)}
-            assert codecs >= {"siren", "jpeg420", "jpeg2000", "webp", "png lossless"}
-            assert (folder / "plot.png").exists()
+def check_tiny(rows: list[lab.Row]) -> None:
+    codecs = {row["codec"] for row in rows}
+    assert codecs >= {"siren", "jpeg420", "jpeg2000", "webp", "png lossless"}, codecs
 
 
 if __name__ == "__main__":
-    main()
+    lab.main(__file__, __doc__ or "", PICTURES, SCALE, fitted, plot, tables_of, check_tiny)

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import charts
 import lab
 
-HERE = Path(__file__).resolve().parent
 PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]
 SCALE = lab.Scale(side=256, steps=400, batch=4096)
 
@@ -57,27 +57,31 @@ def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> l
     return rows
 
 
-def panels_of(rows: list[lab.Row]) -> list[lab.Panel]:
+def plot(path: Path, rows: list[lab.Row]) -> None:
     fixed = [row for row in rows if row["case"] != "bytes"]
     free = [row for row in rows if row["case"] == "bytes"]
 
     def varied(row: lab.Row) -> str:
         return f"{row['recipe']}, {row['case']}"
 
-    return [
-        lab.Panel(
-            "Weights of 16 bits", "weights", "PSNR, dB", lab.series(fixed, varied, "n_weights")
+    panels = [
+        charts.Panel(
+            "Weights of 16 bits", "weights", "PSNR, dB", charts.series(fixed, varied, "n_weights")
         ),
-        lab.Panel(
-            "The same files", "bytes of the file", "PSNR, dB", lab.series(fixed, varied, "n_bytes")
+        charts.Panel(
+            "The same files",
+            "bytes of the file",
+            "PSNR, dB",
+            charts.series(fixed, varied, "n_bytes"),
         ),
-        lab.Panel(
+        charts.Panel(
             "Width and bits to suit",
             "bytes of the file",
             "PSNR, dB",
-            lab.series(free, lambda row: row["recipe"], "n_bytes"),
+            charts.series(free, lambda row: row["recipe"], "n_bytes"),
         ),
     ]
+    charts.plot(path, panels)
 
 
 def table_of(rows: list[lab.Row]) -> str:
@@ -93,28 +97,12 @@ def table_of(rows: list[lab.Row]) -> str:
         both = [row[name] for row in (siren, fourier) for name in figures]
         lines.append([*key, *both, siren["psnr_db"] - fourier["psnr_db"]])
     columns = [f"{recipe} {name}" for recipe in RECIPES for name in figures]
-    return lab.table([*settings, *columns, "gain, dB"], lines)
+    return charts.table([*settings, *columns, "gain, dB"], lines)
 
 
-def main() -> None:
-    given = lab.parser(__doc__ or "", full=True).parse_args()
-    scale = lab.scale_of(given, SCALE)
-    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
-        if given.plot_only:
-            rows = lab.load(folder)
-        else:
-            pictures = [
-                lab.crop(picture, scale.side, folder / "work")
-                for picture in given.pictures or PICTURES
-            ]
-            rows = fitted(folder, pictures, scale, given.jobs)
-            lab.save(folder, rows)
-        lab.plot(folder / "plot.png", panels_of(rows))
-        print(table_of(rows))
-        if given.tiny:
-            assert len(lab.load(folder)) == 4, "a width and a target of each recipe"
-            assert (folder / "plot.png").exists()
+def check_tiny(rows: list[lab.Row]) -> None:
+    assert len(rows) == 4, "a width and a target of each recipe"
 
 
 if __name__ == "__main__":
-    main()
+    lab.main(__file__, __doc__ or "", PICTURES, SCALE, fitted, plot, table_of, check_tiny)

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import charts
 import lab
 
-HERE = Path(__file__).resolve().parent
 PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]
 SCALE = lab.Scale(side=256, steps=500, batch=2048)
 
@@ -77,34 +77,35 @@ def split(rows: list[lab.Row]) -> tuple[list[lab.Row], list[lab.Row]]:
     )
 
 
-def panels_of(rows: list[lab.Row]) -> list[lab.Panel]:
+def plot(path: Path, rows: list[lab.Row]) -> None:
     one_net, at_bytes = split(rows)
 
     def method(row: lab.Row) -> str:
         return str(row["sparsify"])
 
-    return [
-        lab.Panel(
+    panels = [
+        charts.Panel(
             "Weights of 16 bits",
             "weights left",
             "PSNR, dB",
-            lab.series(one_net, method, "kept"),
+            charts.series(one_net, method, "kept"),
             log_x=True,
         ),
-        lab.Panel(
+        charts.Panel(
             "The same files, masks included",
             "bytes of the file",
             "PSNR, dB",
-            lab.series(one_net, method, "n_bytes"),
+            charts.series(one_net, method, "n_bytes"),
             log_x=True,
         ),
-        lab.Panel(
+        charts.Panel(
             "Width and bits to suit",
             "bytes of the file",
             "PSNR, dB",
-            lab.series(at_bytes, method, "n_bytes"),
+            charts.series(at_bytes, method, "n_bytes"),
         ),
     ]
+    charts.plot(path, panels)
 
 
 def tables_of(rows: list[lab.Row]) -> str:
@@ -118,7 +119,7 @@ def tables_of(rows: list[lab.Row]) -> str:
             zeros = [asked, row["n_zeros"]]
         named = [row["picture"], row["sparsify"], row["kept"], *zeros, row["n_bytes"]]
         lines.append([*named, row["psnr_db"]])
-    ninety = lab.table([*columns, "bytes", "PSNR, dB"], lines)
+    ninety = charts.table([*columns, "bytes", "PSNR, dB"], lines)
 
     levels = sorted({row.get("sparsify.sparsity", 0.0) for row in one_net})
     grid: dict[tuple[str, str], dict[float, float]] = {}
@@ -126,34 +127,18 @@ def tables_of(rows: list[lab.Row]) -> str:
         place = grid.setdefault((row["picture"], row["sparsify"]), {})
         place[row.get("sparsify.sparsity", 0.0)] = row["psnr_db"]
     shares = [f"{100 * (1 - level):.0f} %" for level in levels]
-    curves = lab.table(
+    curves = charts.table(
         ["picture", "method", *shares],
         [[*key, *(place.get(level) for level in levels)] for key, place in grid.items()],
     )
     names = ("picture", "sparsify", "target_bytes", "kept", "n_bytes", "psnr_db")
-    same_bytes = lab.table(names, [[row[name] for name in names] for row in at_bytes])
+    same_bytes = charts.table(names, [[row[name] for name in names] for row in at_bytes])
     return f"{ninety}\n\n{curves}\n\n{same_bytes}"
 
 
-def main() -> None:
-    given = lab.parser(__doc__ or "", full=True).parse_args()
-    scale = lab.scale_of(given, SCALE)
-    with lab.results_folder(HERE, tiny=given.tiny, full=given.full) as folder:
-        if given.plot_only:
-            rows = lab.load(folder)
-        else:
-            pictures = [
-                lab.crop(picture, scale.side, folder / "work")
-                for picture in given.pictures or PICTURES
-            ]
-            rows = fitted(folder, pictures, scale, given.jobs)
-            lab.save(folder, rows)
-        lab.plot(folder / "plot.png", panels_of(rows))
-        print(tables_of(rows))
-        if given.tiny:
-            assert len(lab.load(folder)) == 4, "two at 90 %, one other, one at given bytes"
-            assert (folder / "plot.png").exists()
+def check_tiny(rows: list[lab.Row]) -> None:
+    assert len(rows) == 4, "two at 90 %, one other, one at given bytes"
 
 
 if __name__ == "__main__":
-    main()
+    lab.main(__file__, __doc__ or "", PICTURES, SCALE, fitted, plot, tables_of, check_tiny)
