@@ -7,6 +7,7 @@ a run.py that was killed goes on where it was, and fits only what is not there y
 import argparse
 import contextlib
 import csv
+import dataclasses
 import math
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from inr.mlp_file import open_file, read_codes
+from inr.describe import trained_counts
+from inr.mlp_file import open_file
 from inr.sweep.cores import available_cores
 
 HERE = Path(__file__).resolve().parent
@@ -160,15 +162,7 @@ def sweep(
 
 
 def _counts(file: Path) -> dict[str, int]:
-    opened = open_file(file.read_bytes())
-    trained = opened.joint.trained_shapes()
-    codes = [tensor for name, tensor in read_codes(opened).items() if name in trained]
-    matrices = [tensor for tensor in codes if tensor.ndim == 2]
-    return {
-        "n_weights": sum(tensor.size for tensor in codes),
-        "n_matrix": sum(tensor.size for tensor in matrices),
-        "n_zeros": sum(int((tensor == 0).sum()) for tensor in matrices),
-    }
+    return dataclasses.asdict(trained_counts(open_file(file.read_bytes())))
 
 
 def save(folder: Path, rows: Sequence[Row]) -> None:
