@@ -24,6 +24,7 @@ from inr.fit_step import Inputs, Loop, RateTerm, State
 from inr.fit_types import Codes, Fitted, Job, NotANumberError, Progress
 from inr.quantize.ste import budgeted_steps
 from inr.rate import coder_curves
+from inr.sparsify.masks import n_kept_weights
 
 _SCHEDULE_TICKS = 1_000_000  # resolution of the schedule
 _TOO_LARGE = 1.0  # added to the error of a snapshot whose file is too large; errors are below 1
@@ -98,15 +99,13 @@ class Fitting:
         """The trees of all jobs as one: as it is for a single job."""
         if not self.is_batch:
             return each[0]
-        stacked: T = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-        return stacked
+        return _stack(each)
 
     def member(self, tree: T, i: int) -> T:
         """The inverse of `stacked`."""
         if not self.is_batch:
             return tree
-        picked: T = jax.tree.map(lambda leaf: leaf[i], tree)
-        return picked
+        return _pick(tree, i)
 
     def mask_schedule(self) -> list[float]:
         """The progress at which the masks change."""
@@ -167,7 +166,7 @@ class Fitting:
 
     def best_start(self, states: list[State], run: Run) -> Run:
         """The run with the best of several states after some steps with each."""
-        stacked: State = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        stacked = _stack(states)
         trial = min(self.settings.seed_trial, self.rounding_from)
         trial_deadline = float("inf")
         if self.deadline is not None:
@@ -181,7 +180,7 @@ class Fitting:
             errors = np.asarray(block_errors)[:, :n_active].mean(axis=1)
             run.step, run.progress = run.step + n_active, end
         best = int(np.argmin(np.nan_to_num(errors, nan=np.inf)))
-        run.state = jax.tree.map(lambda leaf: leaf[best], stacked)
+        run.state = _pick(stacked, best)
         run.n_mask_updates = sum(edge <= run.progress for edge in self.mask_edges)
         return run
 
@@ -319,9 +318,8 @@ class Fitting:
     def count_kept(self, run: Run) -> None:
         """Weights that are pruned on the way are many at first: the budget has to know."""
         for i, member in enumerate(run.members):
-            masks = self.numpy_masks(run, i).values()
-            n_masked = sum(int(mask.size - mask.sum()) for mask in masks)
-            n_kept_now = n_weights(self.trained_shapes) - n_masked
+            counts = {name: int(mask.sum()) for name, mask in self.numpy_masks(run, i).items()}
+            n_kept_now = n_kept_weights(self.trained_shapes, counts)
             member.kept_share = n_kept_now / self.finishers[i].n_kept
 
     def start_rate_term(self, run: Run) -> None:
@@ -433,3 +431,15 @@ class Fitting:
             return None
         like = self.loop.start(np.random.default_rng(0), self.loop.sparsifier)
         return restored(*stored, like, list(self.shapes), list(self.trained_shapes))
+
+
+def _stack(trees: list[T]) -> T:
+    """Like trees as one whose leaves have a leading axis."""
+    stacked: T = jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+    return stacked
+
+
+def _pick(stacked: T, i: int) -> T:
+    """The inverse of `_stack` for one of the trees."""
+    picked: T = jax.tree.map(lambda leaf: leaf[i], stacked)
+    return picked
