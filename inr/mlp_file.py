@@ -38,6 +38,11 @@ class PictureFacts:
     icc_profile: bytes | None
     band_peaks: BandPeaks = ()  # of a split with bands
 
+    @property
+    def is_one_colour(self) -> bool:
+        """All pixels are alike: the ranges say all there is, and there is nothing to fit."""
+        return all(low == high for low, high in self.ranges)
+
 
 def write_file(
     facts: PictureFacts,
