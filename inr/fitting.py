@@ -342,7 +342,7 @@ class Fitting:
         for i, job in enumerate(self.jobs):
             state, budget = self.member(run.state, i), job.budget
             q_steps = {name: 2.0 ** float(x) for name, x in state.log2_steps.items()}
-            curves, _ = coder_curves(self.finishers[i].rounded(self.numpy_params(run, i), q_steps))
+            curves = coder_curves(self.finishers[i].rounded(self.numpy_params(run, i), q_steps))
             per_bit = None
             if budget.max_bytes is None:
                 per_bit = jnp.float32(self.settings.rate_lambda / budget.n_pixels)
