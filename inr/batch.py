@@ -38,10 +38,6 @@ def _runs_alone(facts: "PictureFacts", recipe: "Recipe", wish: Wish) -> bool:
 def _key(prepared: "Prepared", recipe: "Recipe") -> Hashable:
     job = prepared.job
     counts = job.sparsifier.keep_counts(job.joint.trained_shapes())
-    sparsifier = (type(job.sparsifier), job.sparsifier.n_updates, job.sparsifier.stop)
-    rules = tuple(
-        (name, value) for name, value in vars(job.sparsifier).items() if name != "sparsity"
-    )
     signals = tuple((s.height, s.width, s.samples.shape, s.samples.dtype) for s in job.signals)
     quantizer = job.quantizer.for_training() if job.quantizer.LEARNS_STEPS else job.quantizer
     alpha = job.signals[-1].has_alpha
@@ -51,8 +47,7 @@ def _key(prepared: "Prepared", recipe: "Recipe") -> Hashable:
         signals,
         alpha,
         quantizer,
-        sparsifier,
-        rules,
+        job.sparsifier.for_training(),
         tuple(counts),
         has_target,
         recipe.fit,

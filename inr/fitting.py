@@ -53,13 +53,13 @@ class Fitting:
         joint, signals = first.joint, first.signals
         batch = batch_pixels(settings, joint, signals)
         slices, n_slices = slices_of(batch)
-        # Of quantizer and sparsifier only what all jobs share counts in the loop: sparsity reaches
-        # it as counts, bits as budget and levels.
+        # Of quantizer and sparsifier only what all jobs share stands in the loop: sparsity reaches
+        # it as counts, bits as budget and levels. Fits that differ in them share a compilation.
         self.loop = Loop(
             joint,
             settings.optimizer,
             first.quantizer.for_training(),
-            first.sparsifier,
+            first.sparsifier.for_training(),
             signals[-1].has_alpha,
             slices,
             n_slices,
@@ -429,7 +429,7 @@ class Fitting:
         stored = checkpoint.load() if checkpoint is not None else None
         if stored is None or stored[0]["rate_scale"] != rate_scale:
             return None
-        like = self.loop.start(np.random.default_rng(0), self.loop.sparsifier)
+        like = self.loop.start(np.random.default_rng(0), self.jobs[0].sparsifier)
         return restored(*stored, like, list(self.shapes), list(self.trained_shapes))
 
 
