@@ -21,6 +21,7 @@ from PIL import Image
 
 from inr import container
 from inr.coders.protocol import Coder
+from inr.describe import trained_counts
 from inr.mlp_file import CODE_BITS, open_file, read_codes
 from inr.sweep.cores import available_cores
 from inr.tags import write_stages
@@ -160,15 +161,7 @@ def sweep(
 
 
 def _counts(file: Path) -> dict[str, int]:
-    opened = open_file(file.read_bytes())
-    trained = opened.joint.trained_shapes()
-    codes = [tensor for name, tensor in read_codes(opened).items() if name in trained]
-    matrices = [tensor for tensor in codes if tensor.ndim == 2]
-    return {
-        "n_weights": sum(tensor.size for tensor in codes),
-        "n_matrix": sum(tensor.size for tensor in matrices),
-        "n_zeros": sum(int((tensor == 0).sum()) for tensor in matrices),
-    }
+    return dataclasses.asdict(trained_counts(open_file(file.read_bytes())))
 
 
 def save(folder: Path, rows: Sequence[Row]) -> None:

@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
-from inr.codec import Encoded, Wish, encode_one_colour, encode_picture, finished
+from inr.codec import Encoded, Wish, encode_picture, finished
 
 if TYPE_CHECKING:
     from inr.fit_types import Progress
+    from inr.mlp_file import PictureFacts
     from inr.picture import Picture
     from inr.preparation import Prepared
     from inr.recipes import Recipe
@@ -21,26 +22,22 @@ def batch_key(picture: "Picture", recipe: "Recipe", wish: Wish) -> Hashable | No
     They may differ in pixels, seed, target, sparsity and the bits of a uniform quantizer. None for
     an encoding that has to run on its own. Raises ValueError for a target that cannot be met.
     """
-    if _runs_alone(picture, recipe, wish):
-        return None
-    from inr.preparation import prepare
+    from inr.preparation import facts_of, prepare
 
+    if _runs_alone(facts_of(picture), recipe, wish):
+        return None
     return _key(prepare(picture, recipe, wish), recipe)
 
 
-def _runs_alone(picture: "Picture", recipe: "Recipe", wish: Wish) -> bool:
+def _runs_alone(facts: "PictureFacts", recipe: "Recipe", wish: Wish) -> bool:
     if wish.target_psnr or wish.time_budget or wish.checkpoint or recipe.fit.n_seeds > 1:
         return True
-    return encode_one_colour(picture, recipe, wish) is not None
+    return facts.is_one_colour
 
 
 def _key(prepared: "Prepared", recipe: "Recipe") -> Hashable:
     job = prepared.job
     counts = job.sparsifier.keep_counts(job.joint.trained_shapes())
-    sparsifier = (type(job.sparsifier), job.sparsifier.n_updates, job.sparsifier.stop)
-    rules = tuple(
-        (name, value) for name, value in vars(job.sparsifier).items() if name != "sparsity"
-    )
     signals = tuple((s.height, s.width, s.samples.shape, s.samples.dtype) for s in job.signals)
     quantizer = job.quantizer.for_training() if job.quantizer.LEARNS_STEPS else job.quantizer
     alpha = job.signals[-1].has_alpha
@@ -50,8 +47,7 @@ def _key(prepared: "Prepared", recipe: "Recipe") -> Hashable:
         signals,
         alpha,
         quantizer,
-        sparsifier,
-        rules,
+        job.sparsifier.for_training(),
         tuple(counts),
         has_target,
         recipe.fit,
@@ -79,7 +75,11 @@ def encode_batch(
     started_at = time.monotonic()
     prepared = [prepare(*job) for job in jobs]
     keys = {_key(one, job[1]) for one, job in zip(prepared, jobs, strict=True)}
-    if len(keys) > 1 or any(_runs_alone(*job) for job in jobs):
+    alone = [
+        _runs_alone(one.facts, recipe, wish)
+        for one, (_, recipe, wish) in zip(prepared, jobs, strict=True)
+    ]
+    if len(keys) > 1 or any(alone):
         raise ValueError("these encodings cannot run as one batch; group them by batch_key")
     all_fitted = fit_batch([one.job for one in prepared], jobs[0][1].fit, report=report)
     fit_seconds = (time.monotonic() - started_at) / len(jobs)

@@ -130,19 +130,19 @@ def encode_picture(
     report: "Callable[[Progress], None] | None" = None,
 ) -> Encoded:
     """`encode` for a picture that is loaded already; also tells its figures."""
+    from inr.preparation import facts_of, prepare
     from inr.recipes import siren
 
     started_at = time.monotonic()
     recipe = recipe if recipe is not None else siren()
-    plain = encode_one_colour(picture, recipe, wish)
-    if plain is not None:
-        return plain
+    facts = facts_of(picture)
+    if facts.is_one_colour:
+        return _encode_one_colour(picture, facts, recipe, wish, started_at)
     if wish.target_psnr is not None:
         from inr.rate_control import encode_to_psnr
 
         return encode_to_psnr(picture, recipe, wish, report=report)
     from inr.fit import fit
-    from inr.preparation import prepare
 
     prepared = prepare(picture, recipe, wish)
     fitted = fit(
@@ -156,14 +156,11 @@ def encode_picture(
     return finished(picture, data, fitted.n_steps, started_at)
 
 
-def encode_one_colour(picture: "Picture", recipe: "Recipe", wish: Wish) -> Encoded | None:
-    """The file of a picture whose pixels are all alike, for which there is nothing to fit."""
-    from inr.preparation import facts_of, file_of_one_colour
+def _encode_one_colour(
+    picture: "Picture", facts: PictureFacts, recipe: "Recipe", wish: Wish, started_at: float
+) -> Encoded:
+    from inr.preparation import file_of_one_colour
 
-    started_at = time.monotonic()
-    facts = facts_of(picture)
-    if any(low != high for low, high in facts.ranges):
-        return None
     data = file_of_one_colour(facts, recipe)
     wished = wish.max_bytes(recipe, facts)
     if wished is not None and len(data) > wished:

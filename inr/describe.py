@@ -1,12 +1,15 @@
 """What `inr info` tells of a file."""
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from inr.coders.costs import tensor_bytes
 from inr.container import KIND_MLP, SECTION_NAMES, SECTION_WEIGHTS, VERSION
 from inr.metrics import bpp
-from inr.mlp_file import CODE_BITS, Opened, n_level_bytes, open_file, read_codes
+from inr.mlp_file import CODE_BITS, Opened, WeightsSection, open_file, read_codes, read_section
 
 
 def describe(data: bytes) -> dict[str, Any]:
@@ -14,7 +17,8 @@ def describe(data: bytes) -> dict[str, Any]:
     opened = open_file(data)
     header, stages = opened.header, opened.stages
     sections = {SECTION_NAMES[tag]: len(payload) for tag, payload in opened.sections.items()}
-    tensors = _tensors(opened)
+    weights = read_section(opened)
+    tensors = _tensors(opened, weights)
     n_zeros = sum(tensor["n_zeros"] for tensor in tensors)
     return {
         "n_bytes": len(data),
@@ -32,7 +36,7 @@ def describe(data: bytes) -> dict[str, Any]:
         "coder": _stage(stages.coder),
         "n_weights": opened.n_weights,
         "n_zeros": n_zeros,
-        "sparsity": round(sparsity_of(opened), 6),
+        "sparsity": round(_count_trained(opened, weights.codes).sparsity, 6),
         "bits_per_weight": round(8 * sections["weights"] / opened.n_weights, 4),
         # What a weight costs that is not zero, with its share of levels and of saying where it is.
         "bits_per_kept_weight": round(
@@ -40,16 +44,15 @@ def describe(data: bytes) -> dict[str, Any]:
         ),
         "sections": sections,
         "overhead_bytes": len(data) - sum(sections.values()),
-        "level_bytes": n_level_bytes(opened),
+        "level_bytes": weights.n_level_bytes,
         "tensors": tensors,
     }
 
 
-def _tensors(opened: Opened) -> list[dict[str, Any]]:
+def _tensors(opened: Opened, weights: WeightsSection) -> list[dict[str, Any]]:
     """One entry a tensor; their bytes and those of the levels add up to the section's."""
-    codes = read_codes(opened)
-    level_bytes = n_level_bytes(opened)
-    coded_bytes = len(opened.sections[SECTION_WEIGHTS]) - level_bytes
+    codes = weights.codes
+    coded_bytes = len(opened.sections[SECTION_WEIGHTS]) - weights.n_level_bytes
     shares = tensor_bytes(opened.stages.coder, list(codes.values()), CODE_BITS, coded_bytes)
     return [
         {
@@ -62,12 +65,33 @@ def _tensors(opened: Opened) -> list[dict[str, Any]]:
     ]
 
 
-def sparsity_of(opened: Opened) -> float:
-    """Fraction of zeros among the codes of all trained matrices; raises FormatError."""
-    trained = opened.joint.trained_shapes()
-    matrices = [w for name, w in read_codes(opened).items() if name in trained and w.ndim == 2]
-    n_codes = sum(w.size for w in matrices)
-    return sum(int((w == 0).sum()) for w in matrices) / n_codes if n_codes else 0.0
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of a file that were trained."""
+
+    n_weights: int  # all of them
+    n_matrix: int  # those in matrices
+    n_zeros: int  # codes in matrices that are 0
+
+    @property
+    def sparsity(self) -> float:
+        return self.n_zeros / self.n_matrix if self.n_matrix else 0.0
+
+
+def trained_counts(opened: Opened) -> Counts:
+    """Counts what was trained, and the zeros in it; raises FormatError."""
+    return _count_trained(opened, read_codes(opened))
+
+
+def _count_trained(opened: Opened, codes: dict[str, np.ndarray]) -> Counts:
+    trained_shapes = opened.joint.trained_shapes()
+    trained = [tensor for name, tensor in codes.items() if name in trained_shapes]
+    matrices = [tensor for tensor in trained if tensor.ndim == 2]
+    return Counts(
+        n_weights=sum(tensor.size for tensor in trained),
+        n_matrix=sum(tensor.size for tensor in matrices),
+        n_zeros=sum(int((tensor == 0).sum()) for tensor in matrices),
+    )
 
 
 def _stage(stage: Any) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from inr.fields.protocol import n_weights
 from inr.fit_types import AllLevels, Codes, FitError, Fitted, Job
 from inr.landing import landed_levels
 from inr.quantize.ste import away_from_zero_numpy
 from inr.quantize.uniform import Uniform
 from inr.sizing import AIM
+from inr.sparsify.masks import n_kept_weights
 
 _FIXED = Uniform(bits=16)  # tensors that are not trained lie on a grid of known step
 _NEAR = 0.003  # of the target: a file this near to what is aimed at is left as it is
@@ -20,9 +20,7 @@ class Finisher:
     def __init__(self, job: Job, keep_counts: dict[str, int]) -> None:
         self._job, self._quantizer = job, job.quantizer
         self._fixed_steps = job.joint.fixed_steps()
-        trained = job.joint.trained_shapes()
-        n_masked = n_weights({name: trained[name] for name in keep_counts})
-        self.n_kept = n_weights(trained) - n_masked + sum(keep_counts.values())
+        self.n_kept = n_kept_weights(job.joint.trained_shapes(), keep_counts)
 
     def rounded(self, params: Codes, q_steps: dict[str, float]) -> Codes:
         """The trained tensors as codes of plain steps."""

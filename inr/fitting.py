@@ -1,8 +1,7 @@
 """The host's side of a fit: block after block of jitted steps, for one fit or a batch of them.
 
-Between blocks: progress, checkpoint, the check for NaN, new masks, the weight of the rate term,
-the change from noise to rounding, where the quantizer's levels are corrected by the size of the
-real file, and the best snapshot.
+Between blocks: progress, checkpoint, the checks for NaN and for collapse (fit_guard.py), new masks,
+the weight of the rate term, and the change from noise to rounding (fit_rounding.py).
 """
 
 import time
@@ -18,17 +17,17 @@ from inr.checkpoint import Checkpoint
 from inr.fields.protocol import n_weights
 from inr.finish import Finisher
 from inr.fit_data import batch_pixels, block_steps, shuffled, slices_of
+from inr.fit_guard import guard
+from inr.fit_rounding import freeze_or_correct, keep_best, landed
 from inr.fit_run import Member, Run, restored, saved
 from inr.fit_settings import FitSettings
 from inr.fit_step import Inputs, Loop, RateTerm, State
 from inr.fit_types import Codes, Fitted, Job, NotANumberError, Progress
 from inr.quantize.ste import budgeted_steps
 from inr.rate import coder_curves
+from inr.sparsify.masks import n_kept_weights
 
 _SCHEDULE_TICKS = 1_000_000  # resolution of the schedule
-_TOO_LARGE = 1.0  # added to the error of a snapshot whose file is too large; errors are below 1
-_COLLAPSE = 4.0  # times the lowest error, 6 dB
-_FORGETTING = 1.15  # a block: as the budget tightens, errors may rise, but not at once
 _EARLY_BITS = 2.0  # a weight, above the budget at the start, none from the middle of the fit
 _TRIAL_SHARE = 0.3  # of a time budget, at most, for the trial of several starts
 _DRAW_SPEED = 3e10  # floating-point operations a second of the decoder, cautiously
@@ -52,13 +51,13 @@ class Fitting:
         joint, signals = first.joint, first.signals
         batch = batch_pixels(settings, joint, signals)
         slices, n_slices = slices_of(batch)
-        # Of quantizer and sparsifier only what all jobs share counts in the loop: sparsity reaches
-        # it as counts, bits as budget and levels.
+        # Of quantizer and sparsifier only what all jobs share stands in the loop: sparsity reaches
+        # it as counts, bits as budget and levels. Fits that differ in them share a compilation.
         self.loop = Loop(
             joint,
             settings.optimizer,
             first.quantizer.for_training(),
-            first.sparsifier,
+            first.sparsifier.for_training(),
             signals[-1].has_alpha,
             slices,
             n_slices,
@@ -98,15 +97,13 @@ class Fitting:
         """The trees of all jobs as one: as it is for a single job."""
         if not self.is_batch:
             return each[0]
-        stacked: T = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-        return stacked
+        return _stack(each)
 
     def member(self, tree: T, i: int) -> T:
         """The inverse of `stacked`."""
         if not self.is_batch:
             return tree
-        picked: T = jax.tree.map(lambda leaf: leaf[i], tree)
-        return picked
+        return _pick(tree, i)
 
     def mask_schedule(self) -> list[float]:
         """The progress at which the masks change."""
@@ -133,18 +130,18 @@ class Fitting:
         saved_at = time.monotonic()
         while run.progress < 1:
             if run.progress >= self.rounding_from:
-                self.freeze_or_correct(run)
+                freeze_or_correct(self, run)
             errors = self.advance(run)
-            self.guard(run, errors)
+            guard(self, run, errors)
             self.sparsify(run)
             if run.is_rounding:
-                self.keep_best(run)
+                keep_best(self, run)
             if report is not None:
                 report(self.progress_of(run, float(errors.mean())))
             if checkpoint and time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
                 self.save(run, checkpoint)
                 saved_at = time.monotonic()
-        return [self.landed(run, i) for i in range(len(self.jobs))]
+        return [landed(self, run, i) for i in range(len(self.jobs))]
 
     def started(self, rate_scale: float) -> Run:
         """The first weights; of several seeds the one that is best after a trial."""
@@ -167,7 +164,7 @@ class Fitting:
 
     def best_start(self, states: list[State], run: Run) -> Run:
         """The run with the best of several states after some steps with each."""
-        stacked: State = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        stacked = _stack(states)
         trial = min(self.settings.seed_trial, self.rounding_from)
         trial_deadline = float("inf")
         if self.deadline is not None:
@@ -181,7 +178,7 @@ class Fitting:
             errors = np.asarray(block_errors)[:, :n_active].mean(axis=1)
             run.step, run.progress = run.step + n_active, end
         best = int(np.argmin(np.nan_to_num(errors, nan=np.inf)))
-        run.state = jax.tree.map(lambda leaf: leaf[best], stacked)
+        run.state = _pick(stacked, best)
         run.n_mask_updates = sum(edge <= run.progress for edge in self.mask_edges)
         return run
 
@@ -262,31 +259,6 @@ class Fitting:
         mean_errors: np.ndarray = late_errors.mean(axis=1, dtype=np.float64)
         return mean_errors
 
-    def guard(self, run: Run, errors: np.ndarray) -> None:
-        """Takes fits that collapsed back to where they were well, and on at half the rate.
-
-        Muon's updates have the same size however small the gradient is; where noise rules, at a
-        few pixels a step or next to no error, weights can grow until the field is chaotic.
-        """
-        if run.is_rounding or run.progress <= self.settings.warmup:
-            return
-        if run.n_mask_updates < len(self.mask_edges):
-            # Right after weights were moved errors are high: only the end of each interval counts.
-            if run.progress < self.mask_edges[run.n_mask_updates] - 1e-9:
-                return
-        for i, (member, error) in enumerate(zip(run.members, errors, strict=True)):
-            if error > _COLLAPSE * member.lowest_error and member.good_state is not None:
-                good = member.good_state
-                run.state = self.with_member(run.state, i, jax.tree.map(jnp.copy, good))
-                member.rate_scale /= 2
-                self.count_kept(run)  # the masks went back too
-            elif error <= _FORGETTING * member.lowest_error:
-                member.lowest_error = float(error)
-                # A copy, because the next block takes the state's memory.
-                member.good_state = jax.tree.map(jnp.copy, self.member(run.state, i))
-            else:
-                member.lowest_error *= _FORGETTING
-
     def with_member(self, tree: T, i: int, one: T) -> T:
         """The stacked tree with the leaves of job i replaced."""
         if not self.is_batch:
@@ -319,9 +291,8 @@ class Fitting:
     def count_kept(self, run: Run) -> None:
         """Weights that are pruned on the way are many at first: the budget has to know."""
         for i, member in enumerate(run.members):
-            masks = self.numpy_masks(run, i).values()
-            n_masked = sum(int(mask.size - mask.sum()) for mask in masks)
-            n_kept_now = n_weights(self.trained_shapes) - n_masked
+            counts = {name: int(mask.sum()) for name, mask in self.numpy_masks(run, i).items()}
+            n_kept_now = n_kept_weights(self.trained_shapes, counts)
             member.kept_share = n_kept_now / self.finishers[i].n_kept
 
     def start_rate_term(self, run: Run) -> None:
@@ -344,7 +315,7 @@ class Fitting:
         for i, job in enumerate(self.jobs):
             state, budget = self.member(run.state, i), job.budget
             q_steps = {name: 2.0 ** float(x) for name, x in state.log2_steps.items()}
-            curves, _ = coder_curves(self.finishers[i].rounded(self.numpy_params(run, i), q_steps))
+            curves = coder_curves(self.finishers[i].rounded(self.numpy_params(run, i), q_steps))
             per_bit = None
             if budget.max_bytes is None:
                 per_bit = jnp.float32(self.settings.rate_lambda / budget.n_pixels)
@@ -360,53 +331,6 @@ class Fitting:
             assert member.levels is not None
             levels.append({k: jnp.asarray(v, jnp.float32) for k, v in member.levels.items()})
         return self.stacked(levels)
-
-    def freeze_or_correct(self, run: Run) -> None:
-        """Fixes the quantizer's levels when rounding begins, and corrects them in the first two
-        thirds of it, so that the real file meets the target."""
-        if run.is_rounding and run.progress > 1 - (1 - self.rounding_from) / 3:
-            return
-        for i, member in enumerate(run.members):
-            state, finisher = self.member(run.state, i), self.finishers[i]
-            params, masks = self.numpy_params(run, i), self.numpy_masks(run, i)
-            if member.levels is None:
-                q_steps = {name: 2.0 ** float(x) for name, x in state.log2_steps.items()}
-                if self.settings.rate_lambda is None:
-                    budget_bits = self.jobs[i].budget.bits
-                    trained = self.loop.trained(state.params)
-                    found = budgeted_steps(trained, state.log2_steps, budget_bits, state.masks)
-                    q_steps = {name: float(q_step) for name, q_step in found.items()}
-                member.levels = finisher.first_levels(params, q_steps)
-            elif not self.jobs[i].quantizer.LEARNS_STEPS:
-                member.levels = finisher.first_levels(params, {})
-            member.levels = finisher.corrected(params, masks, member.levels)
-            # Older snapshots are not comparable.
-            member.best_error, member.best_params = float("inf"), None
-
-    def keep_best(self, run: Run) -> None:
-        levels = self.device_levels(run)
-        for i, member in enumerate(run.members):
-            state = self.member(run.state, i)
-            data = self.member(self.data, i)
-            error = float(
-                self.loop.validate(state.params, data, self.member(levels, i), state.masks)
-            )
-            if not np.isfinite(error):  # the last step of a block shows only here
-                raise NotANumberError(run.step)
-            params = self.numpy_params(run, i)
-            assert member.levels is not None
-            if not self.finishers[i].fits(params, self.numpy_masks(run, i), member.levels):
-                error += _TOO_LARGE  # to change its levels in the end would cost more than a block
-            if member.best_params is None or error < member.best_error:
-                member.best_error, member.best_params = error, params
-
-    def landed(self, run: Run, i: int) -> Fitted:
-        """The best snapshot as codes; its levels change only if the file missed its target."""
-        member = run.members[i]
-        assert member.best_params is not None
-        assert member.levels is not None
-        masks = self.numpy_masks(run, i)
-        return self.finishers[i].landed(member.best_params, masks, member.levels, run.step)
 
     def numpy_params(self, run: Run, i: int) -> Codes:
         # In file order: jax hands dicts back sorted by name.
@@ -431,5 +355,17 @@ class Fitting:
         stored = checkpoint.load() if checkpoint is not None else None
         if stored is None or stored[0]["rate_scale"] != rate_scale:
             return None
-        like = self.loop.start(np.random.default_rng(0), self.loop.sparsifier)
+        like = self.loop.start(np.random.default_rng(0), self.jobs[0].sparsifier)
         return restored(*stored, like, list(self.shapes), list(self.trained_shapes))
+
+
+def _stack(trees: list[T]) -> T:
+    """Like trees as one whose leaves have a leading axis."""
+    stacked: T = jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+    return stacked
+
+
+def _pick(stacked: T, i: int) -> T:
+    """The inverse of `_stack` for one of the trees."""
+    picked: T = jax.tree.map(lambda leaf: leaf[i], stacked)
+    return picked

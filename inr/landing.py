@@ -55,7 +55,7 @@ def landed_levels(
             break
     if fitting is None or too_fine == -np.inf:
         return fitting
-    # The size jumps between the two, as zstd's does where codes outgrow int8: tensor by tensor.
+    # The size jumps between the two, as that of codebooks where a level is lost: tensor by tensor.
     finer = scaled(levels, float(too_fine))
     for name in finer:
         mixed = fitting | {name: finer[name]}

@@ -38,6 +38,11 @@ class PictureFacts:
     icc_profile: bytes | None
     band_peaks: BandPeaks = ()  # of a split with bands
 
+    @property
+    def is_one_colour(self) -> bool:
+        """All pixels are alike: the ranges say all there is, and there is nothing to fit."""
+        return all(low == high for low, high in self.ranges)
+
 
 def write_file(
     facts: PictureFacts,
@@ -118,46 +123,46 @@ def open_file(data: bytes) -> Opened:
     return opened
 
 
-def read_codes(opened: Opened) -> dict[str, np.ndarray]:
-    """The integer codes of all tensors, in file order; raises FormatError."""
-    return _read(opened)[0]
+@dataclass(frozen=True)
+class WeightsSection:
+    """The weights section, decoded."""
+
+    codes: dict[str, np.ndarray]  # int32, of all tensors, in file order
+    levels: dict[str, Levels]  # of the trained ones
+    n_level_bytes: int  # what the levels take of the section
 
 
-def read_weights(opened: Opened) -> NumpyParams:
-    """The weights as f32 tensors by name; raises FormatError."""
-    codes, levels = _read(opened)
-    fixed, quantizer = opened.joint.fixed_steps(), opened.stages.quantizer
-    return {
-        name: Uniform().dequantize(tensor, fixed[name])
-        if name in fixed
-        else quantizer.dequantize(tensor, levels[name])
-        for name, tensor in codes.items()
-    }
-
-
-def n_level_bytes(opened: Opened) -> int:
-    """Bytes of the weights section that hold the quantizer's levels; raises FormatError."""
-    reader = _weights_reader(opened)
-    before = reader.n_left
-    opened.stages.quantizer.unpack(reader, _sizes(opened.joint.trained_shapes()))
-    return before - reader.n_left
-
-
-def _weights_reader(opened: Opened) -> Reader:
-    return Reader(opened.sections[container.SECTION_WEIGHTS], "the weights section")
-
-
-def _read(opened: Opened) -> tuple[dict[str, np.ndarray], dict[str, Levels]]:
+def read_section(opened: Opened) -> WeightsSection:
+    """Codes and levels of all tensors; raises FormatError."""
     joint, stages = opened.joint, opened.stages
-    reader = _weights_reader(opened)
+    reader = Reader(opened.sections[container.SECTION_WEIGHTS], "the weights section")
+    n_bytes = reader.n_left
     shapes, trained = joint.shapes(), joint.trained_shapes()
     levels = dict(zip(trained, stages.quantizer.unpack(reader, _sizes(trained)), strict=True))
+    n_level_bytes = n_bytes - reader.n_left
     flat = stages.coder.decode(reader.take(reader.n_left), _sizes(shapes), CODE_BITS)
     codes = {
         name: tensor.reshape(shape)
         for (name, shape), tensor in zip(shapes.items(), flat, strict=True)
     }
-    return codes, levels
+    return WeightsSection(codes, levels, n_level_bytes)
+
+
+def read_codes(opened: Opened) -> dict[str, np.ndarray]:
+    """The integer codes of all tensors, in file order; raises FormatError."""
+    return read_section(opened).codes
+
+
+def read_weights(opened: Opened) -> NumpyParams:
+    """The weights as f32 tensors by name; raises FormatError."""
+    section = read_section(opened)
+    fixed, quantizer = opened.joint.fixed_steps(), opened.stages.quantizer
+    return {
+        name: Uniform().dequantize(tensor, fixed[name])
+        if name in fixed
+        else quantizer.dequantize(tensor, section.levels[name])
+        for name, tensor in section.codes.items()
+    }
 
 
 def _sizes(shapes: Shapes) -> list[int]:

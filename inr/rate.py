@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inr.coders.model_choice import choose_model, cost_bits
+from inr.coders.model_choice import choose_model
 from inr.coders.tables import PRECISION_BITS, alphabet, frequency_table
 from inr.fit_types import Codes
 
@@ -34,14 +34,14 @@ _LEAST_RMS = 1e-3  # codes; below it a tensor is all zeros and its scale means n
 _MAX_SHIFT = np.float32(1)  # octaves that the common level moves in one step
 
 
-def coder_curve(codes: np.ndarray) -> tuple[np.ndarray, float]:
-    """The range coder's model of one tensor, as `estimated_bits` reads it, and the codes' cost.
+def coder_curve(codes: np.ndarray) -> np.ndarray:
+    """The range coder's model of one tensor, as `estimated_bits` reads it.
 
     Args:
       codes: int32[n], n >= 1.
     Returns:
-      f32[7] (cost of code 0, cost of code 1 less its exponent, codes per scale, three powers, root
-      mean square of the codes) and the bits that all codes take.
+      f32[7]: cost of code 0, cost of code 1 less its exponent, codes per scale, three powers, root
+      mean square of the codes.
     """
     model = choose_model(codes, _CODE_BITS)
     letters = alphabet(model.log2_scale, _CODE_BITS)
@@ -53,17 +53,12 @@ def coder_curve(codes: np.ndarray) -> tuple[np.ndarray, float]:
     t = 1 / scale
     base_bits = one_bits - powers @ (t, t**2, t**4)
     rms = max(float(np.sqrt(np.mean(codes.astype(np.float64) ** 2))), _LEAST_RMS)
-    curve = np.array([zero_bits, base_bits, scale, *powers, rms], np.float32)
-    return curve, cost_bits(np.bincount(np.abs(codes)), model, _CODE_BITS)
+    return np.array([zero_bits, base_bits, scale, *powers, rms], np.float32)
 
 
-def coder_curves(codes: Codes) -> tuple[dict[str, np.ndarray], float]:
-    """`coder_curve` of all tensors, and the cost of all codes together."""
-    curves, total_bits = {}, 0.0
-    for name, tensor in codes.items():
-        curves[name], bits = coder_curve(tensor.ravel())
-        total_bits += bits
-    return curves, total_bits
+def coder_curves(codes: Codes) -> dict[str, np.ndarray]:
+    """`coder_curve` of all tensors."""
+    return {name: coder_curve(tensor.ravel()) for name, tensor in codes.items()}
 
 
 def estimated_bits(params: Params, q_steps: Params, curves: Mapping[str, jax.Array]) -> jax.Array:

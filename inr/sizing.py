@@ -7,8 +7,9 @@ from functools import cached_property
 import numpy as np
 
 from inr.fields.joint import Joint, joint_of
-from inr.fields.protocol import Field, n_weights
+from inr.fields.protocol import Field
 from inr.quantize.protocol import Quantizer
+from inr.sparsify.masks import n_kept_weights
 from inr.sparsify.protocol import Sparsifier
 from inr.splits.protocol import Split
 
@@ -51,9 +52,7 @@ class Design:
     @property
     def n_kept(self) -> int:
         """Numbers whose codes the budget pays for: all that are trained and not masked."""
-        shapes = self.joint.trained_shapes()
-        n_masked = n_weights({name: shapes[name] for name in self.keep_counts})
-        return n_weights(shapes) - n_masked + sum(self.keep_counts.values())
+        return n_kept_weights(self.joint.trained_shapes(), self.keep_counts)
 
     def mask_bits(self) -> float:
         """What it costs to say which weights are kept: the entropy of the masks."""

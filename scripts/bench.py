@@ -10,7 +10,6 @@ bench.py gpu        10,000 full-batch steps of the classic network on 512x512, a
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -33,18 +32,10 @@ from inr.fitting import Fitting
 from inr.optimizers import Adam
 from inr.quantize.uniform import Uniform
 from inr.sparsify.dense import Dense
+from inr.sweep.origin import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 INR = str(Path(sys.executable).parent / "inr")
-
-
-def machine() -> str:
-    """The processor and accelerator, in words."""
-    cpu = "unknown CPU"
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), cpu)
-    return f"{os.cpu_count()} x {cpu}; jax {jax.__version__} on {jax.devices()[0].device_kind}"
 
 
 def fitting(net: Siren, height: int, width: int, settings: FitSettings) -> Fitting:
@@ -203,7 +194,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", choices=[*benches, []], help="default: sine decode")
     what = parser.parse_args().what or ["sine", "decode"]
-    print(machine())
+    print(f"{machine()}; jax {jax.__version__}")
     for name in what:
         benches[name]()
 

@@ -1,4 +1,4 @@
-"""The fit (fit.py, fitting.py, fit_step.py): it learns, repeats, and ends."""
+"""The fit (fit.py, fitting.py, fit_rounding.py, fit_step.py): it learns, repeats, and ends."""
 
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ import pytest
 from tiny_fits import fitted, fitting_of, smooth
 
 from inr import recipes
+from inr.fit_rounding import freeze_or_correct, keep_best, landed
 from inr.fit_settings import FitSettings
 from inr.fit_step import Loop
 from inr.fit_types import FitError, NotANumberError
@@ -131,16 +132,16 @@ def test_the_snapshot_of_least_error_is_kept(untrained, monkeypatch):
     monkeypatch.setattr(Loop, "validate", lambda *_: next(errors))
     fitting = fitting_of()
     run = fitting.started(1.0)
-    fitting.freeze_or_correct(run)
+    freeze_or_correct(fitting, run)
     seen = []
     for _ in range(3):
         fitting.advance(run)
-        fitting.keep_best(run)
+        keep_best(fitting, run)
         seen.append(fitting.numpy_params(run, 0))
-    landed = fitting.landed(run, 0)
-    assert list(landed.codes) == list(fitting.shapes)  # the order of the file
-    for name, codes in landed.codes.items():
-        expected = Uniform().codes(seen[1][name], landed.levels[name])
+    best = landed(fitting, run, 0)
+    assert list(best.codes) == list(fitting.shapes)  # the order of the file
+    for name, codes in best.codes.items():
+        expected = Uniform().codes(seen[1][name], best.levels[name])
         np.testing.assert_array_equal(codes, expected)
 
 

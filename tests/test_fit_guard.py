@@ -1,10 +1,12 @@
-"""The guard in fitting.py: a fit that collapses goes back, and on at half the rate."""
+"""fit_guard.py: a fit that collapses goes back, and on at half the rate."""
 
 import numpy as np
 import pytest
 from tiny_fits import BLOCK, Killed, fitted, fitting_of, job_of, kill_after, smooth, tiny
 
 from inr import fitting as fitting_module
+from inr.fit_guard import guard
+from inr.fit_rounding import freeze_or_correct
 from inr.fit_step import Loop
 from inr.fitting import Fitting
 
@@ -34,7 +36,7 @@ def weights_after(fitting, run, errors):
     first = fitting.numpy_params(run, 0)["b2"].copy()
     added = []
     for _ in errors:
-        fitting.guard(run, fitting.advance(run))
+        guard(fitting, run, fitting.advance(run))
         added.append(np.rint(fitting.numpy_params(run, 0)["b2"] - first).max())
     return added
 
@@ -83,7 +85,7 @@ def test_there_is_no_going_back_in_the_warmup_or_while_rounding(scripted):
     fitting = fitting_of({"fit.warmup": "0"})
     run = fitting.started(1.0)
     weights_after(fitting, run, range(16))
-    fitting.freeze_or_correct(run)
+    freeze_or_correct(fitting, run)
     assert weights_after(fitting, run, range(4)) == [1, 2, 3, 4]
     assert run.members[0].rate_scale == 1
 
@@ -97,7 +99,7 @@ def masked_run(name, n_blocks):
     fitting = fitting_of(MASKED | {"sparsify": name})
     run = fitting.started(1.0)
     for _ in range(n_blocks):
-        fitting.guard(run, fitting.advance(run))
+        guard(fitting, run, fitting.advance(run))
         fitting.sparsify(run)
     return fitting, run
 
@@ -126,7 +128,7 @@ def test_a_collapse_takes_the_masks_back_too(scripted):
     fitting, run = masked_run("set", 5)
     moved = fitting.numpy_masks(run, 0)
     assert any((moved[name] != before[name]).any() for name in before)
-    fitting.guard(run, fitting.advance(run))
+    guard(fitting, run, fitting.advance(run))
     for name, mask in fitting.numpy_masks(run, 0).items():
         np.testing.assert_array_equal(mask, before[name])
 
@@ -136,7 +138,7 @@ def test_the_last_masks_are_not_taken_back(scripted):
     fitting, run = masked_run("set", 15)
     assert run.n_mask_updates == 5
     last = fitting.numpy_masks(run, 0)
-    fitting.guard(run, fitting.advance(run))
+    guard(fitting, run, fitting.advance(run))
     assert run.members[0].rate_scale == 1
     for name, mask in fitting.numpy_masks(run, 0).items():
         np.testing.assert_array_equal(mask, last[name])
@@ -159,7 +161,7 @@ def test_only_the_member_that_collapses_goes_back(monkeypatch, untrained):
     run = fitting.started(1.0)
     first = np.asarray(run.state.params["b2"]).copy()
     for _ in range(3):
-        fitting.guard(run, fitting.advance(run))
+        guard(fitting, run, fitting.advance(run))
     added = np.rint(np.asarray(run.state.params["b2"]) - first).max(axis=1)
     assert added.tolist() == [3, 2]
     assert [member.rate_scale for member in run.members] == [1, 0.5]

@@ -10,8 +10,6 @@ table that README.md shows is printed.
 import argparse
 import io
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,27 +25,11 @@ from PIL import Image
 
 from inr.metrics import ms_ssim, psnr_db
 from inr.recipes import RECIPES
+from inr.sweep.origin import commit, processor
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 INR = str(Path(sys.executable).parent / "inr")
-
-
-def machine() -> str:
-    """Processor and number of cores, in words."""
-    cpu = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), cpu)
-    return f"{os.cpu_count()} cores of {cpu}"
-
-
-def commit() -> str:
-    """The checkout's commit, with a + where it has changes."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True
-    )
-    return described.stdout.strip() or "unknown"
 
 
 def timed(*arguments: str) -> tuple[dict[str, Any], float]:
@@ -158,7 +140,7 @@ def main() -> None:
     settings = []
     if given.tiny:
         pictures, settings = pictures[:1], ["--set", "fit.steps=20"]
-    facts = {"commit": commit(), "machine": machine(), "date": date.today().isoformat()}
+    facts = {"commit": commit(), "machine": processor(), "date": date.today().isoformat()}
     rows = []
     for recipe in given.recipe or RECIPES:
         for picture in pictures:

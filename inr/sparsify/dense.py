@@ -23,6 +23,9 @@ class Dense:
     n_updates: ClassVar[int] = 0
     stop: ClassVar[float] = 1.0
 
+    def for_training(self) -> "Dense":
+        return self
+
     def prepared(self, net: Field, n_channels: int) -> Field:
         return net
 

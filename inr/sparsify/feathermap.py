@@ -4,7 +4,7 @@ Eban et al., https://arxiv.org/abs/1911.11177; the field itself is fields/feathe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -32,6 +32,9 @@ class Feathermap:
 
     def __post_init__(self) -> None:
         check_settings(self.sparsity)
+
+    def for_training(self) -> "Feathermap":
+        return replace(self, sparsity=0.0)
 
     def prepared(self, net: Field, n_channels: int) -> FeathermapSiren:
         """`net` with the rank whose parameters are nearest to (1 - sparsity) of its own.

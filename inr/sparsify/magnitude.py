@@ -7,7 +7,7 @@ last matrices of a SIREN, so that here the smallest weights of all tensors toget
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -39,6 +39,9 @@ class Magnitude:
 
     def __post_init__(self) -> None:
         check_settings(self.sparsity, n_updates=self.n_updates, stop=self.stop)
+
+    def for_training(self) -> "Magnitude":
+        return replace(self, sparsity=0.0)
 
     def prepared(self, net: Field, n_channels: int) -> Field:
         return net

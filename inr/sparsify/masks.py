@@ -104,6 +104,13 @@ def split_count(total: Any, shares: Any, room: Any, xp: Any, least: int = 0) -> 
     return xp.stack(given)[xp.argsort(order)]
 
 
+def n_kept_weights(shapes: Shapes, keep_counts: Mapping[str, int]) -> int:
+    """How many numbers may be other than zero: keep_counts[name] of each masked tensor, and all
+    of the others."""
+    n_masked = n_weights({name: shapes[name] for name in keep_counts})
+    return n_weights(shapes) - n_masked + sum(keep_counts.values())
+
+
 def random_masks(
     rng: np.random.Generator, shapes: Shapes, counts: Mapping[str, int]
 ) -> dict[str, np.ndarray]:

@@ -34,6 +34,10 @@ class Sparsifier(Protocol):
     @property
     def stop(self) -> float: ...
 
+    def for_training(self) -> "Sparsifier":
+        """One sparsifier for all that differ only in their sparsity, which `updated` does not
+        read: as a static argument of jit it lets them share a compilation."""
+
     def prepared(self, net: Field, n_channels: int) -> Field:
         """The field to fit instead of `net`; most return it as it is."""
 

@@ -10,7 +10,7 @@ half of the weights move at first, not a third (0.3 dB). Their alpha is `drop` h
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -44,6 +44,9 @@ class Rigl:
 
     def __post_init__(self) -> None:
         check_settings(self.sparsity, drop=self.drop, n_updates=self.n_updates, stop=self.stop)
+
+    def for_training(self) -> "Rigl":
+        return replace(self, sparsity=0.0)
 
     def prepared(self, net: Field, n_channels: int) -> Field:
         return net

@@ -9,7 +9,7 @@ epsilon follows from the sparsity.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -43,6 +43,9 @@ class Set:
 
     def __post_init__(self) -> None:
         check_settings(self.sparsity, drop=self.drop, n_updates=self.n_updates, stop=self.stop)
+
+    def for_training(self) -> "Set":
+        return replace(self, sparsity=0.0)
 
     def prepared(self, net: Field, n_channels: int) -> Field:
         return net

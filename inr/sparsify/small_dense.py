@@ -32,6 +32,9 @@ class SmallDense:
     def __post_init__(self) -> None:
         check_settings(self.sparsity)
 
+    def for_training(self) -> "SmallDense":
+        return dataclasses.replace(self, sparsity=0.0)
+
     def prepared(self, net: Field, n_channels: int) -> Field:
         """`net` with the `hidden` whose trained weights are nearest to (1 - sparsity) of its own.
 

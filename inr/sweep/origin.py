@@ -23,13 +23,18 @@ def machine() -> str:
     """Processor, cores this process may use, and what jax computes on."""
     import jax
 
+    device = jax.devices()[0]
+    kind = "" if device.platform == "cpu" else f" ({device.device_kind})"
+    return f"{processor()}, jax on {device.platform}{kind}"
+
+
+def processor() -> str:
+    """Processor and cores this process may use; leaves a GPU to other processes."""
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), cpu)
-    device = jax.devices()[0]
-    kind = "" if device.platform == "cpu" else f" ({device.device_kind})"
-    return f"{available_cores()} of {os.cpu_count()} cores of {cpu}, jax on {device.platform}{kind}"
+    return f"{available_cores()} of {os.cpu_count()} cores of {cpu}"
 
 
 def _git(*arguments: str) -> str:

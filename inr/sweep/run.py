@@ -111,7 +111,7 @@ def _record(
     commit: str,
 ) -> None:
     from inr.codec import View, decode_picture
-    from inr.describe import sparsity_of
+    from inr.describe import trained_counts
     from inr.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim
     from inr.mlp_file import open_file
 
@@ -126,7 +126,7 @@ def _record(
         bpp=bpp(len(encoded.data), picture.height, picture.width),
         psnr_db=encoded.psnr_db,
         ms_ssim=similarity,
-        sparsity=sparsity_of(open_file(encoded.data)),
+        sparsity=trained_counts(open_file(encoded.data)).sparsity,
         steps=encoded.n_steps,
         seconds=encoded.seconds,
         n_together=n_together,

@@ -193,6 +193,13 @@ def test_the_same_in_a_scan(sparsifier):
     assert same(scanned, by_hand)
 
 
+@pytest.mark.parametrize("sparsifier", [s for s in SPARSIFIERS if s.sparsity], ids=repr)
+def test_all_sparsities_are_one_sparsifier_in_training(sparsifier):
+    first, second = (dataclasses.replace(sparsifier, sparsity=s) for s in (0.4, 0.8))
+    assert first.for_training() == second.for_training()
+    assert dataclasses.replace(first.for_training(), sparsity=0.4) == first  # all else stays
+
+
 @every_with_masks
 def test_fits_of_two_sparsities_share_one_compilation(sparsifier):
     others = [dataclasses.replace(sparsifier, sparsity=s) for s in (0.4, 0.8)]

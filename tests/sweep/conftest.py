@@ -1,13 +1,14 @@
-"""What the tests of sweeps share: pictures, made-up runs and results, and encoders that take no
-time."""
+"""What the tests of sweeps share: pictures, made-up runs and results, encoders that take no
+time, and the command line."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from inr import recipes
+from inr import cli, recipes
 from inr.codec import Encoded, Wish
 from inr.preparation import facts_of, file_of_one_colour
 from inr.sweep.ledger import Result
@@ -79,3 +80,16 @@ def instant(monkeypatch):
     monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
     monkeypatch.setattr("inr.batch.encode_batch", encode_batch)
     return calls
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs main() here; returns (exit code, stdout, stderr)."""
+
+    def run_main(*arguments):
+        monkeypatch.setattr(sys, "argv", ["inr", "sweep", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return (end.value.code or 0, *capsys.readouterr())
+
+    return run_main

@@ -12,7 +12,7 @@ from PIL import Image
 
 import inr
 from inr.coders.zstd import Zstd
-from inr.describe import sparsity_of
+from inr.describe import trained_counts
 from inr.fields.siren import Siren
 from inr.fit_types import FitError, Progress
 from inr.mlp_file import PictureFacts, open_file, write_file
@@ -180,4 +180,4 @@ def test_sparsity_counts_the_zeros_of_trained_matrices():
     facts = PictureFacts(3, 4, 3, 8, ((0, 255),) * 3, None)
     stages = Stages(Whole(), Siren(hidden=2, n_layers=1), Uniform(), Zstd())
     data = write_file(facts, stages, codes, dict.fromkeys(codes, np.float32(1)))
-    assert sparsity_of(open_file(data)) == 5 / 10  # biases do not count
+    assert trained_counts(open_file(data)).sparsity == 5 / 10  # biases do not count

@@ -1,0 +1,70 @@
+"""The end of a fit, in which weights are rounded: the quantizer's levels, corrected by the size of
+the real file, the best snapshot, and its codes.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inr.fit_run import Run
+from inr.fit_types import Fitted, NotANumberError
+from inr.quantize.ste import budgeted_steps
+
+if TYPE_CHECKING:
+    from inr.fitting import Fitting
+
+_TOO_LARGE = 1.0  # added to the error of a snapshot whose file is too large; errors are below 1
+
+
+def freeze_or_correct(fitting: "Fitting", run: Run) -> None:
+    """Fixes the quantizer's levels when rounding begins, and corrects them in the first two
+    thirds of it, so that the real file meets the target."""
+    if run.is_rounding and run.progress > 1 - (1 - fitting.rounding_from) / 3:
+        return
+    for i, member in enumerate(run.members):
+        finisher = fitting.finishers[i]
+        params, masks = fitting.numpy_params(run, i), fitting.numpy_masks(run, i)
+        if member.levels is None:
+            member.levels = finisher.first_levels(params, _learned_steps(fitting, run, i))
+        elif not fitting.jobs[i].quantizer.LEARNS_STEPS:
+            member.levels = finisher.first_levels(params, {})
+        member.levels = finisher.corrected(params, masks, member.levels)
+        # Older snapshots are not comparable.
+        member.best_error, member.best_params = float("inf"), None
+
+
+def _learned_steps(fitting: "Fitting", run: Run, i: int) -> dict[str, float]:
+    """The steps of job i's tensors, at the budget unless a rate term chose them."""
+    state = fitting.member(run.state, i)
+    if fitting.settings.rate_lambda is not None:
+        return {name: 2.0 ** float(x) for name, x in state.log2_steps.items()}
+    trained, budget_bits = fitting.loop.trained(state.params), fitting.jobs[i].budget.bits
+    found = budgeted_steps(trained, state.log2_steps, budget_bits, state.masks)
+    return {name: float(q_step) for name, q_step in found.items()}
+
+
+def keep_best(fitting: "Fitting", run: Run) -> None:
+    """Keeps the weights of each job if they are the best since its levels changed."""
+    levels = fitting.device_levels(run)
+    for i, member in enumerate(run.members):
+        state, data = fitting.member(run.state, i), fitting.member(fitting.data, i)
+        error = float(
+            fitting.loop.validate(state.params, data, fitting.member(levels, i), state.masks)
+        )
+        if not np.isfinite(error):  # the last step of a block shows only here
+            raise NotANumberError(run.step)
+        params = fitting.numpy_params(run, i)
+        assert member.levels is not None
+        if not fitting.finishers[i].fits(params, fitting.numpy_masks(run, i), member.levels):
+            error += _TOO_LARGE  # to change its levels in the end would cost more than a block
+        if member.best_params is None or error < member.best_error:
+            member.best_error, member.best_params = error, params
+
+
+def landed(fitting: "Fitting", run: Run, i: int) -> Fitted:
+    """The best snapshot of job i as codes; its levels change only if the file missed its target."""
+    member = run.members[i]
+    assert member.best_params is not None
+    assert member.levels is not None
+    masks = fitting.numpy_masks(run, i)
+    return fitting.finishers[i].landed(member.best_params, masks, member.levels, run.step)

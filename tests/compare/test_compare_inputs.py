@@ -1,0 +1,91 @@
+"""compare_inputs.py: the pictures, codecs, recipes and the folder that a run is given."""
+
+import numpy as np
+import pytest
+from compare_samples import noise, saved
+
+from inr.compare_inputs import check_folder, choose_codecs, choose_recipes, load_pictures
+
+
+def test_pictures_become_rgb(tmp_path):
+    grey = saved(tmp_path / "grey.png", noise()[..., 0])
+    colour = saved(tmp_path / "colour.png", noise())
+    loaded = load_pictures([grey, colour], max_pixels=10**6, warn=pytest.fail)
+    assert [picture.name for picture in loaded] == ["grey.png", "colour.png"]
+    np.testing.assert_array_equal(loaded[0].pixels, noise()[..., :1].repeat(3, axis=2))
+    np.testing.assert_array_equal(loaded[1].pixels, noise())
+
+
+def test_pictures_that_not_every_codec_can_store(tmp_path):
+    alpha = saved(tmp_path / "alpha.png", noise()[..., [0, 1, 2, 0]])
+    deep = saved(tmp_path / "deep.png", noise()[..., 0].astype(np.uint16) * 257)
+    with pytest.raises(
+        ValueError, match=r"alpha\.png has alpha, which not every codec.* 8-bit RGB"
+    ):
+        load_pictures([alpha], max_pixels=10**6, warn=pytest.fail)
+    with pytest.raises(ValueError, match=r"deep\.png has 16 bits"):
+        load_pictures([deep], max_pixels=10**6, warn=pytest.fail)
+
+
+def test_two_pictures_of_one_name(tmp_path):
+    (tmp_path / "sub").mkdir()
+    paths = [saved(tmp_path / "a.png", noise()), saved(tmp_path / "sub/a.png", noise())]
+    with pytest.raises(ValueError, match=r"two pictures are called a\.png; rename"):
+        load_pictures(paths, max_pixels=10**6, warn=pytest.fail)
+
+
+@pytest.mark.usefixtures("without_vvc")
+def test_codecs_that_are_not_there():
+    left_out = []
+    chosen = choose_codecs([], "jpeg420", warn=left_out.append)
+    assert "vvc" not in [codec.name for codec in chosen]
+    assert "vvc is left out: no ffmpeg" in left_out
+    with pytest.raises(ValueError, match="vvc cannot run here: no ffmpeg"):
+        choose_codecs(["webp", "vvc"], "jpeg420", warn=pytest.fail)
+    with pytest.raises(ValueError, match="vvc cannot run here: no ffmpeg"):
+        choose_codecs([], "vvc", warn=left_out.append)
+
+
+@pytest.mark.parametrize(
+    ("names", "anchor", "chosen"),
+    [
+        (["webp", "avif", "webp"], "jpeg420", ["jpeg420", "webp", "avif"]),
+        (["webp", "jpeg420"], "jpeg420", ["webp", "jpeg420"]),
+        (["webp"], "siren", ["webp"]),
+    ],
+)
+def test_the_anchor_is_always_there(names, anchor, chosen):
+    codecs = choose_codecs(names, anchor, warn=pytest.fail)
+    assert [codec.name for codec in codecs] == chosen
+
+
+def test_recipes_become_codecs():
+    first, second = choose_recipes(
+        ["siren", "fourier", "siren"],
+        {"fit.steps": "7"},
+        [0.5, 0.25, 0.5],
+        seed=3,
+        show_progress=False,
+    )
+    assert (first.name, second.name) == ("siren", "fourier")
+    assert first.qualities == (0.25, 0.5)
+    assert "steps=7" in first.settings
+    assert first.settings.endswith("seed 3; target in bits per pixel")
+    assert first.library().startswith("inr ")
+    with pytest.raises(ValueError, match="target_bpp=0"):
+        choose_recipes(["siren"], {}, [0], seed=0, show_progress=False)
+    with pytest.raises(ValueError, match="unknown recipe 'sirene'"):
+        choose_recipes(["sirene"], {}, [0.5], seed=0, show_progress=False)
+
+
+def test_folders_that_hold_something_else(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="file is a file; name a folder"):
+        check_folder(tmp_path / "file")
+    with pytest.raises(ValueError, match=r"the folder .*missing does not exist"):
+        check_folder(tmp_path / "missing/out")
+    (tmp_path / "report.html").touch()
+    with pytest.raises(ValueError, match=r"report\.html exists, and no rows\.jsonl"):
+        check_folder(tmp_path)
+    (tmp_path / "rows.jsonl").touch()
+    check_folder(tmp_path)

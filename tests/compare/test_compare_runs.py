@@ -1,0 +1,175 @@
+"""compare.py: runs with quick codecs, also such as go on after a kill."""
+
+import csv
+import dataclasses
+
+import pytest
+from compare_samples import noise
+from PIL import Image
+
+from inr.baselines import PictureCodec, codec_named
+from inr.compare import _Clock, compare
+from inr.compare_inputs import NamedPicture
+
+
+@dataclasses.dataclass
+class Calls:
+    """What a quick codec was asked for; fails or ends the run where it is told to."""
+
+    asked: list = dataclasses.field(default_factory=list)
+    failing: tuple = ()
+    killed_at: float | None = None
+
+    def encode(self, pixels, quality):
+        self.asked.append(quality)
+        if quality == self.killed_at:
+            raise KeyboardInterrupt
+        if quality in self.failing:
+            raise RuntimeError("the encoder gave up")
+        return codec_named("jpeg420").encode(pixels, quality)
+
+
+def quick(name="quick", settings="as it is; quality", qualities=(10, 30, 60, 90)):
+    calls = Calls()
+    decode = codec_named("jpeg420").decode
+    codec = PictureCodec(
+        name, settings, qualities, calls.encode, decode, lambda: None, lambda: "quick 1"
+    )
+    return codec, calls
+
+
+def run(folder, codecs, *, recipes=(), pictures=None, anchor="quick"):
+    told = []
+    pictures = pictures or [NamedPicture("a.png", noise())]
+    done = compare(pictures, codecs, recipes, folder, anchor=anchor, tell=told.append)
+    return done, told
+
+
+def test_a_run_writes_rows_plot_and_report(tmp_path):
+    first, _ = quick()
+    second, _ = quick("<other>")
+    done, told = run(tmp_path / "out", [first, second])
+    assert len(done.rows) == len(told) == 8
+    assert told[0].startswith("1/8, at least 0:0")
+    assert ": a.png, quick at 10: " in told[0]
+    assert told[-1].startswith("8/8, 0:00 left: a.png, <other> at 90: ")
+    with open(tmp_path / "out/rows.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    data = first.encode(noise(), 10)
+    assert int(table[0]["n_bytes"]) == len(data)
+    assert float(table[0]["bpp"]) == 8 * len(data) / (24 * 32)
+    page = (tmp_path / "out/report.html").read_text()
+    assert "&lt;other&gt;" in page
+    assert "<other>" not in page
+    assert "as it is; quality" in page
+    assert done.bd_rates[0].codec == "<other>"
+    assert done.bd_rates[0].percent == pytest.approx(0)  # the same files
+    with Image.open(tmp_path / "out/rd.png") as image:
+        assert image.format == "PNG"
+
+
+def test_nothing_is_measured_twice(tmp_path):
+    codec, calls = quick()
+    before, _ = run(tmp_path, [codec])
+    calls.asked.clear()
+    after, told = run(tmp_path, [codec])
+    assert (calls.asked, told) == ([], [])
+    assert after == before
+
+
+def test_a_killed_run_goes_on(tmp_path):
+    codec, calls = quick()
+    calls.killed_at = 60
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, [codec])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["encoded", "rows.jsonl"]
+    calls.asked.clear()
+    calls.killed_at = None
+    done, _ = run(tmp_path, [codec])
+    assert calls.asked == [60, 90]
+    assert [row.setting for row in done.rows] == [10, 30, 60, 90]
+
+
+@pytest.mark.parametrize(
+    ("changed", "pictures"),
+    [
+        ({"settings": "slower; quality"}, None),
+        ({}, [NamedPicture("a.png", noise(seed=1))]),
+        ({}, [NamedPicture("b.png", noise())]),
+        ({}, [NamedPicture("a.png", noise().reshape(32, 24, 3))]),
+    ],
+)
+def test_what_changes_the_result_is_measured_again(tmp_path, changed, pictures):
+    run(tmp_path, [quick()[0]])
+    codec, calls = quick(**changed)
+    done, _ = run(tmp_path, [codec], pictures=pictures)
+    assert calls.asked == [10, 30, 60, 90]
+    assert len(done.rows) == 4
+
+
+def test_more_qualities_cost_only_themselves(tmp_path):
+    run(tmp_path, [quick()[0]])
+    codec, calls = quick(qualities=(10, 20, 30))
+    done, _ = run(tmp_path, [codec])
+    assert calls.asked == [20]
+    assert [row.setting for row in done.rows] == [10, 20, 30]  # 60 and 90 were not asked for
+
+
+def test_failures_are_skipped_and_told(tmp_path):
+    codec, calls = quick()
+    calls.failing = (30,)
+    done, told = run(tmp_path, [codec])
+    assert [row.setting for row in done.rows] == [10, 60, 90]
+    assert done.skipped == ("a.png, quick at 30: the encoder gave up",)
+    assert told[1] == "skipped a.png, quick at 30: the encoder gave up"
+    assert (
+        "Skipped: a.png, quick at 30: the encoder gave up" in (tmp_path / "report.html").read_text()
+    )
+
+
+def test_a_run_without_a_row_fails(tmp_path):
+    codec, calls = quick()
+    calls.failing = codec.qualities
+    with pytest.raises(ValueError, match=r"nothing could be coded; a\.png, quick at 10: the enc"):
+        run(tmp_path, [codec])
+
+
+def test_an_unknown_anchor_fails_before_the_work(tmp_path):
+    codec, calls = quick()
+    with pytest.raises(ValueError, match="the anchor 'png' is not compared; there are quick"):
+        run(tmp_path / "out", [codec], anchor="png")
+    assert calls.asked == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_of_recipes_are_kept_and_shown(tmp_path):
+    codec, _ = quick()
+    recipe, calls = quick("siren", qualities=(20, 50))
+    done, _ = run(tmp_path, [codec], recipes=[recipe])
+    kept = {path.name.rsplit("-", 1)[0]: path for path in (tmp_path / "encoded").iterdir()}
+    assert sorted(kept) == ["siren-20bpp", "siren-50bpp"]
+    assert kept["siren-50bpp"].stat().st_size == done.rows[-1].n_bytes
+    page = (tmp_path / "report.html").read_text()
+    assert "a.png, siren at 20 bpp" in page  # next to 0.3
+    assert page.count("data:image/png") == 2
+    kept["siren-20bpp"].unlink()
+    calls.asked.clear()
+    run(tmp_path, [codec], recipes=[recipe])
+    assert calls.asked == []
+    assert "a.png, siren at 50 bpp" in (tmp_path / "report.html").read_text()
+
+
+def test_ms_ssim_is_measured_from_161_pixels_on(tmp_path):
+    codec, _ = quick(qualities=(50,))
+    small, large = NamedPicture("s", noise(160, 200)), NamedPicture("l", noise(164, 164))
+    done, _ = run(tmp_path, [codec], pictures=[small, large])
+    assert done.rows[0].ms_ssim is None
+    assert 0.5 < done.rows[1].ms_ssim < 1
+
+
+def test_time_left_by_hand():
+    clock = _Clock(["a", "a", "b", "b"])
+    assert clock.took("a", 10.0) == "1/4, at least 0:10 left"
+    assert clock.took("b", 60.0) == "2/4, 1:10 left"
+    assert clock.took("b", 120.0) == "3/4, 0:10 left"
+    assert clock.took("a", 30.0) == "4/4, 0:00 left"
