@@ -230,7 +230,10 @@ def main() -> None:
     from inr.errors import FormatError
 
     try:
-        app(prog_name="inr")
+        try:
+            app(prog_name="inr")
+        finally:
+            sys.stdout.flush()  # here, where a reader that went away can be caught
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away: nobody to tell
         sys.exit(1)

@@ -188,11 +188,13 @@ atexit.register(lambda: print("loaded", sorted({"jax", "optax", "flax"} & set(sy
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such thing as a broken pipe there")
-def test_a_reader_that_goes_away_is_no_error(folder):
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # written at the end, or line by line
+def test_a_reader_that_goes_away_is_no_error(folder, unbuffered):
     process = subprocess.Popen(
         [sys.executable, "-c", "from inr.cli import main; main()", "recipes"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
     )
     process.stdout.close()  # long before the first line is printed
     err = process.stderr.read()
