@@ -35,6 +35,7 @@ class Writer(Protocol):
     """The writing half of an engine."""
 
     def put(self, symbols: NDArray[np.int32], frequencies: NDArray[np.int64]) -> None: ...
+    def put_rows(self, symbols: NDArray[np.int32], rows: NDArray[np.float64]) -> None: ...
     def finish(self) -> NDArray[np.uint32]: ...
 
 
@@ -42,6 +43,7 @@ class Reader(Protocol):
     """The reading half of an engine."""
 
     def take(self, n: int, frequencies: NDArray[np.int64]) -> NDArray[np.int32]: ...
+    def take_rows(self, rows: NDArray[np.float64]) -> NDArray[np.int32]: ...
     def is_finished(self) -> bool: ...
 
 
@@ -63,7 +65,7 @@ class RangeCoder:
         writer = new_writer()
         for tensor, model in zip(tensors, models, strict=True):
             write_tensor(writer, tensor, model, bits)
-        return _models_to_bytes(models) + _words_to_bytes(writer.finish())
+        return _models_to_bytes(models) + words_to_bytes(writer.finish())
 
     def decode(self, data: bytes, sizes: Sequence[int], bits: int) -> list[NDArray[np.int32]]:
         """Returns one int32[size] tensor for each size.
@@ -77,7 +79,7 @@ class RangeCoder:
         if n_models == 0 and data:
             raise FormatError(f"range coder: {len(data)} bytes where there are no codes")
         models = iter(_models_from_bytes(data[: 2 * n_models], n_models))
-        reader = new_reader(_words_from_bytes(data[2 * n_models :]))
+        reader = new_reader(words_from_bytes(data[2 * n_models :]))
         tensors = [
             read_tensor(reader, size, next(models), bits) if size else np.zeros(0, np.int32)
             for size in sizes
@@ -147,11 +149,13 @@ def _models_from_bytes(head: bytes, n_models: int) -> list[TensorModel]:
     return [TensorModel.from_u16(packed) for packed in np.frombuffer(head, "<u2").tolist()]
 
 
-def _words_to_bytes(words: NDArray[np.uint32]) -> bytes:
+def words_to_bytes(words: NDArray[np.uint32]) -> bytes:
+    """Returns the words as a file holds them; the inverse of `words_from_bytes`."""
     return words.astype("<u4").tobytes().rstrip(b"\0")
 
 
-def _words_from_bytes(stream: bytes) -> NDArray[np.uint32]:
+def words_from_bytes(stream: bytes) -> NDArray[np.uint32]:
+    """Returns u32 words for a reader; FormatError for bytes that no encoder ends with."""
     if stream.endswith(b"\0"):
         raise FormatError("range coder: trailing zero bytes, which an encoder leaves out")
     return np.frombuffer(stream + bytes(-len(stream) % 4), "<u4").astype(np.uint32)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from inr.errors import FormatError
 
 _Categorical = constriction.stream.model.Categorical
+_Rows = _Categorical(perfect=False)  # a table of its own for each symbol
 _RangeEncoder = constriction.stream.queue.RangeEncoder
 _RangeDecoder = constriction.stream.queue.RangeDecoder
 
@@ -26,6 +27,10 @@ class ConstrictionWriter:
     def put(self, symbols: NDArray[np.int32], frequencies: NDArray[np.int64]) -> None:
         if symbols.size:
             self._encoder.encode(symbols, _model(frequencies))
+
+    def put_rows(self, symbols: NDArray[np.int32], rows: NDArray[np.float64]) -> None:
+        if symbols.size:
+            self._encoder.encode(symbols, _Rows, rows)
 
     def finish(self) -> NDArray[np.uint32]:
         words: NDArray[np.uint32] = self._encoder.get_compressed()
@@ -42,14 +47,20 @@ class ConstrictionReader:
     def take(self, n: int, frequencies: NDArray[np.int64]) -> NDArray[np.int32]:
         if n == 0:
             return np.zeros(0, np.int32)
-        try:
-            symbols: NDArray[np.int32] = self._decoder.decode(_model(frequencies), n)
-        except AssertionError as error:  # what constriction raises for impossible data
-            raise FormatError("range coder: the data does not fit its frequency tables") from error
-        return symbols
+        return self._decoded(_model(frequencies), n)
+
+    def take_rows(self, rows: NDArray[np.float64]) -> NDArray[np.int32]:
+        return self._decoded(_Rows, rows) if len(rows) else np.zeros(0, np.int32)
 
     def is_finished(self) -> bool:
         return bool(self._decoder.maybe_exhausted())
+
+    def _decoded(self, model: object, per_symbol: int | NDArray[np.float64]) -> NDArray[np.int32]:
+        try:
+            symbols: NDArray[np.int32] = self._decoder.decode(model, per_symbol)
+        except AssertionError as error:  # what constriction raises for impossible data
+            raise FormatError("range coder: the data does not fit its frequency tables") from error
+        return symbols
 
 
 def _model(frequencies: NDArray[np.int64]) -> object:

@@ -8,7 +8,8 @@ Beyond the last word the reader sees zeros. constriction calls our `span` `range
 """
 
 from bisect import bisect_right
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +35,17 @@ class PythonWriter:
         widths = frequencies.tolist()
         lefts = [0, *accumulate(widths)]
         for symbol in symbols.tolist():
-            scale = self._span >> PRECISION_BITS
-            self._lower += scale * lefts[symbol]
-            self._span = scale * widths[symbol]
-            if self._span <= _WORD_MASK:
-                self._settle_carry()
-                self._words.append(self._lower >> _WORD_BITS)
-                self._lower = (self._lower & _WORD_MASK) << _WORD_BITS
-                self._span <<= _WORD_BITS
+            self._narrow(lefts[symbol], widths[symbol])
+
+    def put_rows(self, symbols: NDArray[np.int32], rows: NDArray[np.float64]) -> None:
+        """Appends symbols int32[n], each by a table of its own.
+
+        Args:
+          rows: f64[n, k], each frequency less one: whole numbers >= 0, in each row with sum
+            2**24 - k. So constriction takes them as they are.
+        """
+        for symbol, row in zip(symbols.tolist(), rows.astype(np.int64) + 1, strict=True):
+            self._narrow(int(row[:symbol].sum()), int(row[symbol]))
 
     def finish(self) -> NDArray[np.uint32]:
         """Returns words that name a number in the interval, given that only zeros follow."""
@@ -50,6 +54,16 @@ class PythonWriter:
             self._settle_carry()
             self._words.append(self._lower >> _WORD_BITS)
         return np.array(self._words, np.uint32)
+
+    def _narrow(self, left: int, width: int) -> None:
+        scale = self._span >> PRECISION_BITS
+        self._lower += scale * left
+        self._span = scale * width
+        if self._span <= _WORD_MASK:
+            self._settle_carry()
+            self._words.append(self._lower >> _WORD_BITS)
+            self._lower = (self._lower & _WORD_MASK) << _WORD_BITS
+            self._span <<= _WORD_BITS
 
     def _settle_carry(self) -> None:
         if self._lower <= _STATE_MASK:
@@ -78,12 +92,24 @@ class PythonReader:
         Raises:
           FormatError: no table of this kind can have led to these words.
         """
-        widths = frequencies.tolist()
-        lefts = [0, *accumulate(widths)]
+        return self._decoded(repeat((0, *accumulate(frequencies.tolist())), n))
+
+    def take_rows(self, rows: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Returns the next n symbols, coded by the tables f64[n, k] of `put_rows`.
+
+        Raises:
+          FormatError: as for `take`.
+        """
+        lefts = np.zeros((rows.shape[0], rows.shape[1] + 1), np.int64)
+        np.cumsum(rows.astype(np.int64) + 1, axis=1, out=lefts[:, 1:])
+        return self._decoded(lefts.tolist())
+
+    def _decoded(self, tables: Iterable[Sequence[int]]) -> NDArray[np.int32]:
+        """One symbol for each table, given as the sums of frequencies before each symbol."""
         words, position = self._words, self._position
         offset, span = self._offset, self._span
         symbols = []
-        for _ in range(n):
+        for lefts in tables:
             scale = span >> PRECISION_BITS
             quantile = offset // scale
             if quantile >> PRECISION_BITS:
@@ -91,7 +117,7 @@ class PythonReader:
             symbol = bisect_right(lefts, quantile) - 1
             symbols.append(symbol)
             offset -= scale * lefts[symbol]
-            span = scale * widths[symbol]
+            span = scale * (lefts[symbol + 1] - lefts[symbol])
             if span <= _WORD_MASK:
                 span <<= _WORD_BITS
                 offset <<= _WORD_BITS

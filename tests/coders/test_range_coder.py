@@ -122,6 +122,50 @@ def test_engines_agree_word_for_word_on_random_tables(seed):
     assert all(reader.is_finished() for reader in readers)
 
 
+@pytest.mark.parametrize("k", [2, 17, 65])
+def test_engines_agree_word_for_word_on_a_table_for_each_symbol(k):
+    constriction_engine = pytest.importorskip("inr.coders.range_constriction")
+    rng = np.random.default_rng(k)
+    weights = rng.random((500, k)) ** rng.choice([0.1, 1, 30], (500, 1))
+    rows = np.floor(weights / weights.sum(axis=1, keepdims=True) * (TOTAL - k))
+    rows[:, 0] += TOTAL - k - rows.sum(axis=1)  # frequencies less one
+    symbols = rng.integers(0, k, 500).astype(np.int32)
+    shared = (rows[0] + 1).astype(np.int64)
+    writers = [PythonWriter(), constriction_engine.ConstrictionWriter()]
+    for writer in writers:
+        writer.put_rows(symbols[:300], rows[:300])
+        writer.put(symbols, shared)
+        writer.put_rows(symbols[:0], rows[:0])
+        writer.put_rows(symbols[300:], rows[300:])
+    words, reference = (writer.finish() for writer in writers)
+    assert words.tolist() == reference[: words.size].tolist()
+    assert not reference[words.size :].any()
+    readers = [PythonReader(words), constriction_engine.ConstrictionReader(words)]
+    for reader in readers:
+        assert reader.take_rows(rows[:300]).tolist() == symbols[:300].tolist()
+        assert reader.take(500, shared).tolist() == symbols.tolist()
+        assert reader.take_rows(rows[:0]).tolist() == []
+        assert reader.take_rows(rows[300:]).tolist() == symbols[300:].tolist()
+        assert reader.is_finished()
+
+
+@pytest.mark.usefixtures("engine")
+def test_equal_rows_are_one_table():
+    table = uniform_table(8)
+    symbols = np.arange(40, dtype=np.int32) % 8
+    by_rows, by_table = range_coder.new_writer(), range_coder.new_writer()
+    by_rows.put_rows(symbols, np.tile(table - 1.0, (40, 1)))
+    by_table.put(symbols, table)
+    assert by_rows.finish().tolist() == by_table.finish().tolist()
+
+
+@pytest.mark.usefixtures("engine")
+def test_rows_refuse_impossible_words():
+    reader = range_coder.new_reader(np.full(2, 2**32 - 1, np.uint32))
+    with pytest.raises(FormatError, match="does not fit its frequency tables"):
+        reader.take_rows(np.array([[2.0**23 - 1, 2.0**23 - 1]] * 3))
+
+
 @SLOW_MACHINE
 @given(codes_and_bits())
 def test_engines_give_the_same_bytes(case):

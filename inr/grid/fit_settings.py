@@ -1,0 +1,36 @@
+"""How long and how fast to fit a latent grid: plain numbers, free of jax."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class GridFit:
+    """Nothing here is stored in the file. Values follow Cool-chic 5.0 where nothing else is said."""
+
+    steps: int = 2000
+    learning_rate: float = 1e-2  # of the networks, by SOAP
+    latent_rate: float = 1e-2  # of the latents / gain, by Adam
+    gain: float = 16.0  # latents are optimized in units of so many codes
+    n_starts: int = 3  # first networks fitted at once; the best goes on
+    trial: float = 0.03  # fraction of the fit after which only the best start goes on
+    tail: float = 0.05  # last fraction, in which the networks learn the rounded latents
+    temperature: float = 0.35  # of soft rounding, at the start
+    final_temperature: float = 0.08
+    noise: float = 0.22  # standard deviation, in codes, at the start
+    final_noise: float = 0.15
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"fit.steps={self.steps}: at least 1 step is needed")
+        if not 1 <= self.n_starts <= 64:
+            raise ValueError(f"fit.n_starts={self.n_starts} is outside 1..64")
+        for name in ("trial", "tail"):
+            if not 0 <= vars(self)[name] < 1:
+                raise ValueError(f"fit.{name}={vars(self)[name]} is outside 0..1")
+        positive = ("learning_rate", "latent_rate", "gain", "temperature", "final_temperature")
+        for name in positive:
+            if not 0 < vars(self)[name] < float("inf"):
+                raise ValueError(f"fit.{name}={vars(self)[name]}: expected a number above 0")
+        for name in ("noise", "final_noise"):
+            if not 0 <= vars(self)[name] < float("inf"):
+                raise ValueError(f"fit.{name}={vars(self)[name]}: expected a number from 0")

@@ -1,0 +1,184 @@
+"""All latents of a picture in one range-coder stream, each under its own Laplace density.
+
+    the whole   words of the range coder, "<u4", trailing zero bytes left out
+
+The levels follow one another in the order of pyramid.levels, the fronts of a level by rising
+x + FRONT_SLOPE * y, the latents of a front top to bottom. context.py says which mean and scale each
+latent has, laplace_tables.py how they make a frequency table and a residual a symbol. Each front is
+
+    symbols   of its latents with a narrow alphabet
+    escapes   of these: |r| - (half << n_raw) - 1, the high seven bits of all, then the low ones
+    symbols   of its latents with a wide alphabet
+    raw bits  of those with n_raw > 0 that are neither 0 nor escapes: (|r| - 1) & (2**n_raw - 1)
+    escapes   of its latents with a wide alphabet
+
+Each half of an escape is uniform over 128. Raw bits share an alphabet of 64 symbols, of which those
+from 2**n_raw on have frequency 1 and the others equal ones.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from inr.coders.range_coder import (
+    Reader,
+    new_reader,
+    new_writer,
+    words_from_bytes,
+    words_to_bytes,
+)
+from inr.coders.tables import PRECISION_BITS
+from inr.errors import FormatError
+from inr.grid.context import (
+    UNIT,
+    FeatureGrid,
+    Network,
+    Workspace,
+    check_exact,
+    densities,
+    exact_network,
+    feature_grid,
+)
+from inr.grid.fronts import Band, SkewedBand, bands
+from inr.grid.laplace_tables import MEAN_BITS, LaplaceTables, laplace_tables
+from inr.grid.residuals import ESCAPE_BITS, Letters, letters_of, read_front, write_part
+from inr.grid.structure import LATENT_LIMIT, REACH, TAPS, Level, Pyramid
+
+Latents = Sequence[NDArray[np.int32]]  # i32[h, w] of each level
+Params = Mapping[str, NDArray[np.floating]]
+
+
+def encode_latents(latents: Latents, params: Params, pyramid: Pyramid) -> bytes:
+    """Codes all latents; the inverse of `decode_latents`.
+
+    Args:
+      latents: i32[h, w] of each level, |y| <= LATENT_LIMIT.
+      params: as for `context.exact_network`.
+
+    Raises:
+      ValueError: latents or params are not those of the pyramid, or too large.
+      FormatError: the sums of this network are too large to be exact; see `context.check_exact`.
+    """
+    tables = laplace_tables()
+    writer = new_writer()
+    for band, letters in _all_letters(latents, params, pyramid, tables):
+        for start, stop in pairwise(band.starts):
+            if start < stop:
+                is_wide = letters.is_wide[start:stop]
+                narrow, wide = start + (~is_wide).nonzero()[0], start + is_wide.nonzero()[0]
+                write_part(writer, letters, narrow, tables.narrow)
+                write_part(writer, letters, wide, tables.wide)
+    return words_to_bytes(writer.finish())
+
+
+def latent_bits(latents: Latents, params: Params, pyramid: Pyramid) -> float:
+    """Bits that `encode_latents` takes, by its frequency tables; it raises the same."""
+    tables = laplace_tables()
+    bits = 0.0
+    for _, letters in _all_letters(latents, params, pyramid, tables):
+        narrow, wide = ~letters.is_wide, letters.is_wide
+        for rows, part in ((tables.narrow, narrow), (tables.wide, wide)):
+            frequency = rows[letters.row[part], letters.symbol[part]] + 1
+            bits += PRECISION_BITS * frequency.size - float(np.log2(frequency).sum())
+        bits += float(letters.n_raw.sum() + 2 * ESCAPE_BITS * letters.is_escape.sum())
+    return bits
+
+
+def decode_latents(data: bytes, params: Params, pyramid: Pyramid) -> list[NDArray[np.int32]]:
+    """Returns i32[h, w] of each level, |y| <= LATENT_LIMIT.
+
+    Raises:
+      FormatError: `data` is not what `encode_latents` makes with these params, or the sums of this
+        network are too large to be exact.
+      ValueError: params are not those of the pyramid.
+    """
+    check_exact(params, pyramid)
+    network = exact_network(params, pyramid)
+    tables = laplace_tables()
+    reader = new_reader(words_from_bytes(data))
+    latents: list[NDArray[np.int32]] = []
+    with threadpool_limits(1):  # the products of a front are too small for more
+        for i, level in enumerate(pyramid.levels):
+            features = feature_grid(network, pyramid, i, latents)
+            latents.append(_read_level(reader, network, tables, features, level, pyramid))
+    if not reader.is_finished():
+        raise FormatError("latents: the data does not end with its last symbol")
+    return latents
+
+
+def _all_letters(
+    latents: Latents, params: Params, pyramid: Pyramid, tables: LaplaceTables
+) -> Iterator[tuple[Band, Letters]]:
+    """All letters in the order of coding, band by band."""
+    _check_latents(latents, pyramid)
+    check_exact(params, pyramid)
+    network = exact_network(params, pyramid)
+    n_taps = pyramid.structure.n_taps
+    with threadpool_limits(1):  # as in `decode_latents`, and the caller's threads may be busy
+        for i, (level, values) in enumerate(zip(pyramid.levels, latents, strict=True)):
+            features = feature_grid(network, pyramid, i, latents)
+            padded = np.pad(values, ((REACH, 0), (REACH, REACH))).astype(np.float64)
+            stride = padded.shape[1]
+            padded = padded.reshape(-1)
+            offsets = [(REACH + dy) * stride + REACH + dx for dy, dx in TAPS[:n_taps]]
+            for band in bands(level):
+                places = band.y * stride + band.x
+                work = Workspace.for_latents(band.size, network)
+                for row, offset in zip(work.x[:n_taps], offsets, strict=True):
+                    padded[offset:].take(places, out=row, mode="clip")
+                work.x[:n_taps] *= UNIT
+                work.x[n_taps:] = features.at(band.y, band.x)
+                y = values.reshape(-1).take(band.y * level.width + band.x)
+                yield band, letters_of(y, densities(network, work), tables)
+
+
+def _check_latents(latents: Latents, pyramid: Pyramid) -> None:
+    given = [each.shape for each in latents]
+    wanted = [(level.height, level.width) for level in pyramid.levels]
+    if given != wanted:
+        raise ValueError(f"latents of shapes {given}, but the pyramid's levels are {wanted}")
+    for i, each in enumerate(latents):
+        if each.dtype != np.int32 or each.min() < -LATENT_LIMIT or each.max() > LATENT_LIMIT:
+            raise ValueError(
+                f"latents[{i}] of dtype {each.dtype} span {each.min()}..{each.max()}; expected are "
+                f"int32 in +-{LATENT_LIMIT}"
+            )
+
+
+def _read_level(
+    reader: Reader,
+    network: Network,
+    tables: LaplaceTables,
+    features: FeatureGrid,
+    level: Level,
+    pyramid: Pyramid,
+) -> NDArray[np.int32]:
+    n_taps = pyramid.structure.n_taps
+    latents = np.empty(level.size, np.int32)
+    skewed = SkewedBand(level, n_taps)
+    work, places = Workspace.for_latents(0, network), skewed.tap_places(0)
+    for band in bands(level):
+        known = features.at(band.y, band.x)
+        values = np.empty(band.size, np.int64)
+        for front, top in enumerate(band.top):
+            start, stop = band.starts[front], band.starts[front + 1]
+            n = stop - start
+            if n == 0:
+                continue
+            if n != places.shape[1]:  # neighbouring fronts mostly have the same length
+                work = Workspace.for_latents(n, network)
+                places = skewed.tap_places(n)
+            skewed.taps(front, top, places, out=work.x[:n_taps])
+            work.x[n_taps:] = known[:, start:stop]
+            mean, scale = densities(network, work)
+            residual = read_front(reader, mean, scale, tables)
+            y = np.add(mean >> MEAN_BITS, residual, out=values[start:stop])
+            np.multiply(y, float(UNIT), out=skewed.row(front, top, n))
+        if np.abs(values).max(initial=0) > LATENT_LIMIT:
+            raise FormatError(f"latents: a value lies outside +-{LATENT_LIMIT}")
+        latents[band.y * level.width + band.x] = values
+        skewed.next_band()
+    return latents.reshape(level.height, level.width)

@@ -1,0 +1,96 @@
+"""The networks of a grid file as integer codes, and those as bytes.
+
+Each tensor is its codes times the step of its group, 2**-octaves. The section of networks holds
+
+    octaves   4 bits a group, in the order of Pyramid.groups, the first in the low bits; a last
+              half byte is 0
+    codes     the range coder's bytes (coders/range_coder.py), one tensor a group: the codes of its
+              tensors one after the other
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from inr.coders.range_coder import RangeCoder
+from inr.container import Reader
+from inr.errors import FormatError
+from inr.grid.structure import Pyramid
+
+MAX_OCTAVES = 15
+CODE_BITS = 16  # width of a code, as the range coder counts
+MAX_WEIGHT = 64.0  # of a tensor; sums of the fixed-point decoder rely on it
+MAX_TAP = 4.0  # of an upsampling kernel
+
+
+@dataclass(frozen=True)
+class CodedNetworks:
+    """What a file holds of the networks."""
+
+    octaves: dict[str, int]  # by group: the step is 2**-octaves, 0..MAX_OCTAVES
+    codes: dict[str, np.ndarray]  # int32, by tensor, in file order
+
+    def values(self, pyramid: Pyramid) -> dict[str, np.ndarray]:
+        """The tensors, float64, exact."""
+        return {
+            name: np.ldexp(self.codes[name].astype(np.float64), -self.octaves[group])
+            for group, shapes in pyramid.groups.items()
+            for name in shapes
+        }
+
+
+def quantized(
+    params: dict[str, np.ndarray], octaves: dict[str, int], pyramid: Pyramid
+) -> CodedNetworks:
+    """The nearest codes at these steps, limited to what a file may hold."""
+    codes = {}
+    for group, shapes in pyramid.groups.items():
+        k = octaves[group]
+        for name in shapes:
+            largest = code_limit(group, k)
+            nearest = np.rint(np.ldexp(params[name].astype(np.float64), k))
+            codes[name] = np.clip(nearest, -largest, largest).astype(np.int32)
+    return CodedNetworks(octaves, codes)
+
+
+def code_limit(group: str, octaves: int) -> int:
+    """The largest |code| of a group at a step of 2**-octaves."""
+    largest = MAX_TAP if group == "up" else MAX_WEIGHT
+    return min(int(largest) << octaves, (1 << (CODE_BITS - 1)) - 1)
+
+
+def write_networks(coded: CodedNetworks, pyramid: Pyramid) -> bytes:
+    """The section of networks; the inverse of `read_networks`."""
+    halves = [coded.octaves[group] for group in pyramid.groups]
+    halves += [0] * (len(halves) % 2)
+    head = bytes(low | high << 4 for low, high in zip(halves[::2], halves[1::2], strict=True))
+    flat = [
+        np.concatenate([coded.codes[name].ravel() for name in shapes])
+        for shapes in pyramid.groups.values()
+    ]
+    return head + RangeCoder().encode(flat, CODE_BITS)
+
+
+def read_networks(data: bytes, pyramid: Pyramid) -> CodedNetworks:
+    """Reads the section of networks.
+
+    Raises:
+      FormatError: the bytes are not what `write_networks` makes of networks of this pyramid.
+    """
+    groups = pyramid.groups
+    reader = Reader(data, "the section of networks")
+    halves = [half for byte in reader.take(-(-len(groups) // 2)) for half in (byte & 15, byte >> 4)]
+    if any(halves[len(groups) :]):
+        raise FormatError("the section of networks: the half byte after the steps is not 0")
+    octaves = dict(zip(groups, halves, strict=False))
+    sizes = [sum(int(np.prod(s)) for s in shapes.values()) for shapes in groups.values()]
+    flat = RangeCoder().decode(reader.take(reader.n_left), sizes, CODE_BITS)
+    codes: dict[str, np.ndarray] = {}
+    for (group, shapes), tensor in zip(groups.items(), flat, strict=True):
+        largest = code_limit(group, octaves[group])
+        if np.abs(tensor).max() > largest:
+            raise FormatError(f"networks: a code of {group} lies outside -{largest}..{largest}")
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])[:-1]
+        for (name, shape), part in zip(shapes.items(), np.split(tensor, ends), strict=True):
+            codes[name] = part.reshape(shape)
+    return CodedNetworks(octaves, codes)

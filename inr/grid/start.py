@@ -1,0 +1,35 @@
+"""The first networks of a fit."""
+
+import numpy as np
+
+from inr.grid.structure import Pyramid, Shape
+
+# Keys' cubic at a quarter of a pixel, nearest taps in the middle: where the upsampling starts.
+CUBIC = (-0.0703125, 0.8671875, 0.2265625, -0.0234375)
+_CONTEXT_GAIN = 0.3  # of uniform weights scaled by 1 / sqrt(inputs); larger ones start unstable
+_COLOUR_GAIN = 0.1
+_LOG_SCALE = -1.0  # of the first Laplace densities
+
+
+def first_networks(
+    pyramid: Pyramid, mean: np.ndarray, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Random f32 tensors; a picture of zero latents is drawn in its mean colour, f32[c] in 0..1."""
+    return {name: _tensor(name, shape, mean, rng) for name, shape in pyramid.shapes.items()}
+
+
+def _tensor(name: str, shape: Shape, mean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    if name.startswith("up"):
+        return np.array(CUBIC, np.float32)
+    if name == "synth_b1":
+        return mean.astype(np.float32)
+    if name == "context_b2":
+        return np.array([0, _LOG_SCALE], np.float32)
+    if name.startswith("conv") or len(shape) == 1:
+        return np.zeros(shape, np.float32)
+    gain = 1.0
+    if name.startswith("context"):
+        gain = _CONTEXT_GAIN
+    elif name in ("synth_w1", "synth_linear"):
+        gain = _COLOUR_GAIN
+    return (gain * rng.uniform(-1, 1, shape) / np.sqrt(shape[1])).astype(np.float32)
