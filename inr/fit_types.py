@@ -25,6 +25,7 @@ class Progress:
     n_steps: int
     psnr_db: float  # over the block's batches with disturbed weights: a little pessimistic
     seconds_left: float
+    bpp: float | None = None  # estimated, where the fit decides it
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Structure:
     n_hyper: int = 0  # hyper levels: the coarsest so many exponents have one each
     n_taps: int = 14  # neighbours of its own level that the context model sees
     n_features: int = 6  # numbers made of the levels before that it sees beside them
-    n_feature_levels: int = 3  # last levels that have such features
+    n_feature_levels: int = 40  # last levels that have such features
     hidden: int = 48  # width of the synthesis
 
     WIRE: ClassVar[Wire] = (

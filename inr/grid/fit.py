@@ -1,0 +1,306 @@
+"""The host's side of the fit of latent grids: starts, blocks of steps, snapshots, checkpoints."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from inr.checkpoint import Checkpoint
+from inr.fit_types import FitError, NotANumberError, Progress
+from inr.grid.fit_settings import GridFit
+from inr.grid.fit_step import Data, Inputs, Loop, State, noise_pool, picked
+from inr.grid.start import first_networks
+from inr.grid.structure import Pyramid
+
+_MAX_RETRIES = 3  # after a NaN, each at half the rates
+_BLOCK_PIXELS = 6_000_000  # steps times pixels of a block: two to four seconds on two cores
+_MOST_STEPS, _BLOCKS = 50, 20  # of a block; blocks of a fit, at least
+_SECONDS_BETWEEN_CHECKPOINTS = 3.0
+_SNAPSHOTS_FROM = 0.5  # of the fit; before, later ones are always better
+
+
+@dataclass(frozen=True)
+class GridJob:
+    """One picture to be fitted."""
+
+    picture: np.ndarray  # f32[c, height, width] in 0..1
+    peak: int  # largest sample, 255 or 65535
+    lambda_: float  # weight of a bit per pixel against MSE
+    seed: int
+
+
+@dataclass(frozen=True)
+class FittedGrid:
+    """What a fit ends in."""
+
+    params: dict[str, np.ndarray]  # f32 tensors of the networks
+    latents: list[np.ndarray]  # int32[h, w] of each level
+    lambda_: float  # with which it ended
+    n_steps: int
+
+
+# Told of progress, MSE and bits of the latents of each member; the lambdas from here on.
+Steer = Callable[[float, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass
+class _Run:
+    """What changes from block to block."""
+
+    state: State
+    lambdas: np.ndarray  # f64[members]
+    step: int = 0
+    progress: float = 0.0
+    best_losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    best: State | None = None
+    seconds_a_step: float = 0.0
+
+
+class GridFitting:
+    """Fits several jobs whose pictures have one size, as one batch."""
+
+    def __init__(
+        self,
+        jobs: Sequence[GridJob],
+        pyramid: Pyramid,
+        settings: GridFit,
+        deadline: float | None = None,
+    ) -> None:
+        self.jobs, self.pyramid, self.settings, self.deadline = jobs, pyramid, settings, deadline
+        self.loop = Loop(pyramid, settings)
+        self.n_pixels = pyramid.height * pyramid.width
+        self.pool = jnp.asarray(noise_pool(max(level.size for level in pyramid.levels), 0))
+        longest = max(1, _BLOCK_PIXELS // (self.n_pixels * len(jobs)))
+        self.block_length = min(longest, _MOST_STEPS, -(-settings.steps // _BLOCKS))
+        self.soft_until = 1 - max(1, round(settings.tail * settings.steps)) / settings.steps
+
+    def run(
+        self,
+        checkpoint: Checkpoint | None = None,
+        report: Callable[[Progress], None] | None = None,
+        steer: Steer | None = None,
+    ) -> list[FittedGrid]:
+        """Fits all jobs.
+
+        Raises:
+          FitError: NaN in spite of lower rates.
+        """
+        for attempt in range(_MAX_RETRIES + 1):
+            try:
+                return self._attempt(0.5**attempt, checkpoint, report, steer)
+            except NotANumberError as error:
+                step = error.step
+        raise FitError(
+            f"the loss stopped being a number at step {step}, also at 1/{2**_MAX_RETRIES} of the "
+            "learning rates; give a lower fit.learning_rate"
+        )
+
+    def _attempt(
+        self,
+        rate: float,
+        checkpoint: Checkpoint | None,
+        report: Callable[[Progress], None] | None,
+        steer: Steer | None,
+    ) -> list[FittedGrid]:
+        run = self._resumed(rate, checkpoint)
+        if run is None:
+            run = self._started(rate)
+        saved_at = time.monotonic()
+        while run.progress < 1:
+            data = self._data(run.lambdas)
+            self._advance(run, data, rate)
+            mse, bits = self._validated(run.state, data)
+            if not np.isfinite(mse + bits).all():
+                raise NotANumberError(run.step)
+            if run.progress >= _SNAPSHOTS_FROM:
+                self._keep_best(run, mse, bits)
+            if steer is not None and run.progress < 1:
+                lambdas = steer(run.progress, run.lambdas, mse, bits)
+                if not np.array_equal(lambdas, run.lambdas):
+                    run.lambdas, run.best = lambdas, None  # older losses are not comparable
+            if report is not None:
+                report(self._progress(run, mse, bits))
+            if checkpoint and time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
+                self._save(run, rate, checkpoint)
+                saved_at = time.monotonic()
+        return self._fitted(run)
+
+    def _data(self, lambdas: np.ndarray, jobs: Sequence[GridJob] | None = None) -> Data:
+        jobs = self.jobs if jobs is None else jobs
+        return Data(
+            np.stack([job.picture for job in jobs]),
+            (lambdas / self.n_pixels).astype(np.float32),
+            np.array([job.peak for job in jobs], np.float32),
+        )
+
+    def _started(self, rate: float) -> _Run:
+        """The first networks; of several the ones that are best after a trial."""
+        s = self.settings
+        lambdas = np.array([job.lambda_ for job in self.jobs])
+        runs = []
+        # A GPU fits all starts of all jobs in the time of one. Cores don't, and would compile anew.
+        for starts in self._start_batches():
+            jobs = [self.jobs[i] for i, _ in starts]
+            networks = [
+                first_networks(
+                    self.pyramid,
+                    self.jobs[i].picture.mean((1, 2)),
+                    np.random.default_rng([self.jobs[i].seed, 1, n]),
+                )
+                for i, n in starts
+            ]
+            run = _Run(self.loop.start(networks), np.array([job.lambda_ for job in jobs]))
+            data = self._data(run.lambdas, jobs)
+            until = s.trial if s.n_starts > 1 else 0.0
+            while run.progress < until:
+                self._advance(run, data, rate, until)
+            mse, bits = self._validated(run.state, data) if until else (np.zeros(len(jobs)),) * 2
+            runs.append((run, starts, mse + run.lambdas * bits / self.n_pixels))
+        best: list[State] = []
+        for i in range(len(self.jobs)):
+            found = [
+                (float(loss), picked(run.state, k))
+                for run, starts, losses in runs
+                for k, ((job, _), loss) in enumerate(zip(starts, losses, strict=True))
+                if job == i
+            ]
+            best.append(min(found, key=lambda pair: pair[0] if np.isfinite(pair[0]) else np.inf)[1])
+        first = runs[0][0]
+        return _Run(
+            self.loop.stacked(best),
+            lambdas,
+            first.step,
+            first.progress,
+            seconds_a_step=first.seconds_a_step,
+        )
+
+    def _start_batches(self) -> list[list[tuple[int, int]]]:
+        """(job, start) of all that is tried, in batches."""
+        n = self.settings.n_starts
+        if n == 1 or len(self.jobs) > 1 or jax.default_backend() != "cpu":
+            return [[(i, k) for i in range(len(self.jobs)) for k in range(n)]]
+        return [[(0, k)] for k in range(n)]
+
+    def _advance(self, run: _Run, data: Data, rate: float, until: float = 1.0) -> None:
+        """One block, up to the end of the phase at most."""
+        is_tail = run.progress >= self.soft_until
+        edge = min(until, 1.0 if is_tail else self.soft_until)
+        a_step = 1 / self.settings.steps
+        if self.deadline is not None and run.seconds_a_step:
+            n_left = (self.deadline - time.monotonic()) / run.seconds_a_step
+            a_step = max(a_step, (1 - run.progress) / max(n_left, 1.0))
+        n_left_here = max(1, round((edge - run.progress) / a_step))
+        n = min(self.block_length, n_left_here)
+        ids = np.arange(self.block_length)
+        a_step = (edge - run.progress) / n_left_here
+        progress = run.progress + ids * a_step
+        begin, end = (self.soft_until, 1.0) if is_tail else (0.0, self.soft_until)
+        xs = Inputs(
+            ids < n,
+            np.full(ids.size, is_tail),
+            ((progress - begin) / (end - begin)).astype(np.float32),
+            np.full(ids.size, rate, np.float32),
+            (run.step + ids).astype(np.uint32),
+        )
+        is_first = run.seconds_a_step == 0
+        started_at = time.monotonic()
+        run.state, told = self.loop.block(run.state, xs, data, self.pool)
+        last = np.asarray(told.mse)[n - 1]
+        if not np.isfinite(last).any():
+            raise NotANumberError(run.step)
+        seconds = time.monotonic() - started_at
+        run.seconds_a_step = 1e-9 if is_first else seconds / n  # the first block compiles
+        run.step += n
+        run.progress = edge if n == n_left_here else run.progress + n * a_step
+
+    def _validated(self, state: State, data: Data) -> tuple[np.ndarray, np.ndarray]:
+        """MSE and bits of the latents with all of them rounded, f64[members] each: one step of
+        the loop whose result is thrown away, since another program would have to be compiled."""
+        ids = np.arange(self.block_length)
+        xs = Inputs(
+            ids < 1,
+            np.full(ids.size, True),
+            np.zeros(ids.size, np.float32),
+            np.zeros(ids.size, np.float32),
+            np.zeros(ids.size, np.uint32),
+        )
+        _, told = self.loop.block(state, xs, data, self.pool)
+        return np.asarray(told.mse)[0].astype(np.float64), np.asarray(told.bits)[0].astype(
+            np.float64
+        )
+
+    def _keep_best(self, run: _Run, mse: np.ndarray, bits: np.ndarray) -> None:
+        losses = mse + run.lambdas * bits / self.n_pixels
+        if run.best is None:
+            run.best, run.best_losses = run.state, losses
+            return
+        best = [
+            picked(run.state if new < old else run.best, i)
+            for i, (new, old) in enumerate(zip(losses, run.best_losses, strict=True))
+        ]
+        run.best = self.loop.stacked(best)
+        run.best_losses = np.minimum(losses, run.best_losses)
+
+    def _fitted(self, run: _Run) -> list[FittedGrid]:
+        assert run.best is not None
+        codes = [np.asarray(each).astype(np.int32) for each in self.loop.rounded(run.best)]
+        return [
+            FittedGrid(
+                {name: np.asarray(run.best.params[name][i]) for name in self.pyramid.shapes},
+                [each[i] for each in codes],
+                float(run.lambdas[i]),
+                run.step,
+            )
+            for i in range(len(self.jobs))
+        ]
+
+    def _progress(self, run: _Run, mse: np.ndarray, bits: np.ndarray) -> Progress:
+        steps_left = round((1 - run.progress) * self.settings.steps)
+        seconds_left = steps_left * run.seconds_a_step
+        if self.deadline is not None:
+            seconds_left = min(seconds_left, max(0.0, self.deadline - time.monotonic()))
+        return Progress(
+            run.step,
+            run.step + steps_left,
+            float(np.mean(-10 * np.log10(np.maximum(mse, 1e-30)))),
+            seconds_left,
+            float(bits.mean()) / self.n_pixels,
+        )
+
+    def _save(self, run: _Run, rate: float, checkpoint: Checkpoint) -> None:
+        numbers: dict[str, Any] = {
+            "rate": rate,
+            "step": run.step,
+            "progress": run.progress,
+            "lambdas": run.lambdas.tolist(),
+            "best_losses": run.best_losses.tolist(),
+            "has_best": run.best is not None,
+        }
+        leaves = jax.tree.leaves((run.state, run.best))
+        checkpoint.save(numbers, [np.asarray(leaf) for leaf in leaves])
+
+    def _resumed(self, rate: float, checkpoint: Checkpoint | None) -> _Run | None:
+        """The run as the checkpoint has it, if there is one of this attempt."""
+        stored = checkpoint.load() if checkpoint is not None else None
+        if stored is None or stored[0]["rate"] != rate:
+            return None
+        numbers, arrays = stored
+        networks = {name: np.zeros(s, np.float32) for name, s in self.pyramid.shapes.items()}
+        like = self.loop.start([networks] * len(self.jobs))
+        template = (like, like if numbers["has_best"] else None)
+        leaves, tree = jax.tree_util.tree_flatten(template)
+        if [np.shape(leaf) for leaf in leaves] != [array.shape for array in arrays]:
+            raise ValueError("the checkpoint has other tensors; delete it to start again")
+        state, best = jax.tree_util.tree_unflatten(tree, [jnp.asarray(a) for a in arrays])
+        return _Run(
+            state,
+            np.array(numbers["lambdas"]),
+            numbers["step"],
+            numbers["progress"],
+            np.array(numbers["best_losses"]),
+            best,
+        )
