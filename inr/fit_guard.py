@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from inr.fit_run import Run
+from inr.fit_step import State
 
 if TYPE_CHECKING:
     from inr.fitting import Fitting
@@ -27,6 +28,7 @@ def guard(fitting: "Fitting", run: Run, errors: np.ndarray) -> None:
         # Right after weights were moved errors are high: only the end of each interval counts.
         if run.progress < fitting.mask_edges[run.n_mask_updates] - 1e-9:
             return
+    on_host: State | None = None
     for i, (member, error) in enumerate(zip(run.members, errors, strict=True)):
         if error > _COLLAPSE * member.lowest_error and member.good_state is not None:
             good = member.good_state
@@ -35,7 +37,8 @@ def guard(fitting: "Fitting", run: Run, errors: np.ndarray) -> None:
             fitting.count_kept(run)  # the masks went back too
         elif error <= _FORGETTING * member.lowest_error:
             member.lowest_error = float(error)
-            # A copy, because the next block takes the state's memory.
-            member.good_state = jax.tree.map(jnp.copy, fitting.member(run.state, i))
+            if on_host is None:  # a copy, because the next block takes the state's memory
+                on_host = jax.tree.map(np.array, run.state)
+            member.good_state = fitting.member(on_host, i)
         else:
             member.lowest_error *= _FORGETTING

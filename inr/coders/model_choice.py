@@ -52,16 +52,19 @@ def cost_bits(magnitudes: NDArray[np.int64], model: TensorModel, bits: int) -> f
       model: the distribution.
       bits: 2..16.
     """
-    return float(magnitudes @ magnitude_bits(magnitudes.size, model, bits))
+    present = np.flatnonzero(magnitudes)
+    return float(magnitudes[present] @ magnitude_bits(present, model, bits))
 
 
-def magnitude_bits(n: int, model: TensorModel, bits: int) -> NDArray[np.float64]:
-    """Returns what each |code| 0..n-1 costs under a model, float64[n]."""
+def magnitude_bits(
+    magnitudes: NDArray[np.int64], model: TensorModel, bits: int
+) -> NDArray[np.float64]:
+    """Returns what codes of these magnitudes cost under a model, float64 of the same shape."""
     letters = alphabet(model.log2_scale, bits)
     masses = symbol_masses(model.shape, model.log2_scale, letters)
     table = table_from_masses(masses, model.zero_odds, letters)
     symbol_bits = PRECISION_BITS - np.log2(table[letters.half :])  # symbols 0..half, escape
-    symbols = (np.arange(n) + (1 << letters.n_raw_bits) - 1) >> letters.n_raw_bits
+    symbols = (magnitudes + (1 << letters.n_raw_bits) - 1) >> letters.n_raw_bits
     inside = symbol_bits[np.minimum(symbols, letters.half)] + letters.n_raw_bits * (symbols > 0)
     costs: NDArray[np.float64] = np.where(symbols <= letters.half, inside, symbol_bits[-1] + 16)
     return costs

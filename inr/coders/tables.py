@@ -17,6 +17,7 @@ All arithmetic is on integers; a density is a fixed-point number with _DENSITY_B
 bits, made from square roots of one half (math.isqrt).
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -90,8 +91,10 @@ def frequency_table(model: TensorModel, bits: int) -> NDArray[np.int64]:
     return table_from_masses(masses, model.zero_odds, letters)
 
 
+# The same few hundred are asked for over and over while an encoder searches.
+@functools.lru_cache(maxsize=N_SHAPES * N_SCALES)
 def symbol_masses(shape: int, log2_scale: int, letters: Alphabet) -> NDArray[np.int64]:
-    """Returns int64[half], the unnormalised masses of the symbols 1..half."""
+    """Returns int64[half], the unnormalised masses of the symbols 1..half; read-only."""
     kind, is_clipped = shape >> 1, shape & 1
     n_bins = letters.half * 2 if is_clipped else letters.half  # a tail as long as the table
     # Midpoints of the samples of all bins; the first bin begins at half a code.
@@ -105,7 +108,9 @@ def symbol_masses(shape: int, log2_scale: int, letters: Alphabet) -> NDArray[np.
     masses: NDArray[np.int64] = density.reshape(n_bins, _SAMPLES).sum(axis=1)  # [n_bins]
     if is_clipped:
         masses[letters.half - 1] = masses[letters.half - 1 :].sum()
-    return masses[: letters.half]
+    masses = masses[: letters.half]
+    masses.flags.writeable = False
+    return masses
 
 
 def table_from_masses(
