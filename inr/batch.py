@@ -8,31 +8,47 @@ from inr.codec import Encoded, Wish, encode_picture, finished
 
 if TYPE_CHECKING:
     from inr.fit_types import Progress
+    from inr.grid.recipe import GridRecipe
     from inr.mlp_file import PictureFacts
     from inr.picture import Picture
     from inr.preparation import Prepared
-    from inr.recipes import Recipe
+    from inr.recipes import AnyRecipe, Recipe
 
-BatchJob = tuple["Picture", "Recipe", Wish]
+_NOT_ONE_BATCH = "these encodings cannot run as one batch; group them by batch_key"
+
+BatchJob = tuple["Picture", "AnyRecipe", Wish]
 
 
-def batch_key(picture: "Picture", recipe: "Recipe", wish: Wish) -> Hashable | None:
+def batch_key(picture: "Picture", recipe: "AnyRecipe", wish: Wish) -> Hashable | None:
     """Equal for encodings that can run as one batch: same sizes, same methods, same schedule.
 
-    They may differ in pixels, seed, target, sparsity and the bits of a uniform quantizer. None for
-    an encoding that has to run on its own. Raises ValueError for a target that cannot be met.
+    They may differ in pixels, seed, target, sparsity and the bits of a uniform quantizer; of kind
+    grid in pixels, seed and lambda, and only where there is a GPU: cores are busy with one. None
+    for an encoding that has to run on its own. Raises ValueError for a target that cannot be met.
     """
     from inr.preparation import facts_of, prepare
 
     if _runs_alone(facts_of(picture), recipe, wish):
         return None
+    if recipe.KIND == "grid":
+        return _grid_key(picture, recipe) if _has_gpu() else None
     return _key(prepare(picture, recipe, wish), recipe)
 
 
-def _runs_alone(facts: "PictureFacts", recipe: "Recipe", wish: Wish) -> bool:
-    if wish.target_psnr or wish.time_budget or wish.checkpoint or recipe.fit.n_seeds > 1:
+def _runs_alone(facts: "PictureFacts", recipe: "AnyRecipe", wish: Wish) -> bool:
+    if wish.target_psnr or wish.time_budget or wish.checkpoint or facts.is_one_colour:
         return True
-    return facts.is_one_colour
+    return wish.has_target if recipe.KIND == "grid" else recipe.fit.n_seeds > 1
+
+
+def _has_gpu() -> bool:
+    import jax
+
+    return bool(jax.default_backend() != "cpu")
+
+
+def _grid_key(picture: "Picture", recipe: "GridRecipe") -> Hashable:
+    return recipe.KIND, picture.pixels.shape, recipe.structure, recipe.fit
 
 
 def _key(prepared: "Prepared", recipe: "Recipe") -> Hashable:
@@ -66,21 +82,35 @@ def encode_batch(
       ValueError: the jobs have different keys, or one has to run on its own.
       FitError: one of the fits failed.
     """
+    from inr.preparation import facts_of
+
     if len(jobs) == 1:
         picture, recipe, wish = jobs[0]
         return [encode_picture(picture, recipe, wish, report=report)]
+    of_mlp = [(picture, recipe, wish) for picture, recipe, wish in jobs if recipe.KIND == "mlp"]
+    of_grid = [(picture, recipe, wish) for picture, recipe, wish in jobs if recipe.KIND == "grid"]
+    grid_keys = {_grid_key(picture, recipe) for picture, recipe, _ in of_grid}
+    alone = [_runs_alone(facts_of(picture), recipe, wish) for picture, recipe, wish in jobs]
+    if any(alone) or len(grid_keys) > 1 or (of_mlp and of_grid):
+        raise ValueError(_NOT_ONE_BATCH)
+    if of_grid:
+        from inr.grid.encode import encode_grids
+
+        return encode_grids(of_grid, report)
+    return _encode_mlps(of_mlp, report)
+
+
+def _encode_mlps(
+    jobs: "Sequence[tuple[Picture, Recipe, Wish]]",
+    report: "Callable[[Progress], None] | None",
+) -> list[Encoded]:
     from inr.fit import fit_batch
     from inr.preparation import prepare
 
     started_at = time.monotonic()
     prepared = [prepare(*job) for job in jobs]
-    keys = {_key(one, job[1]) for one, job in zip(prepared, jobs, strict=True)}
-    alone = [
-        _runs_alone(one.facts, recipe, wish)
-        for one, (_, recipe, wish) in zip(prepared, jobs, strict=True)
-    ]
-    if len(keys) > 1 or any(alone):
-        raise ValueError("these encodings cannot run as one batch; group them by batch_key")
+    if len({_key(one, job[1]) for one, job in zip(prepared, jobs, strict=True)}) > 1:
+        raise ValueError(_NOT_ONE_BATCH)
     all_fitted = fit_batch([one.job for one in prepared], jobs[0][1].fit, report=report)
     fit_seconds = (time.monotonic() - started_at) / len(jobs)
     encoded = []

@@ -112,6 +112,14 @@ def compare(
             metavar="X", help="Sizes of recipes' files; 0.1 0.2 0.3 0.45 0.6 if not given."
         ),
     ] = None,
+    lambdas: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--lambda",
+            metavar="X",
+            help="Of recipes grid*, instead of sizes; 0.004 0.001 0.0004 0.0001 if not given.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of all recipes."),
@@ -123,13 +131,20 @@ def compare(
 ) -> None:
     """Draw R-D curves of recipes against classical codecs: BD-rates, a plot and a report in DIR."""
     from inr.compare import compare as run_comparison
-    from inr.compare_inputs import TARGET_BPPS, choose_codecs, choose_recipes, load_pictures
+    from inr.compare_inputs import (
+        LAMBDAS,
+        TARGET_BPPS,
+        choose_codecs,
+        choose_recipes,
+        load_pictures,
+    )
     from inr.compare_report import summary
 
     fitted = choose_recipes(
         recipe or ["siren"],
         assignments(settings or []),
         target_bpp or TARGET_BPPS,
+        lambdas or LAMBDAS,
         seed=seed,
         show_progress=not quiet and sys.stderr.isatty(),
     )

@@ -2,6 +2,8 @@
 
 encode   picture -> size of the network -> fit -> integer codes -> coder -> container
 decode   container -> coder -> weights -> the field drawn at the size asked for
+
+Recipes and files of kind grid are handed on to grid/encode.py and grid/decode.py.
 """
 
 import hashlib
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inr.any_file import open_any
 from inr.container import DEFAULT_MAX_PIXELS, Header, pack_icc
 from inr.errors import FormatError
-from inr.mlp_file import Opened, PictureFacts, open_file, read_weights
+from inr.mlp_file import Opened, PictureFacts, read_weights
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from inr.fit_types import Progress
     from inr.picture import Picture
     from inr.preparation import Prepared
-    from inr.recipes import Recipe
+    from inr.recipes import AnyRecipe, Recipe
     from inr.render import Region
 
 _MIN_DEFAULT_BYTES = 128  # without a target, pictures of a few pixels get as much as this
@@ -58,6 +61,11 @@ class Wish:
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"seed={self.seed} is outside 0..{(1 << 32) - 1}")
 
+    @property
+    def has_target(self) -> bool:
+        targets = (self.target_bpp, self.target_bytes, self.target_psnr)
+        return any(target is not None for target in targets)
+
     def max_bytes(self, recipe: "Recipe", facts: PictureFacts) -> int | None:
         """Size that the file must not exceed; None where the recipe fixes the network."""
         n_pixels = facts.height * facts.width
@@ -83,7 +91,7 @@ class Encoded:
 
 def encode(
     image: "Image.Image | np.ndarray",
-    recipe: "Recipe | None" = None,
+    recipe: "AnyRecipe | None" = None,
     *,
     target_bpp: float | None = None,
     target_bytes: int | None = None,
@@ -124,7 +132,7 @@ def encode(
 
 def encode_picture(
     picture: "Picture",
-    recipe: "Recipe | None",
+    recipe: "AnyRecipe | None",
     wish: Wish,
     *,
     report: "Callable[[Progress], None] | None" = None,
@@ -137,7 +145,13 @@ def encode_picture(
     recipe = recipe if recipe is not None else siren()
     facts = facts_of(picture)
     if facts.is_one_colour:
-        return _encode_one_colour(picture, facts, recipe, wish, started_at)
+        # The ranges say all there is: whatever the kind, nothing is smaller than a field of zeros.
+        small = recipe if recipe.KIND == "mlp" else siren()
+        return _encode_one_colour(picture, facts, small, wish, started_at)
+    if recipe.KIND == "grid":
+        from inr.grid.encode import encode_grid
+
+        return encode_grid(picture, recipe, wish, report)
     if wish.target_psnr is not None:
         from inr.rate_control import encode_to_psnr
 
@@ -198,7 +212,8 @@ class View:
     size: tuple[int, int] | None = None  # (width, height) instead; not both
     region: tuple[int, int, int, int] | None = None  # (x, y, width, height) of the scaled picture
     max_pixels: int | None = DEFAULT_MAX_PIXELS  # refuse to draw more; None for no limit
-    use_jax: bool = False  # draw with jax, for large pictures on a GPU; within one level
+    use_jax: bool = False  # draw with jax, for large pictures on a GPU; within one level, of
+    # files of kind grid the same pixels
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.size is not None:
@@ -252,7 +267,7 @@ def decode_picture(data: bytes, view: View = _AS_IT_IS) -> "Picture":
     """`decode` with the colour profile beside the pixels."""
     from inr.picture import Picture
 
-    opened = open_file(data)
+    opened = open_any(data)
     header, max_pixels = opened.header, view.max_pixels
     if max_pixels is not None and header.height * header.width > max_pixels:
         raise FormatError(
@@ -266,7 +281,11 @@ def decode_picture(data: bytes, view: View = _AS_IT_IS) -> "Picture":
             f"{part.width}x{part.height} pixels are more than the limit of {max_pixels}; "
             "draw a smaller size or region, or give a higher --max-pixels"
         )
-    if opened.stages.split.HAS_BANDS:
+    if opened.KIND == "grid":
+        from inr.grid.decode import render_grid
+
+        pixels = render_grid(opened, height=height, width=width, region=part, use_jax=view.use_jax)
+    elif opened.stages.split.HAS_BANDS:
         from inr.render_bands import render_bands
 
         pixels = render_bands(opened, height=height, width=width, region=part)

@@ -29,7 +29,7 @@ from inr.report import Pair, Table
 Tell = Callable[[str], None]
 
 _MAX_PAIRS = 6  # pictures under a slider in the page; each takes a few megabytes
-_PAIR_BPP = 0.3  # of each recipe the setting next to it is shown
+_PAIR_BPP = 0.3  # of each recipe the file next to it is shown
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def compare(
         *notes,
         *(f"Skipped: {text}" for text in skipped),
     ]
-    shown = _pairs([job for job in jobs if job.codec in recipes], out_dir)
+    shown = _pairs([job for job in jobs if job.codec in recipes], ledger, out_dir)
     settings = tuple((codec.name, codec.settings, codec.library()) for codec in codecs)
     table = Table("Settings", ("codec", "settings; what steers the rate", "library"), settings)
     html = page(rows, compared, anchor, paragraphs, table, shown)
@@ -163,22 +163,23 @@ def _measured(job: _Job) -> tuple[Row, bytes]:
 
 def _kept(out_dir: Path, job: _Job) -> Path:
     """Where a recipe's file stays; names of pictures may be too long for one more suffix."""
-    return out_dir / "encoded" / f"{job.codec.name}-{job.quality:g}bpp-{job.key}.inr"
+    return out_dir / "encoded" / f"{job.codec.name}-{job.quality:g}-{job.key}.inr"
 
 
-def _pairs(jobs: Sequence[_Job], out_dir: Path) -> list[Pair]:
-    """Of each picture and recipe the setting next to _PAIR_BPP, as far as there are files."""
-    nearest: dict[tuple[str, str], _Job] = {}
+def _pairs(jobs: Sequence[_Job], ledger: Ledger, out_dir: Path) -> list[Pair]:
+    """Of each picture and recipe the file next to _PAIR_BPP, as far as there are files."""
+    nearest: dict[tuple[str, str], tuple[_Job, float]] = {}
     for job in jobs:
+        row = ledger.get(job.key)
+        if row is None or not _kept(out_dir, job).exists():
+            continue
         place = (job.picture.name, job.codec.name)
-        best = nearest.get(place, job)
-        closer = abs(job.quality - _PAIR_BPP) < abs(best.quality - _PAIR_BPP)
-        if _kept(out_dir, job).exists() and (closer or place not in nearest):
-            nearest[place] = job
+        if place not in nearest or abs(row.bpp - _PAIR_BPP) < abs(nearest[place][1] - _PAIR_BPP):
+            nearest[place] = job, row.bpp
     pairs = []
-    for job in list(nearest.values())[:_MAX_PAIRS]:
+    for job, file_bpp in list(nearest.values())[:_MAX_PAIRS]:
         decoded = job.codec.decode(_kept(out_dir, job).read_bytes())
-        pairs.append(Pair(f"{job.what} bpp", job.picture.pixels, decoded))
+        pairs.append(Pair(f"{job.what}: {file_bpp:.4f} bpp", job.picture.pixels, decoded))
     return pairs
 
 

@@ -1,5 +1,6 @@
 """What a comparison is given: pictures, codecs, recipes and a folder, checked before the work."""
 
+import dataclasses
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ import numpy as np
 from inr.baselines import CODECS, PictureCodec, Pixels, codec_named
 
 if TYPE_CHECKING:
-    from inr.recipes import Recipe
+    from inr.recipes import AnyRecipe
 
 ANCHOR = "jpeg420"
 TARGET_BPPS = (0.1, 0.2, 0.3, 0.45, 0.6)  # where recipes are used; each is a fit of its own
+LAMBDAS = (0.004, 0.001, 0.0004, 0.0001)  # the same for recipes of kind grid
 _OUTPUTS = ("rows.csv", "rd.png", "report.html")
 
 Tell = Callable[[str], None]
@@ -78,22 +80,29 @@ def choose_recipes(
     names: Sequence[str],
     settings: Mapping[str, str],
     target_bpps: Sequence[float],
+    lambdas: Sequence[float] = LAMBDAS,
     *,
     seed: int,
     show_progress: bool,
 ) -> list[PictureCodec]:
     """The recipes of these names with the same settings changed in each.
 
+    Args:
+      target_bpps: where recipes of kind mlp are used.
+      lambdas: where those of kind grid are.
     Raises:
-      ValueError: an unknown recipe or setting, or a target or seed out of range.
+      ValueError: an unknown recipe or setting, or a target, lambda or seed out of range.
     """
     from inr.recipes import named
     from inr.settings import with_settings
 
+    if "lambda" in settings:
+        raise ValueError("a curve is drawn by a list of lambdas: give --lambda, not --set lambda")
     return [
         codec_of(
             with_settings(named(name), settings),
             target_bpps,
+            lambdas,
             seed=seed,
             show_progress=show_progress,
         )
@@ -102,23 +111,38 @@ def choose_recipes(
 
 
 def codec_of(
-    recipe: "Recipe", target_bpps: Sequence[float], *, seed: int = 0, show_progress: bool = False
+    recipe: "AnyRecipe",
+    target_bpps: Sequence[float],
+    lambdas: Sequence[float] = LAMBDAS,
+    *,
+    seed: int = 0,
+    show_progress: bool = False,
 ) -> PictureCodec:
-    """A recipe in the shape of a classical codec; its quality is the target in bits per pixel."""
+    """A recipe in the shape of a classical codec; its quality is the target in bits per pixel, or
+    lambda."""
     from inr.codec import View, Wish, decode_picture, encode_picture
     from inr.picture import Picture
     from inr.progress import progress_bar
 
-    wishes = {target: Wish(target_bpp=target, seed=seed) for target in target_bpps}
+    runs: dict[float, tuple[AnyRecipe, Wish]]
+    if recipe.KIND == "grid":
+        what = "lambda"
+        runs = {
+            each: (dataclasses.replace(recipe, lambda_=each), Wish(seed=seed))
+            for each in sorted(lambdas, reverse=True)
+        }
+    else:
+        what = "target in bits per pixel"
+        runs = {each: (recipe, Wish(target_bpp=each, seed=seed)) for each in sorted(target_bpps)}
 
-    def encode(pixels: Pixels, target: float) -> bytes:
+    def encode(pixels: Pixels, quality: float) -> bytes:
         with progress_bar(show=show_progress) as report:
-            return encode_picture(Picture(pixels), recipe, wishes[target], report=report).data
+            return encode_picture(Picture(pixels), *runs[quality], report=report).data
 
     return PictureCodec(
         recipe.name,
-        f"{recipe}, seed {seed}; target in bits per pixel",
-        tuple(sorted(wishes)),
+        f"{recipe}, seed {seed}; {what}",
+        tuple(runs),
         encode,
         lambda data: decode_picture(data, View(max_pixels=None)).pixels,
         lambda: None,

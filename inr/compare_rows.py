@@ -20,7 +20,7 @@ class Row:
 
     picture: str  # name of the file
     codec: str
-    setting: float  # the codec's quality; of a recipe the target in bits per pixel
+    setting: float  # the codec's quality; of a recipe the target in bits per pixel, or lambda
     n_bytes: int  # of the whole file
     bpp: float
     psnr_db: float  # inf where nothing is lost

@@ -5,6 +5,7 @@ Integers are little-endian. `varint` is LEB128 in its shortest form, below 2**32
   magic        4 bytes   89 49 4E 52 ("\\x89INR"; the high bit shows a transfer that strips it)
   version      u8        1
   kind         u8        0: mlp, the weights of a coordinate network
+                         1: grid, a pyramid of latents and the networks that draw them
   picture      u8        bits 0-1: n_channels - 1 (1 grey, 2 grey+alpha, 3 RGB, 4 RGBA)
                          bit 2: samples have 16 bits, not 8; bit 3: ranges follow; other bits 0
   height       varint    pixels
@@ -13,11 +14,13 @@ Integers are little-endian. `varint` is LEB128 in its shortest form, below 2**32
                absent: every channel spans 0..255 (0..65535)
   stages       varint n, then n bytes: what the kind writes to name its stages. For mlp in the
                order split, field, quantizer, coder: u8 tag of `tags.py`, then the fields of
-               that class as its WIRE lists them
+               that class as its WIRE lists them; for grid see grid/grid_file.py
   sections     each: u8 tag, varint n, n bytes; tags rise strictly
-                 1  weights       see mlp_file.py
+                 1  weights       mlp, always; see mlp_file.py
                  2  icc_profile   zlib stream of the ICC colour profile
-                 3  bands         only for a split with bands, see mlp_file.py
+                 3  bands         mlp, only for a split with bands; see mlp_file.py
+                 4  networks      grid, always; see grid/network_coding.py
+                 5  latents       grid, always; see grid/latent_coder.py
   crc          u32       CRC-32 (zlib) of all bytes before it; the file ends here
 
 The reader trusts nothing: each length is held against a limit before memory is taken, and all
@@ -36,6 +39,8 @@ from inr.errors import FormatError
 MAGIC = b"\x89INR"
 VERSION = 1
 KIND_MLP = 0
+KIND_GRID = 1
+KIND_NAMES = {KIND_MLP: "mlp", KIND_GRID: "grid"}
 
 MAX_SIDE = 1 << 20  # a longer side is a damaged header: no camera or scanner writes it
 # The largest sensor sold for photography; as 16-bit RGBA 0.8 GB. More has to be asked for.
@@ -47,10 +52,19 @@ MAX_ICC_BYTES = 1 << 22  # the largest press profiles have about 3 MB
 SECTION_WEIGHTS = 1
 SECTION_ICC_PROFILE = 2
 SECTION_BANDS = 3
+SECTION_NETWORKS = 4
+SECTION_LATENTS = 5
 SECTION_NAMES = {
     SECTION_WEIGHTS: "weights",
     SECTION_ICC_PROFILE: "icc_profile",
     SECTION_BANDS: "bands",
+    SECTION_NETWORKS: "networks",
+    SECTION_LATENTS: "latents",
+}
+_ALWAYS = {KIND_MLP: (SECTION_WEIGHTS,), KIND_GRID: (SECTION_NETWORKS, SECTION_LATENTS)}
+_SOMETIMES = {
+    KIND_MLP: (SECTION_ICC_PROFILE, SECTION_BANDS),
+    KIND_GRID: (SECTION_ICC_PROFILE,),
 }
 
 _N_CHANNELS_MASK = 0b0011
@@ -216,14 +230,19 @@ class Header:
     bit_depth: int  # 8 or 16
     ranges: tuple[tuple[int, int], ...]  # per channel: lowest and highest sample
     stages: bytes
+    kind: int = KIND_MLP
 
     @property
     def peak(self) -> int:
         return (1 << self.bit_depth) - 1
 
+    @property
+    def full_ranges(self) -> tuple[tuple[int, int], ...]:
+        return ((0, self.peak),) * self.n_channels
+
 
 def pack(header: Header, sections: dict[int, bytes]) -> bytes:
-    """Writes a file of kind mlp. sections: tag -> payload.
+    """Writes a file. sections: tag -> payload.
 
     Raises:
       ValueError: a side that `unpack` would refuse.
@@ -232,12 +251,12 @@ def pack(header: Header, sections: dict[int, bytes]) -> bytes:
         raise ValueError(
             f"a picture of {header.width}x{header.height} pixels: each side must be 1..{MAX_SIDE}"
         )
-    full_ranges = ((0, header.peak),) * header.n_channels
-    has_ranges = header.ranges != full_ranges
+    has_ranges = header.ranges != header.full_ranges
     flags = header.n_channels - 1
     flags |= _FLAG_16_BIT if header.bit_depth == 16 else 0
     flags |= _FLAG_RANGES if has_ranges else 0
-    parts = [MAGIC, bytes([VERSION, KIND_MLP, flags]), varint(header.height), varint(header.width)]
+    start = bytes([VERSION, header.kind, flags])
+    parts = [MAGIC, start, varint(header.height), varint(header.width)]
     if has_ranges:
         n_bytes = header.bit_depth // 8
         parts += [v.to_bytes(n_bytes, "little") for pair in header.ranges for v in pair]
@@ -249,11 +268,18 @@ def pack(header: Header, sections: dict[int, bytes]) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[Header, dict[int, bytes]]:
-    """Reads a file of kind mlp; the inverse of `pack`.
+    """Reads a file; the inverse of `pack`.
 
     Raises:
       FormatError: the bytes are not such a file, are damaged, or break a limit.
+      TypeError: data is something else than bytes.
     """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(
+            f"cannot decode a {type(data).__name__}: expected the bytes of a file, as from "
+            "pathlib.Path('photo.inr').read_bytes()"
+        )
+    data = bytes(data)
     if data[: len(MAGIC)] != MAGIC:
         raise FormatError("this is not an .inr file: it does not begin with \\x89INR")
     if len(data) > MAX_FILE_BYTES:
@@ -265,23 +291,27 @@ def unpack(data: bytes) -> tuple[Header, dict[int, bytes]]:
     if struct.pack("<I", zlib.crc32(data[:-4])) != data[-4:]:
         raise FormatError("the checksum does not match: the file is damaged or cut short")
     kind = reader.u8()
-    if kind != KIND_MLP:
-        raise FormatError(f"kind {kind} is not known; this version reads kind {KIND_MLP} (mlp)")
-    header = _read_header(reader)
+    if kind not in KIND_NAMES:
+        known = ", ".join(f"{number} ({name})" for number, name in KIND_NAMES.items())
+        raise FormatError(f"kind {kind} is not known; this version reads {known}")
+    header = _read_header(reader, kind)
     sections: dict[int, bytes] = {}
     while reader.n_left:
         tag = reader.u8()
         if tag not in SECTION_NAMES:
             raise FormatError(f"section tag {tag} is not known; the file needs a newer version")
+        if tag not in _ALWAYS[kind] + _SOMETIMES[kind]:
+            raise FormatError(f"a file of kind {KIND_NAMES[kind]} has no {SECTION_NAMES[tag]}")
         if sections and tag <= max(sections):
             raise FormatError(f"section {SECTION_NAMES[tag]} stands out of order")
         sections[tag] = reader.take(reader.varint())
-    if SECTION_WEIGHTS not in sections:
-        raise FormatError("the file has no section of weights")
+    for tag in _ALWAYS[kind]:
+        if tag not in sections:
+            raise FormatError(f"the file has no section of {SECTION_NAMES[tag]}")
     return header, sections
 
 
-def _read_header(reader: Reader) -> Header:
+def _read_header(reader: Reader, kind: int) -> Header:
     flags = reader.u8()
     if flags & ~(_N_CHANNELS_MASK | _FLAG_16_BIT | _FLAG_RANGES):
         raise FormatError(f"picture flags {flags:#04x} are not known")
@@ -300,7 +330,7 @@ def _read_header(reader: Reader) -> Header:
     n_stages = reader.varint()
     if n_stages > MAX_STAGES_BYTES:
         raise FormatError(f"{n_stages} bytes of stages, more than the {MAX_STAGES_BYTES} allowed")
-    return Header(height, width, n_channels, bit_depth, ranges, reader.take(n_stages))
+    return Header(height, width, n_channels, bit_depth, ranges, reader.take(n_stages), kind)
 
 
 def pack_icc(profile: bytes) -> bytes:

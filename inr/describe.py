@@ -6,25 +6,38 @@ from typing import Any
 
 import numpy as np
 
+from inr.any_file import open_any
 from inr.coders.costs import tensor_bytes
-from inr.container import KIND_MLP, SECTION_NAMES, SECTION_WEIGHTS, VERSION
+from inr.container import DEFAULT_MAX_PIXELS, SECTION_NAMES, SECTION_WEIGHTS, VERSION
 from inr.metrics import bpp
-from inr.mlp_file import CODE_BITS, Opened, WeightsSection, open_file, read_codes, read_section
+from inr.mlp_file import CODE_BITS, Opened, WeightsSection, read_codes, read_section
 
 
-def describe(data: bytes) -> dict[str, Any]:
-    """Header, stages, sections and tensors of a file, ready for JSON; raises FormatError."""
-    opened = open_file(data)
+def describe(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> dict[str, Any]:
+    """Header, stages, sections and tensors of a file, ready for JSON; raises FormatError.
+
+    max_pixels: of kind grid, the latents of a header that claims more are not decoded.
+    """
+    opened = open_any(data)
+    if opened.KIND == "grid":
+        from inr.grid.describe import describe_grid
+
+        n_pixels = opened.header.height * opened.header.width
+        return describe_grid(opened, len(data), with_latents=n_pixels <= max_pixels)
+    return _describe_mlp(opened, len(data))
+
+
+def _describe_mlp(opened: Opened, n_bytes: int) -> dict[str, Any]:
     header, stages = opened.header, opened.stages
     sections = {SECTION_NAMES[tag]: len(payload) for tag, payload in opened.sections.items()}
     weights = read_section(opened)
     tensors = _tensors(opened, weights)
     n_zeros = sum(tensor["n_zeros"] for tensor in tensors)
     return {
-        "n_bytes": len(data),
-        "bpp": bpp(len(data), header.height, header.width),
+        "n_bytes": n_bytes,
+        "bpp": bpp(n_bytes, header.height, header.width),
         "version": VERSION,
-        "kind": {KIND_MLP: "mlp"}[KIND_MLP],
+        "kind": opened.KIND,
         "height": header.height,
         "width": header.width,
         "n_channels": header.n_channels,
@@ -43,7 +56,7 @@ def describe(data: bytes) -> dict[str, Any]:
             8 * sections["weights"] / max(opened.n_weights - n_zeros, 1), 4
         ),
         "sections": sections,
-        "overhead_bytes": len(data) - sum(sections.values()),
+        "overhead_bytes": n_bytes - sum(sections.values()),
         "level_bytes": weights.n_level_bytes,
         "tensors": tensors,
     }
@@ -76,6 +89,12 @@ class Counts:
     @property
     def sparsity(self) -> float:
         return self.n_zeros / self.n_matrix if self.n_matrix else 0.0
+
+
+def achieved_sparsity(data: bytes) -> float | None:
+    """The share of zeros in what was trained; None of kind grid, which has no such thing."""
+    opened = open_any(data)
+    return trained_counts(opened).sparsity if opened.KIND == "mlp" else None
 
 
 def trained_counts(opened: Opened) -> Counts:

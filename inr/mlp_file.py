@@ -8,6 +8,7 @@ coefficient that 1 of the field's signal stands for (2 bytes each, quantize/unif
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -78,6 +79,8 @@ class Opened:
     stages: Stages
     sections: dict[int, bytes]
 
+    KIND: ClassVar[Literal["mlp"]] = "mlp"
+
     @property
     def joint(self) -> Joint:
         header = self.header
@@ -104,13 +107,13 @@ class Opened:
 
 def open_file(data: bytes) -> Opened:
     """Reads header and stages; raises FormatError."""
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise TypeError(
-            f"cannot decode a {type(data).__name__}: expected the bytes of a file, as from "
-            "pathlib.Path('photo.inr').read_bytes()"
-        )
-    data = bytes(data)
-    header, sections = container.unpack(data)
+    return open_sections(*container.unpack(data))
+
+
+def open_sections(header: Header, sections: dict[int, bytes]) -> Opened:
+    """Reads the stages of an unpacked file; raises FormatError."""
+    if header.kind != container.KIND_MLP:
+        raise FormatError("this is no file of kind mlp; it has no weights")
     opened = Opened(header, read_stages(header.stages), sections)
     if (container.SECTION_BANDS in sections) != opened.stages.split.HAS_BANDS:
         raise FormatError("the section of bands does not go with the split")

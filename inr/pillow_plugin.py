@@ -14,13 +14,13 @@ class InrImageFile(ImageFile.ImageFile):
     format_description = "Implicit neural representation"
 
     def _open(self) -> None:
+        from inr.any_file import open_any
         from inr.errors import FormatError
-        from inr.mlp_file import open_file
 
         assert self.fp is not None
         self._inr_data = self.fp.read()
         try:
-            opened = open_file(self._inr_data)
+            opened = open_any(self._inr_data)
             profile = opened.icc_profile()
         except FormatError as error:
             raise OSError(str(error)) from error  # what Pillow's callers expect of a bad file

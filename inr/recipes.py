@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
@@ -11,6 +12,9 @@ from inr.fields.fourier import Fourier
 from inr.fields.protocol import Field
 from inr.fields.siren import Siren
 from inr.fit_settings import FitSettings
+from inr.grid.fit_settings import GridFit
+from inr.grid.recipe import GridRecipe
+from inr.grid.structure import Structure
 from inr.optimizers import Adam, Muon
 from inr.quantize.protocol import Quantizer
 from inr.quantize.uniform import Uniform
@@ -25,7 +29,7 @@ from inr.splits.whole import Whole
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the bytes, besides the picture, the target and the seed."""
+    """Of kind mlp: all that decides the bytes, besides the picture, the target and the seed."""
 
     name: str
     field: Field
@@ -37,9 +41,14 @@ class Recipe:
     target_bpp: float = 0.3  # size of the whole file, if no other target is given
     fixed_size: bool = False  # True: field.hidden as it stands, and no target unless one is given
 
+    KIND: ClassVar[Literal["mlp"]] = "mlp"
+
     def __post_init__(self) -> None:
         if not 0 < self.target_bpp < 1e3:
             raise ValueError(f"target_bpp={self.target_bpp}: expected bits per pixel above 0")
+
+
+AnyRecipe = Recipe | GridRecipe
 
 
 def siren() -> Recipe:
@@ -101,7 +110,22 @@ def siren_wavelet() -> Recipe:
     return Recipe("siren_wavelet", Siren(), FitSettings(), split=Wavelet())
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {
+def grid_fast() -> GridRecipe:
+    """A latent grid after one short fit."""
+    return GridRecipe("grid_fast", Structure(), GridFit(steps=300, n_starts=1))
+
+
+def grid() -> GridRecipe:
+    """A pyramid of latents, its context model and its synthesis; lambda steers size and quality."""
+    return GridRecipe("grid", Structure(), GridFit(steps=2000))
+
+
+def grid_best() -> GridRecipe:
+    """The same, the best of five starts, fitted five times as long."""
+    return GridRecipe("grid_best", Structure(), GridFit(steps=10000, n_starts=5))
+
+
+RECIPES: dict[str, Callable[[], AnyRecipe]] = {
     "siren": siren,
     "siren_best": siren_best,
     "siren_zstd": siren_zstd,
@@ -110,10 +134,13 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "siren_rigl": siren_rigl,
     "siren_pruned": siren_pruned,
     "siren_wavelet": siren_wavelet,
+    "grid_fast": grid_fast,
+    "grid": grid,
+    "grid_best": grid_best,
 }
 
 
-def named(name: str) -> Recipe:
+def named(name: str) -> AnyRecipe:
     """The recipe of that name; ValueError lists those there are."""
     if name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}; there are {', '.join(RECIPES)}")

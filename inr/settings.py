@@ -1,6 +1,7 @@
 """`--set PATH=VALUE`: changes one field somewhere in a recipe, or exchanges a whole stage."""
 
 import dataclasses
+import keyword
 import types
 import typing
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from inr.quantize.distribution import Distribution
 from inr.quantize.float16 import Float16
 from inr.quantize.kmeans import KMeans
 from inr.quantize.uniform import Uniform
-from inr.recipes import Recipe
+from inr.recipes import AnyRecipe
 from inr.sparsify.dense import Dense
 from inr.sparsify.feathermap import Feathermap
 from inr.sparsify.magnitude import Magnitude
@@ -42,7 +43,7 @@ STAGES: dict[str, tuple[type[Any], ...]] = {
 }
 
 
-def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
+def with_settings(recipe: AnyRecipe, settings: Mapping[str, str]) -> AnyRecipe:
     """Returns the recipe with the values at the given paths, as in {"fit.steps": "500"}.
 
     A stage is exchanged by the name of its method, as in {"quantize": "kmeans"}; what is set
@@ -55,7 +56,7 @@ def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
     # Stages first: stable, so that otherwise the order given stands.
     for path, text in sorted(settings.items(), key=lambda item: item[0] not in STAGES):
         recipe = _replaced(recipe, path.split("."), text, path)
-        if path == "field.hidden":
+        if path == "field.hidden" and recipe.KIND == "mlp":
             recipe = dataclasses.replace(recipe, fixed_size=True)
     return recipe
 
@@ -72,13 +73,25 @@ def paths(node: Any, prefix: str = "") -> list[str]:
 
 
 def _fields(node: Any) -> dict[str, Any]:
-    return {f.name: vars(node)[f.name] for f in dataclasses.fields(node) if f.name != "name"}
+    """The fields by the names they have in paths."""
+    return {
+        _path_name(f.name): vars(node)[f.name] for f in dataclasses.fields(node) if f.name != "name"
+    }
+
+
+def _path_name(field: str) -> str:
+    """A field called like a word of Python has a _ behind: `lambda_` is set as `lambda`."""
+    return field[:-1] if keyword.iskeyword(field[:-1]) else field
+
+
+def _field_name(name: str) -> str:
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 def _replaced(node: T, names: list[str], text: str, path: str) -> T:
     name, *rest = names
     values = _fields(node)
-    if not rest and path in STAGES:
+    if not rest and path in STAGES and name in values:
         return dataclasses.replace(node, **{name: _stage(path, text)})  # type: ignore[type-var]
     if name not in values or bool(rest) != dataclasses.is_dataclass(values[name]):
         known = ", ".join(
@@ -89,8 +102,8 @@ def _replaced(node: T, names: list[str], text: str, path: str) -> T:
     if rest:
         value = _replaced(values[name], rest, text, path)
     else:
-        value = _parsed(text, typing.get_type_hints(type(node))[name], path)
-    return dataclasses.replace(node, **{name: value})  # type: ignore[type-var]
+        value = _parsed(text, typing.get_type_hints(type(node))[_field_name(name)], path)
+    return dataclasses.replace(node, **{_field_name(name): value})  # type: ignore[type-var]
 
 
 def _stage(path: str, text: str) -> Any:

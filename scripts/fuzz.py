@@ -33,6 +33,11 @@ from inr.errors import FormatError
 from inr.fields.fourier import Fourier
 from inr.fields.protocol import Field
 from inr.fields.siren import Siren
+from inr.grid.draw import draw
+from inr.grid.grid_file import pixels_crc, write_grid
+from inr.grid.network_coding import quantized
+from inr.grid.start import first_networks
+from inr.grid.structure import Pyramid, Structure
 from inr.mlp_file import PictureFacts, write_file
 from inr.quantize.uniform import Uniform, wire_step
 from inr.splits.whole import Whole
@@ -71,6 +76,32 @@ def built_file(
     return write_file(facts, Stages(Whole(), net, Uniform(), coder), codes, trained_steps)
 
 
+SMALL_GRID = Structure(n_taps=5, n_features=2, hidden=4)
+
+
+def built_grid(
+    *,
+    n_channels: int = 3,
+    bit_depth: int = 8,
+    height: int = 7,
+    width: int = 9,
+    structure: Structure = SMALL_GRID,
+    icc_profile: bytes | None = None,
+    seed: int = 0,
+) -> bytes:
+    """Writes a file of kind grid, of fresh networks and random latents."""
+    pyramid = Pyramid(height, width, n_channels, structure)
+    rng = np.random.default_rng(seed)
+    params = first_networks(pyramid, np.full(n_channels, 0.5), rng)
+    coded = quantized(params, dict.fromkeys(pyramid.groups, 8), pyramid)
+    latents = [
+        np.rint(rng.laplace(size=(level.height, level.width))).astype(np.int32)
+        for level in pyramid.levels
+    ]
+    drawn = draw(latents, coded.values(pyramid), pyramid, bit_depth)
+    return write_grid(pyramid, bit_depth, coded, latents, pixels_crc(drawn), icc_profile)
+
+
 def built_files() -> list[bytes]:
     """One small file of each sort that the format knows."""
     small = Siren(hidden=6, n_layers=2)
@@ -89,6 +120,10 @@ def built_files() -> list[bytes]:
             built_file(small, coder, sparsity=0.9)
             for coder in (Huffman(), Zstd(), Deflate(), Lzma())
         ),
+        built_grid(),
+        built_grid(height=1, width=40, n_channels=2, bit_depth=16),
+        built_grid(height=30, width=3, n_channels=4, icc_profile=bytes(range(200))),
+        built_grid(n_channels=1, structure=Structure(n_hyper=2, first_level=1, hidden=3)),
     ]
 
 
@@ -197,7 +232,7 @@ def run(cases: range, seed: int) -> Summary:
 def _problem(data: bytes, pictures: dict[bytes, np.ndarray] | None, summary: Summary) -> str | None:
     """What is wrong with the decoder's answer. pictures: all there may be; None for any."""
     try:
-        describe(data)
+        describe(data, MAX_PIXELS)
         pixels = decode_picture(data, View(max_pixels=MAX_PIXELS)).pixels
     except FormatError as error:
         kind = re.sub(r"-?\d[\d.e+-]*", "#", str(error))[:40]

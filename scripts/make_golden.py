@@ -2,59 +2,90 @@
 
 Run it once when a format version is new, never to mend a failing test: files that exist stay as
 they are. Beside each .inr lie the pixels it decoded to (.npy) and the SHA-256
-of its integer codes.
+of its integer codes, of kind grid those of networks and latents.
 """
 
 import hashlib
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from fuzz import built_grid
 from PIL import Image
 
+from inr.any_file import open_any
 from inr.codec import Wish, decode_picture, encode_picture
 from inr.fit_settings import FitSettings
-from inr.mlp_file import open_file, read_codes
+from inr.grid.fit_settings import GridFit
+from inr.grid.grid_file import read_grid
+from inr.grid.structure import Structure
+from inr.mlp_file import read_codes
 from inr.picture import Picture
-from inr.recipes import RECIPES
+from inr.recipes import AnyRecipe, fourier, grid_fast, siren, siren_zstd
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "v1"
 
 
-def pictures() -> dict[str, tuple[str, Picture]]:
+_GRID = replace(grid_fast(), fit=GridFit(steps=60, n_starts=1))
+_HYPER = replace(_GRID, structure=Structure(n_hyper=2, n_taps=20, n_features=3, hidden=8))
+
+
+def pictures() -> dict[str, tuple[AnyRecipe, Picture]]:
     """Name of the file -> recipe and a small picture of another kind each."""
     with Image.open(ROOT / "assets" / "pictures" / "kodim23.png") as image:
         rgb = np.asarray(image.resize((48, 32), Image.Resampling.BOX))
     grey16 = (np.add.outer(np.arange(20) * 1500, np.arange(33) * 1000)).astype(np.uint16)
     alpha = np.broadcast_to(np.linspace(0, 255, 48).astype(np.uint8)[:, None], (32, 48, 1))
     return {
-        "siren_rgb": ("siren", Picture(rgb)),
-        "siren_zstd_grey": ("siren_zstd", Picture(rgb[..., 1:2])),
-        "fourier_rgba": ("fourier", Picture(np.concatenate([rgb, alpha], axis=2))),
-        "siren_grey16_icc": ("siren", Picture(grey16[..., None], b"not a real profile")),
-        "one_colour": ("siren", Picture(np.full((5, 7, 3), (1, 2, 3), np.uint8))),
+        "siren_rgb": (siren(), Picture(rgb)),
+        "siren_zstd_grey": (siren_zstd(), Picture(rgb[..., 1:2])),
+        "fourier_rgba": (fourier(), Picture(np.concatenate([rgb, alpha], axis=2))),
+        "siren_grey16_icc": (siren(), Picture(grey16[..., None], b"not a real profile")),
+        "one_colour": (siren(), Picture(np.full((5, 7, 3), (1, 2, 3), np.uint8))),
+        "grid_rgb": (_GRID, Picture(rgb)),
+        "grid_grey_alpha16_icc": (
+            _HYPER,
+            Picture(np.stack([grey16, grey16[::-1]], axis=2), b"not a real profile"),
+        ),
     }
 
 
 def codes_sha256(data: bytes) -> str:
     """A hash of all integer codes of a file, in file order."""
-    codes = read_codes(open_file(data))
-    return hashlib.sha256(b"".join(c.astype("<i4").tobytes() for c in codes.values())).hexdigest()
+    opened = open_any(data)
+    if opened.KIND == "grid":
+        coded, latents = read_grid(opened)
+        codes = [*coded.codes.values(), *latents]
+    else:
+        codes = [*read_codes(opened).values()]
+    return hashlib.sha256(b"".join(c.astype("<i4").tobytes() for c in codes)).hexdigest()
+
+
+def encoded(recipe: AnyRecipe, picture: Picture) -> bytes:
+    """The picture after a short fit."""
+    if recipe.KIND == "grid":
+        return encode_picture(picture, recipe, Wish()).data
+    recipe = replace(recipe, fit=FitSettings(steps=60))
+    return encode_picture(picture, recipe, Wish(target_bytes=700)).data
 
 
 def main() -> None:
     GOLDEN.mkdir(parents=True, exist_ok=True)
-    for name, (recipe_name, picture) in pictures().items():
+    files = {name: partial(encoded, *job) for name, job in pictures().items()}
+    # Small fits end without context networks; these are of random numbers.
+    files["grid_context"] = partial(
+        built_grid, height=40, width=33, structure=Structure(n_hyper=1, hidden=6), seed=7
+    )
+    for name, make in files.items():
         path = GOLDEN / f"{name}.inr"
         if path.exists():
             print(f"{path.name} exists and stays", file=sys.stderr)
             continue
-        recipe = replace(RECIPES[recipe_name](), fit=FitSettings(steps=60))
-        data = encode_picture(picture, recipe, Wish(target_bytes=700)).data
-        pixels = decode_picture(data).pixels
-        np.save(path.with_suffix(".npy"), pixels)
+        data = make()
+        np.save(path.with_suffix(".npy"), decode_picture(data).pixels)
         path.with_suffix(".sha256").write_text(codes_sha256(data) + "\n")
         path.write_bytes(data)
         print(f"{path.name}: {len(data)} bytes")

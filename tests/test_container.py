@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from inr import container
 from inr.coders.range_coder import RangeCoder
 from inr.container import (
+    KIND_GRID,
     MAX_ICC_BYTES,
     MAX_SIDE,
     MAX_STAGES_BYTES,
@@ -69,6 +70,21 @@ def test_exact_bytes_of_a_grey_picture_of_16_bits_with_a_range():
     assert pack(header, {1: b""}) == body + struct.pack("<I", crc32(body))
 
 
+def test_exact_bytes_of_a_grid():
+    header = Header(1, 1, 1, 8, (FULL,), b"\x07", KIND_GRID)
+    body = bytes.fromhex("89494e52 01 01 00 01 01 01 07 04 01 aa 05 00")
+    expected = body + struct.pack("<I", crc32(body))
+    assert pack(header, {4: b"\xaa", 5: b""}) == expected
+    assert unpack(expected) == (header, {4: b"\xaa", 5: b""})
+
+
+def test_only_bytes_are_unpacked():
+    with pytest.raises(TypeError, match=r"cannot decode a str: expected the bytes of a file"):
+        unpack("photo.inr")
+    data = pack(PLAIN, {1: b""})
+    assert unpack(bytearray(data)) == unpack(memoryview(data)) == unpack(data)
+
+
 def test_ranges_of_8_bits_take_two_bytes_a_channel():
     header = Header(2, 300, 3, 8, ((1, 2), (3, 3), (0, 255)), b"\x05\x06")
     data, plain = pack(header, {1: b""}), pack(PLAIN, {1: b""})
@@ -122,7 +138,10 @@ def test_a_typical_file_has_less_than_40_bytes_around_its_sections():
     ("text", "message"),
     [
         ("02 00 02 01 01 00 0100", "version 2 of the format is not known; this reads 1"),
-        ("01 01 02 01 01 00 0100", "kind 1 is not known"),
+        (
+            "01 02 02 01 01 00 0100",
+            r"kind 2 is not known; this version reads 0 \(mlp\), 1 \(grid\)",
+        ),
         ("01 00 12 01 01 00 0100", "picture flags 0x12 are not known"),
         ("01 00 82 01 01 00 0100", "picture flags 0x82 are not known"),
         ("01 00 02 00 01 00 0100", "1x0 pixels: each side must be"),
@@ -137,7 +156,15 @@ def test_a_typical_file_has_less_than_40_bytes_around_its_sections():
         ("01 00 02 01 01 00", "no section of weights"),
         ("01 00 02 01 01 00 0200", "no section of weights"),
         ("01 00 02 01 01 00 0000", "section tag 0 is not known"),
-        ("01 00 02 01 01 00 0100 0400", "section tag 4 is not known"),
+        ("01 00 02 01 01 00 0100 0600", "section tag 6 is not known"),
+        ("01 00 02 01 01 00 0100 0400", "a file of kind mlp has no networks"),
+        ("01 00 02 01 01 00 0400 0500", "a file of kind mlp has no networks"),
+        ("01 01 02 01 01 00 0100", "a file of kind grid has no weights"),
+        ("01 01 02 01 01 00 0300 0400 0500", "a file of kind grid has no bands"),
+        ("01 01 02 01 01 00 0200", "no section of networks"),
+        ("01 01 02 01 01 00 0500", "no section of networks"),
+        ("01 01 02 01 01 00 0400", "no section of latents"),
+        ("01 01 02 01 01 00 0500 0400", "section networks stands out of order"),
         ("01 00 02 01 01 00 0200 0100", "section weights stands out of order"),
         ("01 00 02 01 01 00 0100 0300 0200", "section icc_profile stands out of order"),
         ("01 00 02 01 01 00 0300", "no section of weights"),

@@ -52,6 +52,13 @@ def test_a_path_of_three_names():
     assert recipe.fit.optimizer.learning_rate == 1e-4
 
 
+def test_a_path_named_like_a_word_of_python():
+    recipe = with_settings(recipes.grid(), {"lambda": "0.25", "structure.hidden": "7"})
+    assert recipe.lambda_ == 0.25
+    assert recipe.structure.hidden == 7
+    assert "lambda=0.001" in paths(recipes.grid())
+
+
 def test_settings_apply_in_order():
     recipe = with_settings(recipes.siren(), {"field.hidden": "20", "fixed_size": "false"})
     assert recipe.field.hidden == 20
@@ -188,11 +195,31 @@ def test_values_that_do_not_fit(path, text, message):
         with_settings(recipes.siren(), {path: text})
 
 
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("lambda", "0", r"lambda=0\.0: expected a number above 0, such as 0\.001"),
+        ("lambda", "nan", "lambda=nan: expected a number above 0"),
+        ("lambda", "low", "lambda=low: expected a number"),
+        ("lambda_", "1", r"unknown setting lambda_: GridRecipe has structure\.\*, fit\.\*, lambda"),
+        ("field", "siren", "unknown setting field: GridRecipe has"),
+        ("fit.optimizer", "adam", "unknown setting fit.optimizer: GridFit has steps"),
+        ("field.hidden", "8", "unknown setting field.hidden: GridRecipe has"),
+        ("structure.hidden", "0", r"structure\.hidden=0 is outside 1\.\.256"),
+        ("structure.n_taps", "21", r"structure\.n_taps=21 is outside 1\.\.20"),
+        ("fit.steps", "0", "fit.steps=0: at least 1 step"),
+    ],
+)
+def test_values_that_a_recipe_of_kind_grid_refuses(path, text, message):
+    with pytest.raises(ValueError, match=message):
+        with_settings(recipes.grid(), {path: text})
+
+
 @pytest.mark.parametrize("make", recipes.RECIPES.values(), ids=recipes.RECIPES)
 def test_every_listed_path_can_be_set_to_its_own_value(make):
     listed = dict(path.split("=", 1) for path in paths(make()))
     assert "fit.steps" in listed
-    assert "field.hidden" in listed
+    assert ("field.hidden" if make().KIND == "mlp" else "structure.hidden") in listed
     assert "name" not in listed
     for path, value in listed.items():
         if path != "field.hidden":

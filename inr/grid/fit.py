@@ -28,7 +28,6 @@ class GridJob:
     """One picture to be fitted."""
 
     picture: np.ndarray  # f32[c, height, width] in 0..1
-    peak: int  # largest sample, 255 or 65535
     lambda_: float  # weight of a bit per pixel against MSE
     seed: int
 
@@ -83,15 +82,21 @@ class GridFitting:
         checkpoint: Checkpoint | None = None,
         report: Callable[[Progress], None] | None = None,
         steer: Steer | None = None,
+        begin: tuple[FittedGrid, float] | None = None,
     ) -> list[FittedGrid]:
         """Fits all jobs.
 
+        Args:
+          checkpoint: where to save the state every few seconds, and where to go on from.
+          report: called after each block.
+          steer: may change the lambdas after each block.
+          begin: of a single job, an earlier result and the progress at which to go on from it.
         Raises:
           FitError: NaN in spite of lower rates.
         """
         for attempt in range(_MAX_RETRIES + 1):
             try:
-                return self._attempt(0.5**attempt, checkpoint, report, steer)
+                return self._attempt(0.5**attempt, checkpoint, report, steer, begin)
             except NotANumberError as error:
                 step = error.step
         raise FitError(
@@ -105,10 +110,11 @@ class GridFitting:
         checkpoint: Checkpoint | None,
         report: Callable[[Progress], None] | None,
         steer: Steer | None,
+        begin: tuple[FittedGrid, float] | None,
     ) -> list[FittedGrid]:
         run = self._resumed(rate, checkpoint)
         if run is None:
-            run = self._started(rate)
+            run = self._started(rate) if begin is None else self._begun(*begin)
         saved_at = time.monotonic()
         while run.progress < 1:
             data = self._data(run.lambdas)
@@ -134,7 +140,6 @@ class GridFitting:
         return Data(
             np.stack([job.picture for job in jobs]),
             (lambdas / self.n_pixels).astype(np.float32),
-            np.array([job.peak for job in jobs], np.float32),
         )
 
     def _started(self, rate: float) -> _Run:
@@ -177,6 +182,15 @@ class GridFitting:
             first.progress,
             seconds_a_step=first.seconds_a_step,
         )
+
+    def _begun(self, fitted: FittedGrid, progress: float) -> _Run:
+        """A run that goes on from an earlier result, with fresh optimizers."""
+        state = self.loop.start([fitted.params])
+        latents = [
+            jnp.asarray(codes[None] / self.settings.gain, jnp.float32) for codes in fitted.latents
+        ]
+        lambdas = np.array([job.lambda_ for job in self.jobs])
+        return _Run(state._replace(latents=latents), lambdas, fitted.n_steps, progress)
 
     def _start_batches(self) -> list[list[tuple[int, int]]]:
         """(job, start) of all that is tried, in batches."""

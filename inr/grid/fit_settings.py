@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GridFit:
-    """Nothing here is stored in the file. Values follow Cool-chic 5.0 where nothing else is said."""
+    """Nothing here is stored in the file. Most values are those of Cool-chic 5.0."""
 
     steps: int = 2000
     learning_rate: float = 1e-2  # of the networks, by SOAP
     latent_rate: float = 1e-2  # of the latents / gain, by Adam
     gain: float = 16.0  # latents are optimized in units of so many codes
-    n_starts: int = 3  # first networks fitted at once; the best goes on
+    n_starts: int = 4  # first networks fitted at once; the best goes on
     trial: float = 0.03  # fraction of the fit after which only the best start goes on
     tail: float = 0.05  # last fraction, in which the networks learn the rounded latents
+    network_rate: float = 1.0  # weight of the networks' bits in the loss, against the latents'
     temperature: float = 0.35  # of soft rounding, at the start
     final_temperature: float = 0.08
     noise: float = 0.22  # standard deviation, in codes, at the start

@@ -10,7 +10,7 @@ All of it runs over a leading axis of members: starts of one picture, or several
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +24,10 @@ from inr.grid.structure import LATENT_LIMIT, Pyramid
 
 _MAX_NORM = 0.1  # of the networks' gradient
 _TAIL_RATE = 0.1  # of the peak, where the tail's cosine begins
+_WEIGHT_STEP = 2.0**-6  # of the networks' codes, about
 _POOL = 1 << 21  # normal numbers, from which each step takes slices: drawing them anew is slow
 # Compiling takes half as long, and the loop runs as fast.
-_COMPILER_OPTIONS = {"xla_llvm_disable_expensive_passes": True}
+COMPILER_OPTIONS = {"xla_llvm_disable_expensive_passes": True}
 
 
 class State(NamedTuple):
@@ -41,7 +42,6 @@ class Data(NamedTuple):
 
     picture: Any  # f32[n_channels, height, width] in 0..1
     lambda_per_bit: Any  # f32[]: lambda / pixels
-    peak: Any  # f32[]: largest sample
 
 
 class Inputs(NamedTuple):
@@ -65,7 +65,8 @@ Step = Callable[["State", "Inputs", "Data"], tuple["State", "Told"]]
 
 # Over which axes members are stacked; counts of steps are shared, so that a condition on them
 # stays a condition.
-_STATE_AXES = State(0, 0, SoapState(None, 0, 0, 0, 0, 0, 0), optax.ScaleByAdamState(None, 0, 0))  # type: ignore[arg-type]
+_SOAP_AXES: Any = SoapState(*cast(Any, (None, 0, 0, 0, 0, 0, 0)))
+_STATE_AXES: Any = State(*cast(Any, (0, 0, _SOAP_AXES, optax.ScaleByAdamState(None, 0, 0))))
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Loop:
             jnp.zeros((len(params), level.height, level.width), jnp.float32)
             for level in self.pyramid.levels
         ]
-        soap = jax.vmap(scale_by_soap().init, out_axes=SoapState(None, 0, 0, 0, 0, 0, 0))(stacked)
+        soap = jax.vmap(scale_by_soap().init, out_axes=_SOAP_AXES)(stacked)
         adam = jax.vmap(optax.scale_by_adam().init, out_axes=_STATE_AXES.adam)(latents)
         return State(stacked, latents, soap, adam)
 
@@ -93,20 +94,18 @@ class Loop:
         together: State = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
         return _with_counts(together, one.soap.step, one.adam.count)
 
-    @functools.partial(jax.jit, static_argnums=0, compiler_options=_COMPILER_OPTIONS)
-    def block(
-        self, state: State, xs: Inputs, data: Data, pool: jax.Array
-    ) -> tuple[State, Told]:
+    @functools.partial(jax.jit, static_argnums=0, compiler_options=COMPILER_OPTIONS)
+    def block(self, state: State, xs: Inputs, data: Data, pool: jax.Array) -> tuple[State, Told]:
         """Runs the active steps of a block; also what each tells, f32[n, members]."""
-        step = functools.partial(self._step, pool)
-        if data.peak.size == 1:  # a batch of one runs a third slower than the one alone
+        step: Step = functools.partial(self._step, pool)
+        if data.lambda_per_bit.size == 1:  # a batch of one runs a third slower than the one alone
             step = _alone(step)
         else:
             axes = (_STATE_AXES, None, 0)
             step = jax.vmap(step, in_axes=axes, out_axes=(_STATE_AXES, 0))
 
         def body(state: State, x: Inputs) -> tuple[State, Told]:
-            idle = jnp.full(data.peak.shape, jnp.nan)
+            idle = jnp.full(data.lambda_per_bit.shape, jnp.nan)
             moved: tuple[State, Told] = jax.lax.cond(
                 x.active, lambda: step(state, x, data), lambda: (state, Told(idle, idle))
             )
@@ -132,7 +131,8 @@ class Loop:
             picture = synthesis(features_of(seen, params, self.pyramid), params)
             mse = jnp.mean((picture - data.picture) ** 2)
             bits = rate_bits(seen, params, self.pyramid)
-            return mse + data.lambda_per_bit * bits, Told(mse, bits)
+            paid = bits + s.network_rate * network_bits(params)
+            return mse + data.lambda_per_bit * paid, Told(mse, bits)
 
         grads, told = jax.grad(loss_of, (0, 1), has_aux=True)(state.params, state.latents)
         cosine = 0.5 * (1 + jnp.cos(jnp.pi * x.position)) * x.rate
@@ -151,6 +151,7 @@ class Loop:
     def rounded(self, state: State) -> Latents:
         """The latents as codes, f32."""
         return [jnp.round(z * self.settings.gain) for z in state.latents]
+
 
 def _alone(step: Step) -> Step:
     """The step for members of which there is but one."""
@@ -182,10 +183,17 @@ def _with_counts(state: State, soap_step: Any, adam_count: Any) -> State:
 
 
 def _moved_networks(state: State, grads: Params, rate: jax.Array) -> tuple[Params, SoapState]:
-    scale = jnp.minimum(1.0, _MAX_NORM / jnp.maximum(optax.global_norm(grads), 1e-30))
+    scale = jnp.minimum(1.0, _MAX_NORM / jnp.maximum(optax.tree.norm(grads), 1e-30))
     grads = jax.tree.map(lambda g: g * scale, grads)
     updates, soap = scale_by_soap().update(grads, state.soap)
     return jax.tree.map(lambda w, u: w - rate * u, state.params, updates), soap
+
+
+def network_bits(params: Params) -> jax.Array:
+    """About what the networks' codes will cost: steep near zero, so that weights of no use become
+    zero, and flat for large ones."""
+    flat = jnp.concatenate([w.reshape(-1) for w in params.values()])
+    return jnp.sum(jnp.log2(1 + jnp.abs(flat) / _WEIGHT_STEP))
 
 
 def noise_pool(n_latents_of_a_level: int, seed: int) -> np.ndarray:

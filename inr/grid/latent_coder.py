@@ -76,15 +76,24 @@ def encode_latents(latents: Latents, params: Params, pyramid: Pyramid) -> bytes:
 
 def latent_bits(latents: Latents, params: Params, pyramid: Pyramid) -> float:
     """Bits that `encode_latents` takes, by its frequency tables; it raises the same."""
+    return sum(level_bits(latents, params, pyramid))
+
+
+def level_bits(latents: Latents, params: Params, pyramid: Pyramid) -> list[float]:
+    """`latent_bits`, level by level."""
     tables = laplace_tables()
-    bits = 0.0
-    for _, letters in _all_letters(latents, params, pyramid, tables):
+    all_bits = [0.0] * len(pyramid.levels)
+    ends = np.cumsum([level.size for level in pyramid.levels])
+    n_before = 0
+    for band, letters in _all_letters(latents, params, pyramid, tables):
+        bits = float(letters.n_raw.sum() + 2 * ESCAPE_BITS * letters.is_escape.sum())
         narrow, wide = ~letters.is_wide, letters.is_wide
         for rows, part in ((tables.narrow, narrow), (tables.wide, wide)):
             frequency = rows[letters.row[part], letters.symbol[part]] + 1
             bits += PRECISION_BITS * frequency.size - float(np.log2(frequency).sum())
-        bits += float(letters.n_raw.sum() + 2 * ESCAPE_BITS * letters.is_escape.sum())
-    return bits
+        all_bits[int(np.searchsorted(ends, n_before, side="right"))] += bits
+        n_before += band.size
+    return all_bits
 
 
 def decode_latents(data: bytes, params: Params, pyramid: Pyramid) -> list[NDArray[np.int32]]:

@@ -1,29 +1,29 @@
 """Steps and codes of the networks, chosen by what they cost: MSE + lambda * bpp of the whole file.
 
-First the step of each group, by trying all; then, as the rate-distortion optimised rounding of
-Cool-chic 5.0.1 does, single codes move up or down where that pays. Many trials run at once
-(network_trials.py).
+First the step of each group, from the curvature of the loss. Then, as the rate-distortion optimised
+rounding of Cool-chic 5.0.1 does, codes move up or down where that pays; which moves are worth a
+trial follows from gradient and curvature, and sets of the best of them are tried at once.
 """
 
-from collections.abc import Callable, Mapping
+import time
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from inr.coders.model_choice import choose_model, magnitude_bits
 from inr.grid.network_coding import CODE_BITS, MAX_OCTAVES, CodedNetworks, code_limit, quantized
-from inr.grid.network_trials import ContextTrials, DrawTrials
+from inr.grid.network_cost import Given, curvature, gradient, losses
 from inr.grid.structure import Pyramid
 
+_FIRST_OCTAVES = 6  # where the search for a step begins
 _MODEL_BITS = 20  # of a group in the file, besides its codes: step and distribution
-_FIRST_OCTAVES = 8  # steps of groups not chosen yet
-_N_PASSES = 2  # over the groups
-_TRIALS = 32  # networks evaluated at once
-_MAX_ROUNDS = 8  # of moves
-_TRIED_AGAIN = 4  # of the moves tried, one in so many is tried again in the next round
+_MAX_ROUNDS = 32  # of moves
+_ROUNDS_A_MODEL = 4  # after which the distributions of the codes are fitted again
+_SETS = 8  # of moves, tried in each round
+_MOST_MOVES = 0.25  # of all numbers in one round: their effects add up only while they are few
 
-Arrays = Mapping[str, np.ndarray]
-Losses = Callable[[dict[str, np.ndarray]], np.ndarray]  # stacked networks -> f32[n]
+Arrays = dict[str, np.ndarray]
 
 
 def chosen_networks(
@@ -33,6 +33,7 @@ def chosen_networks(
     lambda_: float,
     pyramid: Pyramid,
     seed: int,
+    deadline: float = float("inf"),
 ) -> CodedNetworks:
     """Codes of all tensors.
 
@@ -41,124 +42,153 @@ def chosen_networks(
       latents: int32[h, w] of each level, as they will stand in the file.
       picture: f32[c, height, width] in 0..1.
       lambda_: weight of a bit per pixel against MSE.
+      deadline: time.monotonic() after which no further moves are tried.
     """
-    rng = np.random.default_rng([seed, 3])
     per_bit = lambda_ / (pyramid.height * pyramid.width)
-    floats = [jnp.asarray(y, jnp.float32) for y in latents]
-    context = ContextTrials(floats, pyramid, per_bit, rng)
-    draw = DrawTrials(floats, picture, pyramid, rng)
-    draw.upsample({name: jnp.asarray(w) for name, w in params.items()})
-    octaves = dict.fromkeys(pyramid.groups, _FIRST_OCTAVES)
-    for _ in range(_N_PASSES):
-        for group in pyramid.groups:
-            losses: Losses = context.losses if group in pyramid.context_groups else draw.losses
-            if group == "up":
-                losses = draw.kernel_losses
-            octaves[group] = _best_octaves(params, octaves, group, losses, per_bit, pyramid)
-            if group == "up":
-                kernels = quantized(params, octaves, pyramid).values(pyramid)
-                draw.upsample({name: w.astype(np.float32) for name, w in kernels.items()})
+    given = Given(
+        [jnp.asarray(y, jnp.float32) for y in latents], jnp.asarray(picture), jnp.float32(per_bit)
+    )
+    curved = curvature(_floats(params), given, pyramid, seed)
+    curvatures = {name: np.asarray(c, np.float64) for name, c in curved.items()}
+    octaves = {
+        group: _best_octaves(params, curvatures, group, per_bit, pyramid)
+        for group in pyramid.groups
+    }
     coded = quantized(params, octaves, pyramid)
-    for group in pyramid.groups:
-        if group != "up":  # a dozen numbers, whose trials would draw the whole picture
-            losses = context.losses if group in pyramid.context_groups else draw.losses
-            coded = _moved(coded, group, losses, per_bit, pyramid)
-    return coded
+    return _moved(coded, curvatures, given, per_bit, pyramid, deadline)
 
 
 def _best_octaves(
-    params: Arrays,
-    octaves: dict[str, int],
-    group: str,
-    losses: Losses,
-    per_bit: float,
-    pyramid: Pyramid,
+    params: Arrays, curvatures: Arrays, group: str, per_bit: float, pyramid: Pyramid
 ) -> int:
-    """The step of one group that costs least, with the others as they are."""
-    trials = [quantized(params, octaves | {group: k}, pyramid) for k in range(MAX_OCTAVES + 1)]
-    stacked = _stacked([trial.values(pyramid) for trial in trials])
-    codes = [_flat(trial, group, pyramid) for trial in trials]
-    costs = losses(stacked) + per_bit * np.array([_code_bits(each) for each in codes])
-    return int(np.argmin(np.where(np.isfinite(costs), costs, np.inf)))
+    """The step of one group that costs least."""
+
+    def cost(k: int) -> float:
+        trial = quantized(params, dict.fromkeys(pyramid.groups, k), pyramid)
+        values = trial.values(pyramid)
+        lost = sum(
+            float(np.sum(curvatures[name] * (values[name] - params[name]) ** 2)) / 2
+            for name in pyramid.groups[group]
+        )
+        codes = _group_codes(trial, group, pyramid)
+        return lost + per_bit * (_MODEL_BITS + float(_table(codes)[np.abs(codes)].sum()))
+
+    costs = {k: cost(k) for k in (_FIRST_OCTAVES - 1, _FIRST_OCTAVES, _FIRST_OCTAVES + 1)}
+    while True:  # downhill from the usual step: costs have one valley
+        best = min(costs, key=lambda k: costs[k])
+        missing = [k for k in (best - 1, best + 1) if 0 <= k <= MAX_OCTAVES and k not in costs]
+        if not missing:
+            return best
+        costs |= {k: cost(k) for k in missing}
 
 
 def _moved(
-    coded: CodedNetworks, group: str, losses: Losses, per_bit: float, pyramid: Pyramid
+    coded: CodedNetworks,
+    curvatures: Arrays,
+    given: Given,
+    per_bit: float,
+    pyramid: Pyramid,
+    deadline: float,
 ) -> CodedNetworks:
-    """The codes of one group after moves of one step that each pay."""
-    shapes = pyramid.groups[group]
-    limit = code_limit(group, coded.octaves[group])
-    codes = _flat(coded, group, pyramid)
-    others = coded.values(pyramid)
+    """The codes after rounds of moves by one step, as long as they pay."""
+    names = list(pyramid.shapes)
+    groups = {name: group for group, shapes in pyramid.groups.items() for name in shapes}
+    steps = _flat(
+        {n: np.full(coded.codes[n].shape, 2.0 ** -coded.octaves[groups[n]]) for n in names}
+    )
+    limits = _flat(
+        {
+            n: np.full(coded.codes[n].shape, code_limit(g, coded.octaves[g]))
+            for n, g in groups.items()
+        }
+    )
+    bends = _flat({name: curvatures[name] for name in names}) * steps**2
+    codes = _flat({name: coded.codes[name] for name in names}).astype(np.int64)
 
-    def loss_of(trials: np.ndarray) -> np.ndarray:
-        """What int32[n, codes] cost."""
-        largest = int(np.abs(trials).max())
-        table = magnitude_bits(largest + 1, choose_model(codes, CODE_BITS), CODE_BITS)
-        costs = []
-        for begin in range(0, len(trials), _TRIALS):
-            batch = trials[begin : begin + _TRIALS]
-            padded = np.concatenate([batch, np.repeat(batch[:1], _TRIALS - len(batch), axis=0)])
-            values = np.ldexp(padded.astype(np.float64), -coded.octaves[group])
-            stacked = {
-                name: np.broadcast_to(w.astype(np.float32), (_TRIALS, *w.shape))
-                for name, w in others.items()
-            }
-            at = 0
-            for name, shape in shapes.items():
-                n = int(np.prod(shape))
-                part = values[:, at : at + n].reshape(_TRIALS, *shape)
-                stacked[name] = part.astype(np.float32)
-                at += n
-            costs.append(losses(stacked)[: len(batch)] + per_bit * table[np.abs(batch)].sum(1))
-        return np.concatenate(costs)
+    def networks(codes: np.ndarray) -> CodedNetworks:
+        return CodedNetworks(coded.octaves, _unflat(codes.astype(np.int32), pyramid))
 
-    at = np.tile(np.arange(codes.size), 2)
-    by = np.repeat(np.array([-1, 1], np.int32), codes.size)
-    best = float(loss_of(codes[None])[0])
-    for _ in range(_MAX_ROUNDS):
-        allowed = np.abs(codes[at] + by) <= limit
-        at, by = at[allowed], by[allowed]
-        if not at.size:
+    def costs_of(trials: np.ndarray, bits: _BitTables) -> np.ndarray:
+        """What int64[n, codes] cost, their own bits included."""
+        values = [networks(trial).values(pyramid) for trial in trials]
+        stacked = {n: np.stack([v[n] for v in values]).astype(np.float32) for n in names}
+        own = np.array([bits.of(trial).sum() for trial in trials])
+        return np.asarray(losses(stacked, given, pyramid), np.float64) + per_bit * own
+
+    most = max(1, int(_MOST_MOVES * codes.size))
+    best = np.inf
+    for i in range(_MAX_ROUNDS):
+        if time.monotonic() > deadline:
             break
-        trials = np.repeat(codes[None], at.size, axis=0)
-        trials[np.arange(at.size), at] += by
-        order = np.argsort(loss_of(trials) , kind="stable")
-        at, by = at[order], by[order]
-        # All the best so many moves together; a code that could go both ways goes the better.
-        first = np.unique(at, return_index=True)[1]
-        is_first = np.zeros(at.size, bool)
-        is_first[first] = True
-        once, step = at[is_first], by[is_first]
-        counts = np.unique(np.geomspace(1, once.size, 24).astype(int))
-        joint = np.repeat(codes[None], counts.size, axis=0)
-        for trial, n in zip(joint, counts, strict=True):
-            trial[once[:n]] += step[:n]
-        costs = loss_of(joint)
+        now = networks(codes)
+        if i % _ROUNDS_A_MODEL == 0:
+            bits = _BitTables(now, pyramid)
+            best = float(costs_of(np.repeat(codes[None], _SETS, axis=0), bits)[0])
+        slopes = gradient(_floats(now.values(pyramid)), given, pyramid)
+        slope = _flat({name: np.asarray(slopes[name], np.float64) for name in names}) * steps
+        gains = []
+        for by in (-1, 1):
+            gain = per_bit * (bits.of(codes) - bits.of(codes + by)) - (by * slope + bends / 2)
+            gains.append(np.where(np.abs(codes + by) <= limits, gain, -np.inf))
+        moves = np.where(gains[1] > gains[0], 1, -1)
+        gain = np.maximum(*gains)
+        order = np.argsort(-gain)[:most]
+        order = order[gain[order] > 0]
+        if not order.size:
+            break
+        trials = np.repeat(codes[None], _SETS, axis=0)
+        for trial, n in zip(trials, np.geomspace(1, order.size, _SETS), strict=True):
+            at = order[: round(n)]
+            trial[at] += moves[at]
+        costs = costs_of(trials, bits)
         if costs.min() >= best:
-            break
+            most = min(most, order.size) // 4  # fewer, whose effects add up better
+            if most == 0:
+                break
+            continue
         best = float(costs.min())
-        codes = joint[int(np.argmin(costs))]
-        kept = max(_TRIALS, at.size // _TRIED_AGAIN)
-        at, by = at[:kept], by[:kept]
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])[:-1]
-    parts = zip(shapes.items(), np.split(codes, ends), strict=True)
-    moved = {name: part.reshape(shape) for (name, shape), part in parts}
-    return CodedNetworks(coded.octaves, coded.codes | moved)
+        codes = trials[int(np.argmin(costs))]
+    return networks(codes)
 
 
-def _flat(coded: CodedNetworks, group: str, pyramid: Pyramid) -> np.ndarray:
+class _BitTables:
+    """What codes cost under the distributions that fit the codes of one moment."""
+
+    def __init__(self, coded: CodedNetworks, pyramid: Pyramid) -> None:
+        flats = [_group_codes(coded, group, pyramid) for group in pyramid.groups]
+        self._tables = [_table(codes) for codes in flats]
+        self._ends = np.cumsum([codes.size for codes in flats])[:-1]
+
+    def of(self, codes: np.ndarray) -> np.ndarray:
+        """f64[codes] of all groups."""
+        parts = np.split(np.abs(codes), self._ends)
+        return np.concatenate(
+            [
+                table[np.minimum(part, table.size - 1)]
+                for table, part in zip(self._tables, parts, strict=True)
+            ]
+        )
+
+
+def _table(codes: np.ndarray) -> np.ndarray:
+    """Bits of each |code| under the distribution that fits best, a little beyond the largest."""
+    magnitudes = np.arange(2 * int(np.abs(codes).max()) + 2)
+    return magnitude_bits(magnitudes, choose_model(codes, CODE_BITS), CODE_BITS)
+
+
+def _group_codes(coded: CodedNetworks, group: str, pyramid: Pyramid) -> np.ndarray:
     return np.concatenate([coded.codes[name].ravel() for name in pyramid.groups[group]])
 
 
-def _code_bits(codes: np.ndarray) -> float:
-    """Bits of a group in the file."""
-    model = choose_model(codes, CODE_BITS)
-    table = magnitude_bits(int(np.abs(codes).max()) + 1, model, CODE_BITS)
-    return _MODEL_BITS + float(table[np.abs(codes)].sum())
+def _floats(params: Arrays) -> dict[str, jax.Array]:
+    return {name: jnp.asarray(w, jnp.float32) for name, w in params.items()}
 
 
-def _stacked(networks: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {
-        name: np.stack([each[name] for each in networks]).astype(np.float32) for name in networks[0]
-    }
+def _flat(arrays: Arrays) -> np.ndarray:
+    return np.concatenate([each.ravel() for each in arrays.values()])
+
+
+def _unflat(flat: np.ndarray, pyramid: Pyramid) -> Arrays:
+    ends = np.cumsum([int(np.prod(shape)) for shape in pyramid.shapes.values()])[:-1]
+    parts = zip(pyramid.shapes.items(), np.split(flat, ends), strict=True)
+    return {name: part.reshape(shape) for (name, shape), part in parts}

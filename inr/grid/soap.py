@@ -6,8 +6,8 @@ last) x (the last), vectors columns; both sides are always preconditioned; no we
 direction has a root mean square above 1, since the squares lag behind a young basis, and the first
 steps would explode.
 
-All tensors are padded to one size and treated as one array f32[tensors, size, size]: they are small,
-and so are a few operations on all of them, to run and above all to compile.
+All tensors are padded to one size and treated as one array f32[tensors, size, size]: they are
+small, and so are a few operations on all of them, to run and above all to compile.
 """
 
 from typing import NamedTuple
@@ -18,8 +18,12 @@ import numpy as np
 import optax
 
 _EPS = 1e-8
+_LEAST = float(np.finfo(np.float32).tiny)
 _SHIFT = 1e-5  # of the mean eigenvalue
-_RIGHT_TO_LEFT = [(1, 2), (0, 1)]  # two products with a vector, none of matrices
+_RIGHT_TO_LEFT: list[tuple[int, ...]] = [
+    (1, 2),
+    (0, 1),
+]  # two products with a vector, none of matrices
 
 
 class SoapState(NamedTuple):
@@ -41,7 +45,8 @@ def scale_by_soap(
 
     Args:
       b1, b2: decay of the mean and of the squares and preconditioners.
-      every: steps between refreshes of the eigenbases (a step of orthogonal iteration, section 4.2).
+      every: steps between refreshes of the eigenbases, a step of orthogonal iteration each
+        (section 4.2).
       every_until: first steps, in which they are refreshed every time.
     """
 
@@ -122,10 +127,12 @@ def _orthonormal(columns: jax.Array) -> jax.Array:
 
     def one(j: jax.Array, done: jax.Array) -> jax.Array:
         v = _unit(jax.lax.dynamic_index_in_dim(done, j, axis=2, keepdims=False))  # [n, size]
-        before = done * (jnp.arange(done.shape[2]) < j)[None, None]
+        is_before = (jnp.arange(done.shape[2]) < j).astype(jnp.float32)
+        before = done * is_before[None, None]
         for _ in range(2):
             v = _unit(v - jnp.einsum("nij,nkj,nk->ni", before, before, v, optimize=_RIGHT_TO_LEFT))
-        return jax.lax.dynamic_update_index_in_dim(done, v, j, axis=2)
+        replaced: jax.Array = jax.lax.dynamic_update_index_in_dim(done, v, j, axis=2)
+        return replaced
 
     made: jax.Array = jax.lax.fori_loop(0, columns.shape[2], one, columns)
     return made
@@ -133,5 +140,6 @@ def _orthonormal(columns: jax.Array) -> jax.Array:
 
 def _unit(v: jax.Array) -> jax.Array:
     largest = jnp.max(jnp.abs(v), axis=1, keepdims=True)
-    v = v / jnp.maximum(largest, jnp.finfo(jnp.float32).tiny)  # so that no square underflows
-    return v / jnp.sqrt(jnp.maximum(jnp.sum(v**2, axis=1, keepdims=True), _EPS))
+    v = v / jnp.maximum(largest, _LEAST)  # so that no square underflows
+    unit: jax.Array = v / jnp.sqrt(jnp.maximum(jnp.sum(v**2, axis=1, keepdims=True), _EPS))
+    return unit

@@ -32,4 +32,5 @@ def _tensor(name: str, shape: Shape, mean: np.ndarray, rng: np.random.Generator)
         gain = _CONTEXT_GAIN
     elif name in ("synth_w1", "synth_linear"):
         gain = _COLOUR_GAIN
-    return (gain * rng.uniform(-1, 1, shape) / np.sqrt(shape[1])).astype(np.float32)
+    weights: np.ndarray = gain * rng.uniform(-1, 1, shape) / np.sqrt(shape[1])
+    return weights.astype(np.float32)

@@ -5,7 +5,7 @@ Kept free of jax, so that `--dry-run` answers at once.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,10 @@ from threadpoolctl import threadpool_limits
 from inr.codec import Wish
 from inr.fields.protocol import n_weights
 from inr.fit_settings import cpu_batch
+from inr.grid.recipe import GridRecipe
+from inr.grid.structure import Pyramid
 from inr.picture import Picture
-from inr.recipes import Recipe
+from inr.recipes import AnyRecipe, Recipe
 from inr.sweep.cores import available_cores
 
 if TYPE_CHECKING:
@@ -27,11 +29,33 @@ _COMPILE_SECONDS = 7.0  # of a shape; measured at 4 to 8 on two cores
 _OTHER_SECONDS = 1.0  # a run: first weights, coding, drawing, measuring
 _FIT_SHARE = 0.6  # of the speed of plain matrix products that a fit reaches
 _FITS_TO_A_PSNR = 3  # of different sizes; seven at most
+_GRID_OVERHEAD = 6.0  # a fit of a latent grid takes so many times its products; measured
+_GRID_SEARCH_STEPS = 80  # that the search for its networks' codes takes as long as; measured
 _PROBE_SECONDS = 0.2
 
 
-def fit_work(picture: Picture, recipe: Recipe, wish: Wish) -> float:
+def fit_work(picture: Picture, recipe: AnyRecipe, wish: Wish) -> float:
     """Floating-point operations of a fit; 0 where its target cannot be met."""
+    if recipe.KIND == "grid":
+        return _grid_work(picture, recipe)
+    return _mlp_work(picture, recipe, wish)
+
+
+def _grid_work(picture: Picture, recipe: GridRecipe) -> float:
+    pyramid = Pyramid(picture.height, picture.width, picture.n_channels, recipe.structure)
+    # Each latent passes the context model, each pixel the synthesis.
+    n_products = pyramid.n_latents * _n_numbers(pyramid.context_groups)
+    n_products += picture.height * picture.width * _n_numbers(pyramid.synthesis_groups)
+    n_steps = recipe.fit.steps * (1 + (recipe.fit.n_starts - 1) * recipe.fit.trial)
+    # Multiply and add, forward and twice backward.
+    return 6.0 * n_products * (n_steps + _GRID_SEARCH_STEPS) * _GRID_OVERHEAD
+
+
+def _n_numbers(groups: Mapping[str, Mapping[str, tuple[int, ...]]]) -> int:
+    return sum(math.prod(shape) for tensors in groups.values() for shape in tensors.values())
+
+
+def _mlp_work(picture: Picture, recipe: Recipe, wish: Wish) -> float:
     from inr.preparation import prepare
 
     try:

@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS runs (
   bpp REAL,
   psnr_db REAL,
   ms_ssim REAL,                -- empty for pictures too small for it
-  sparsity REAL,
+  sparsity REAL,               -- empty for recipes of kind grid
   steps INTEGER,
   seconds REAL,
   n_together INTEGER,
@@ -50,7 +50,7 @@ class Result:
     bpp: float
     psnr_db: float  # inf where every pixel came back
     ms_ssim: float | None  # None: the picture is too small for it
-    sparsity: float  # fraction of zero codes in the trained matrices
+    sparsity: float | None  # fraction of zero codes in the trained matrices; None of kind grid
     steps: int
     seconds: float  # wall time of the encoding; of a batch, an even share
     n_together: int  # runs fitted in that batch

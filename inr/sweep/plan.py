@@ -16,7 +16,7 @@ from typing import Any
 from inr import recipes
 from inr.codec import Wish
 from inr.picture import Picture
-from inr.recipes import Recipe
+from inr.recipes import AnyRecipe
 from inr.settings import with_settings
 from inr.sweep.estimate import fit_work
 
@@ -58,7 +58,7 @@ class Run:
     config_hash: str  # of all that decides the bytes; also the name of the file
     picture: str  # its name in the tables
     path: Path
-    recipe: Recipe  # with all settings
+    recipe: AnyRecipe  # with all settings
     varied: Varied
     wish: Wish
     shape: int  # runs of equal number can be fitted in one batch
@@ -135,13 +135,13 @@ def hash_of_picture(picture: Picture) -> str:
     return digest.hexdigest()
 
 
-def hash_of_run(pixels_hash: str, recipe: Recipe, wish: Wish) -> str:
+def hash_of_run(pixels_hash: str, recipe: AnyRecipe, wish: Wish) -> str:
     """Hash of picture, recipe, wish with its seed, and version of the package."""
     config = repr((pixels_hash, recipe, wish, metadata.version("inr")))
     return hashlib.sha256(config.encode()).hexdigest()
 
 
-def _variants(recipe: Recipe, request: Request) -> Iterator[tuple[Recipe, Varied, Wish]]:
+def _variants(recipe: AnyRecipe, request: Request) -> Iterator[tuple[AnyRecipe, Varied, Wish]]:
     for values in itertools.product(*request.varied.values()):
         varied = tuple(zip(request.varied, values, strict=True))
         settings = dict(request.settings) | dict(varied)
@@ -166,7 +166,7 @@ def _names(paths: tuple[Path, ...]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _batch_key(picture: Picture, recipe: Recipe, wish: Wish) -> Hashable | None:
+def _batch_key(picture: Picture, recipe: AnyRecipe, wish: Wish) -> Hashable | None:
     """None where a run must go alone: no batch can do it, or it fails when its turn comes."""
     from inr.batch import batch_key
 

@@ -111,9 +111,8 @@ def _record(
     commit: str,
 ) -> None:
     from inr.codec import View, decode_picture
-    from inr.describe import trained_counts
+    from inr.describe import achieved_sparsity
     from inr.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim
-    from inr.mlp_file import open_file
 
     with write_whole(file_path(folder, run), overwrite=True) as file:
         file.write(encoded.data)
@@ -126,7 +125,7 @@ def _record(
         bpp=bpp(len(encoded.data), picture.height, picture.width),
         psnr_db=encoded.psnr_db,
         ms_ssim=similarity,
-        sparsity=trained_counts(open_file(encoded.data)).sparsity,
+        sparsity=achieved_sparsity(encoded.data),
         steps=encoded.n_steps,
         seconds=encoded.seconds,
         n_together=n_together,

@@ -101,6 +101,8 @@ def test_cli_leaves_out_what_is_not_there(run_cli, tmp_path, monkeypatch):
         (["photo.png", "--set", "fit.steps"], r"--set fit\.steps: expected PATH=VALUE"),
         (["photo.png", "--target-bpp", "0"], r"target_bpp=0"),
         (["photo.png", "--seed", "-1"], r"seed=-1 is outside"),
+        (["photo.png", "--recipe", "grid", "--lambda", "0"], r"lambda=0\.0: expected a number ab"),
+        (["photo.png", "--recipe", "grid", "--set", "lambda=1"], r"give --lambda, not --set lambd"),
         (["none.png"], r"none\.png: cannot be read"),
         (["photo.png", "photo.png"], r"two pictures are called photo\.png"),
         (["photo.png", "--max-pixels", "9"], r"over the limit of 9 pixels"),
@@ -130,4 +132,7 @@ def test_cli_with_a_real_recipe_and_a_picture_of_one_colour(run_cli, tmp_path):
         last = list(csv.DictReader(file))[-1]
     assert (last["codec"], last["psnr_db"]) == ("siren", "inf")
     assert int(last["n_bytes"]) == kept.stat().st_size
-    assert "flat.png, siren at 4 bpp" in (tmp_path / "out/report.html").read_text()
+    assert (
+        f"flat.png, siren at 4: {float(last['bpp']):.4f} bpp"
+        in (tmp_path / "out/report.html").read_text()
+    )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from compare_samples import noise, saved
 
+from inr.codec import Encoded, Wish
 from inr.compare_inputs import check_folder, choose_codecs, choose_recipes, load_pictures
 
 
@@ -76,6 +77,29 @@ def test_recipes_become_codecs():
         choose_recipes(["siren"], {}, [0], seed=0, show_progress=False)
     with pytest.raises(ValueError, match="unknown recipe 'sirene'"):
         choose_recipes(["sirene"], {}, [0.5], seed=0, show_progress=False)
+
+
+def test_recipes_of_kind_grid_run_along_lambda():
+    (codec,) = choose_recipes(
+        ["grid_fast"], {}, [0.5], [1e-4, 0.004, 1e-3], seed=3, show_progress=False
+    )
+    assert codec.qualities == (0.004, 0.001, 0.0001)  # the smallest file first
+    assert codec.settings.endswith("seed 3; lambda")
+    (by_default,) = choose_recipes(["grid"], {}, [0.5], seed=3, show_progress=False)
+    assert by_default.qualities == (0.004, 0.001, 0.0004, 0.0001)
+
+
+def test_lambda_reaches_the_recipe(monkeypatch):
+    wished = []
+
+    def encode_picture(picture, recipe, wish, *, report):
+        wished.append((recipe.name, recipe.lambda_, wish))
+        return Encoded(b"", 0.0, 1, 0.0)
+
+    monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
+    (codec,) = choose_recipes(["grid"], {}, [0.5], [0.25], seed=3, show_progress=False)
+    codec.encode(noise(), 0.25)
+    assert wished == [("grid", 0.25, Wish(seed=3))]
 
 
 def test_folders_that_hold_something_else(tmp_path):

@@ -147,16 +147,18 @@ def test_files_of_recipes_are_kept_and_shown(tmp_path):
     recipe, calls = quick("siren", qualities=(20, 50))
     done, _ = run(tmp_path, [codec], recipes=[recipe])
     kept = {path.name.rsplit("-", 1)[0]: path for path in (tmp_path / "encoded").iterdir()}
-    assert sorted(kept) == ["siren-20bpp", "siren-50bpp"]
-    assert kept["siren-50bpp"].stat().st_size == done.rows[-1].n_bytes
+    assert sorted(kept) == ["siren-20", "siren-50"]
+    assert kept["siren-50"].stat().st_size == done.rows[-1].n_bytes
     page = (tmp_path / "report.html").read_text()
-    assert "a.png, siren at 20 bpp" in page  # next to 0.3
+    assert f"a.png, siren at 20: {done.rows[-2].bpp:.4f} bpp" in page  # next to 0.3
     assert page.count("data:image/png") == 2
-    kept["siren-20bpp"].unlink()
+    kept["siren-20"].unlink()
     calls.asked.clear()
     run(tmp_path, [codec], recipes=[recipe])
     assert calls.asked == []
-    assert "a.png, siren at 50 bpp" in (tmp_path / "report.html").read_text()
+    assert (
+        f"a.png, siren at 50: {done.rows[-1].bpp:.4f} bpp" in (tmp_path / "report.html").read_text()
+    )
 
 
 def test_ms_ssim_is_measured_from_161_pixels_on(tmp_path):

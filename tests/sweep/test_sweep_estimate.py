@@ -31,6 +31,19 @@ def test_the_work_of_a_hand_counted_network():
     assert fit_work(noise(), small(**starts), Wish()) == pytest.approx(1.2 * 6 * 27 * 192 * 5)
 
 
+def test_the_work_of_a_hand_counted_grid():
+    settings = {"structure.hidden": "2", "structure.n_taps": "1", "structure.n_features": "1"}
+    settings |= {"fit.steps": "5", "fit.n_starts": "3", "fit.trial": "0.1"}
+    recipe = with_settings(recipes.grid(), settings)
+    # One level of 8 x 10. Context: 2*2 + 2*2 + 2*2 + 2*2 + 2 + 2 + 2 numbers; synthesis of grey:
+    # 2*1 + 2 + 1*2 + 1*1 + 1, and two convolutions of 9 + 1
+    grey = Picture(noise(8, 10).pixels[..., :1])
+    products = 80 * 22 + 80 * (8 + 20)
+    n_steps = 5 * 1.2 + estimate._GRID_SEARCH_STEPS
+    expected = 6 * products * n_steps * estimate._GRID_OVERHEAD
+    assert fit_work(grey, recipe, Wish()) == pytest.approx(expected)
+
+
 def test_a_target_that_cannot_be_met_is_no_work():
     assert fit_work(noise(), recipes.siren(), Wish(target_bytes=3)) == 0
 

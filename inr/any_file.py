@@ -1,0 +1,19 @@
+"""Opens a file of either kind."""
+
+from typing import TYPE_CHECKING
+
+from inr import container, mlp_file
+from inr.mlp_file import Opened
+
+if TYPE_CHECKING:
+    from inr.grid.grid_file import OpenedGrid
+
+
+def open_any(data: bytes) -> "Opened | OpenedGrid":
+    """A file as far as it can be read without drawing it; raises FormatError."""
+    header, sections = container.unpack(data)
+    if header.kind == container.KIND_GRID:
+        from inr.grid import grid_file
+
+        return grid_file.open_sections(header, sections)
+    return mlp_file.open_sections(header, sections)

@@ -1,0 +1,1 @@
+"""Latent grids: a pyramid of integers and the small networks that code and draw it."""

@@ -1,0 +1,33 @@
+"""Draws the picture of a grid file at any size.
+
+At its own size the decoder is exact. Latents have no meaning between their own positions, so other
+sizes come from the picture of native size by cubic interpolation (resample.py).
+"""
+
+import numpy as np
+
+from inr.grid.grid_file import OpenedGrid, draw_grid
+from inr.render import Region
+from inr.resample import resample
+
+
+def render_grid(
+    opened: OpenedGrid, *, height: int, width: int, region: Region, use_jax: bool = False
+) -> np.ndarray:
+    """u8 or u16 [region height, region width, n_channels].
+
+    Args:
+      height, width: of the whole output, of which region is a part.
+      use_jax: draw with jax; the same pixels.
+    Raises:
+      FormatError: a damaged file. Where a part is asked for at the native size only that is drawn,
+        and the checksum of the pixels is not verified.
+    """
+    header = opened.header
+    is_whole = region == Region(0, 0, width, height)
+    if (height, width) == (header.height, header.width):
+        return draw_grid(opened, None if is_whole else region, use_jax=use_jax)
+    native = draw_grid(opened, use_jax=use_jax)
+    samples = resample(native.astype(np.float32), height, width, region)
+    pixels: np.ndarray = np.clip(np.rint(samples), 0, header.peak).astype(native.dtype)
+    return pixels

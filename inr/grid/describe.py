@@ -1,0 +1,82 @@
+"""What `inr info` tells of a grid file."""
+
+from typing import Any
+
+import numpy as np
+
+from inr.coders.costs import tensor_bytes
+from inr.coders.range_coder import RangeCoder
+from inr.container import SECTION_NAMES, SECTION_NETWORKS, VERSION
+from inr.grid.grid_file import OpenedGrid, read_grid, read_networks_of
+from inr.grid.latent_coder import level_bits
+from inr.grid.network_coding import CODE_BITS, CodedNetworks
+from inr.metrics import bpp
+
+
+def describe_grid(opened: OpenedGrid, n_bytes: int, *, with_latents: bool) -> dict[str, Any]:
+    """Header, structure, levels, networks and sections, ready for JSON; raises FormatError.
+
+    with_latents: decode the latents, to tell their bits level by level.
+    """
+    header, pyramid = opened.header, opened.pyramid
+    sections = {SECTION_NAMES[tag]: len(payload) for tag, payload in opened.sections.items()}
+    coded = read_networks_of(opened)
+    groups = _groups(opened, coded)
+    return {
+        "n_bytes": n_bytes,
+        "bpp": bpp(n_bytes, header.height, header.width),
+        "version": VERSION,
+        "kind": opened.KIND,
+        "height": header.height,
+        "width": header.width,
+        "n_channels": header.n_channels,
+        "bit_depth": header.bit_depth,
+        "pixels_crc32": f"{opened.crc:08x}",
+        "structure": {name: vars(pyramid.structure)[name] for name, _ in pyramid.structure.WIRE},
+        "n_weights": sum(group["n_weights"] for group in groups),
+        "n_latents": pyramid.n_latents,
+        "sections": sections,
+        "overhead_bytes": n_bytes - sum(sections.values()),
+        "levels": _levels(opened, with_latents),
+        "networks": groups,
+    }
+
+
+def _levels(opened: OpenedGrid, with_latents: bool) -> list[dict[str, Any]]:
+    """One entry a level, in the order of coding."""
+    pyramid = opened.pyramid
+    bits: list[float | None] = [None] * len(pyramid.levels)
+    if with_latents:
+        coded, latents = read_grid(opened)
+        exact = level_bits(latents, coded.values(pyramid), pyramid)
+        bits = [round(each, 1) for each in exact]
+    return [
+        {
+            "exponent": level.exponent,
+            "is_hyper": level.is_hyper,
+            "height": level.height,
+            "width": level.width,
+            "bits": n_bits,
+        }
+        for level, n_bits in zip(pyramid.levels, bits, strict=True)
+    ]
+
+
+def _groups(opened: OpenedGrid, coded: CodedNetworks) -> list[dict[str, Any]]:
+    """One entry a group of tensors; their bytes add up to the section's."""
+    pyramid = opened.pyramid
+    flat = [
+        np.concatenate([coded.codes[name].ravel() for name in shapes])
+        for shapes in pyramid.groups.values()
+    ]
+    shares = tensor_bytes(RangeCoder(), flat, CODE_BITS, len(opened.sections[SECTION_NETWORKS]))
+    return [
+        {
+            "name": group,
+            "q_step": 2.0 ** -coded.octaves[group],
+            "n_weights": codes.size,
+            "n_zeros": int((codes == 0).sum()),
+            "n_bytes": n_bytes,
+        }
+        for group, codes, n_bytes in zip(pyramid.groups, flat, shares, strict=True)
+    ]

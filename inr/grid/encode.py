@@ -1,0 +1,141 @@
+"""Pictures to grid files: fit, codes of the networks, file, and the file checked.
+
+fit -> chosen_networks -> latents coded under the networks of the file -> drawn by those networks,
+for the checksum -> file -> decoded again
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inr.checkpoint import Checkpoint
+from inr.codec import Encoded, View, Wish, decode_picture
+from inr.container import pack_icc
+from inr.errors import FormatError
+from inr.fit_types import FitError, Progress
+from inr.grid.draw import draw
+from inr.grid.fit import FittedGrid, GridFitting, GridJob
+from inr.grid.grid_file import check_sides, pixels_crc, write_grid
+from inr.grid.network_search import chosen_networks
+from inr.grid.structure import Pyramid
+from inr.metrics import psnr_db
+
+if TYPE_CHECKING:
+    from inr.grid.recipe import GridRecipe
+    from inr.picture import Picture
+
+FIT_SHARE = 0.8  # of a time budget; the rest is for the networks' codes and the file
+
+Report = Callable[[Progress], None]
+GridEncoding = tuple["Picture", "GridRecipe", Wish]
+
+
+def encode_grid(
+    picture: "Picture", recipe: "GridRecipe", wish: Wish, report: Report | None = None
+) -> Encoded:
+    """`codec.encode_picture` for a recipe of kind grid and a picture of more than one colour.
+
+    Raises:
+      ValueError: a picture that is too large, or a checkpoint of another run.
+      FitError: the fit failed, or a target was not met.
+    """
+    if wish.has_target:
+        from inr.grid.rate_control import encode_to_target
+
+        return encode_to_target(picture, recipe, wish, report)
+    return encode_grids([(picture, recipe, wish)], report)[0]
+
+
+def encode_grids(jobs: Sequence[GridEncoding], report: Report | None = None) -> list[Encoded]:
+    """Pictures of one size, or one picture with several lambdas or seeds, fitted as one batch.
+
+    Args:
+      jobs: without targets, and with one structure and one fit; a time budget or a checkpoint only
+        where there is one job. The seconds of each are its share of the batch's.
+    """
+    started_at = time.monotonic()
+    picture, recipe, wish = jobs[0]
+    pyramid = pyramid_of(picture, recipe)
+    ends_at, fit_until = math.inf, None
+    if wish.time_budget is not None:
+        ends_at = started_at + wish.time_budget
+        fit_until = started_at + FIT_SHARE * wish.time_budget
+    fitting = GridFitting([job_of(*job) for job in jobs], pyramid, recipe.fit, fit_until)
+    all_fitted = fitting.run(_checkpoint(picture, recipe, wish), report)
+    fit_seconds = (time.monotonic() - started_at) / len(jobs)
+    encoded = []
+    for (picture, _, wish), fitted in zip(jobs, all_fitted, strict=True):
+        coding_at = time.monotonic() - fit_seconds  # counts as started its share ago
+        encoded.append(encoded_of(picture, pyramid, fitted, wish.seed, coding_at, ends_at))
+    return encoded
+
+
+def pyramid_of(picture: "Picture", recipe: "GridRecipe") -> Pyramid:
+    """The pyramid of a picture; ValueError where no grid file can hold the picture."""
+    check_sides(picture.height, picture.width)
+    if picture.icc_profile is not None:
+        pack_icc(picture.icc_profile)  # finds out before the fit that it is too long
+    return Pyramid(picture.height, picture.width, picture.n_channels, recipe.structure)
+
+
+def job_of(picture: "Picture", recipe: "GridRecipe", wish: Wish) -> GridJob:
+    """What is to be fitted."""
+    return GridJob(_signal(picture), recipe.lambda_, wish.seed)
+
+
+def encoded_of(
+    picture: "Picture",
+    pyramid: Pyramid,
+    fitted: FittedGrid,
+    seed: int,
+    started_at: float,
+    deadline: float = math.inf,
+) -> Encoded:
+    """The file of a finished fit, read back and measured.
+
+    Args:
+      seed: of the samples on which codes of the networks are tried.
+      started_at, deadline: in seconds of time.monotonic().
+    Raises:
+      FitError: networks that no file can hold, or a file that does not give the picture back.
+    """
+    coded = chosen_networks(
+        *(fitted.params, fitted.latents, _signal(picture), fitted.lambda_, pyramid, seed),
+        deadline=deadline,
+    )
+    values = coded.values(pyramid)
+    try:
+        drawn = draw(fitted.latents, values, pyramid, picture.bit_depth)
+        data = write_grid(
+            *(pyramid, picture.bit_depth, coded, fitted.latents),
+            *(pixels_crc(drawn), picture.icc_profile),
+        )
+        decoded = decode_picture(data, View(max_pixels=None)).pixels
+    except FormatError as error:
+        raise FitError(
+            f"the fit ended in what no file can hold ({error}); give another seed or a lower "
+            "fit.learning_rate"
+        ) from error
+    if not np.array_equal(drawn, decoded):
+        raise FitError("the file does not give back the picture it was made of; please report this")
+    seconds = time.monotonic() - started_at
+    return Encoded(data, psnr_db(picture.pixels, decoded), fitted.n_steps, seconds)
+
+
+def _signal(picture: "Picture") -> np.ndarray:
+    """f32[n_channels, height, width] in 0..1."""
+    peak = np.float32((1 << picture.bit_depth) - 1)
+    return picture.pixels.transpose(2, 0, 1).astype(np.float32) / peak
+
+
+def _checkpoint(picture: "Picture", recipe: "GridRecipe", wish: Wish) -> Checkpoint | None:
+    if wish.checkpoint is None:
+        return None
+    fingerprint = hashlib.sha256(picture.pixels.tobytes())
+    told = (picture.pixels.shape, picture.pixels.dtype.name, recipe, wish.seed)
+    fingerprint.update(repr(told).encode())
+    return Checkpoint(wish.checkpoint, fingerprint.hexdigest())

@@ -1,0 +1,180 @@
+"""Targets for grid files: lambda is steered while the fit runs, and the real file decides.
+
+Bits and errors of a fit fall on their way, by about the same share for all pictures, so what they
+will be in the end can be told early; lambda is moved until that is what was asked. What the
+networks take is known only when they are coded: a file that misses is fitted on from where it
+stands.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inr.codec import Encoded, Wish
+from inr.container import SECTION_LATENTS, pack_icc
+from inr.fit_types import FitError, Progress
+from inr.grid.encode import FIT_SHARE, encoded_of, job_of, pyramid_of
+from inr.grid.fit import FittedGrid, GridFitting, GridJob
+from inr.grid.grid_file import open_grid
+from inr.grid.structure import Pyramid
+
+if TYPE_CHECKING:
+    from inr.grid.recipe import GridRecipe
+    from inr.picture import Picture
+
+Report = Callable[[Progress], None]
+
+_AIM, _LEAST = 0.985, 0.97  # of the bytes asked for: what is aimed at, and what is near enough
+_NEAR_DB = 0.1
+_BITS_A_NUMBER = 5.0  # of the networks, before they are coded
+_HEADER_BYTES = 40
+_LATEST = 0.9  # of a fit: later, lambda changes little
+_EARLIEST = 0.04  # before, bits say nothing about the end
+_GAIN = 0.5  # share of the correction that is made at once
+_LARGEST = math.log(1.6)  # correction of lambda at once
+_LAMBDAS = (1e-7, 1.0)
+_FURTHER, _MAX_FURTHER = 0.8, 2  # progress from which a file that misses is fitted on; how often
+
+
+def encode_to_target(
+    picture: "Picture", recipe: "GridRecipe", wish: Wish, report: Report | None = None
+) -> Encoded:
+    """The file that meets the wish's target: at most 3 % below its bytes and not above, or within
+    0.1 dB of its PSNR.
+
+    Raises:
+      ValueError: a target that no file of this recipe can meet.
+      FitError: the target was missed.
+    """
+    started_at = time.monotonic()
+    pyramid = pyramid_of(picture, recipe)
+    target = _target(picture, wish, pyramid)
+    deadline, ends_at = None, math.inf
+    if wish.time_budget is not None:
+        ends_at = started_at + wish.time_budget
+        deadline = started_at + FIT_SHARE / 2 * wish.time_budget
+    job = job_of(picture, recipe, wish)
+    job = GridJob(job.picture, target.first_lambda(), job.seed)
+    fitted: FittedGrid | None = None
+    tried: list[Encoded] = []
+    for _ in range(1 + _MAX_FURTHER):
+        fitting = GridFitting([job], pyramid, recipe.fit, deadline)
+        begin = None if fitted is None else (fitted, _FURTHER)
+        (fitted,) = fitting.run(report=report, steer=target.steer, begin=begin)
+        tried.append(encoded_of(picture, pyramid, fitted, wish.seed, started_at, ends_at))
+        if target.is_met(tried[-1]) or time.monotonic() > ends_at:
+            break
+        job = GridJob(job.picture, target.corrected(fitted, tried[-1]), job.seed)
+        if deadline is not None:
+            deadline = time.monotonic() + (ends_at - time.monotonic()) / 2
+    return target.best(tried)
+
+
+def _target(picture: "Picture", wish: Wish, pyramid: Pyramid) -> "_BytesTarget | _PsnrTarget":
+    if wish.target_psnr is not None:
+        return _PsnrTarget(wish.target_psnr)
+    n_pixels = pyramid.height * pyramid.width
+    if wish.target_bytes is not None:
+        n_bytes = wish.target_bytes
+    else:
+        assert wish.target_bpp is not None
+        n_bytes = int(wish.target_bpp * n_pixels / 8)
+    return _BytesTarget(n_bytes, pyramid, picture.icc_profile)
+
+
+class _BytesTarget:
+    """Bytes of the file."""
+
+    def __init__(self, n_bytes: int, pyramid: Pyramid, icc_profile: bytes | None) -> None:
+        self._n_bytes, self._n_pixels = n_bytes, pyramid.height * pyramid.width
+        n_numbers = sum(int(np.prod(shape)) for shape in pyramid.shapes.values())
+        profile_bytes = 0 if icc_profile is None else len(pack_icc(icc_profile))
+        self._other_bytes = _HEADER_BYTES + profile_bytes + n_numbers * _BITS_A_NUMBER / 8
+        if self._latent_bits() <= 0:
+            raise ValueError(
+                f"a target of {n_bytes} bytes is too small: header and networks take about "
+                f"{round(self._other_bytes)}; give a larger target or a smaller structure.hidden"
+            )
+
+    def _latent_bits(self) -> float:
+        return 8 * (_AIM * self._n_bytes - self._other_bytes)
+
+    def first_lambda(self) -> float:
+        bpp = 8 * self._n_bytes / self._n_pixels
+        return _within(1e-3 * (0.55 / bpp) ** 1.5)
+
+    def steer(
+        self, progress: float, lambdas: np.ndarray, mse: np.ndarray, bits: np.ndarray
+    ) -> np.ndarray:
+        final = np.maximum(bits, 1.0) * (1 - 0.32 * (1 - progress) ** 2)
+        return _steered(progress, lambdas, 1.5 * np.log(final / self._latent_bits()))
+
+    def is_met(self, encoded: Encoded) -> bool:
+        return _LEAST * self._n_bytes <= len(encoded.data) <= self._n_bytes
+
+    def corrected(self, fitted: FittedGrid, encoded: Encoded) -> float:
+        """The lambda with which to fit on; from here on the other bytes are known."""
+        latents_bytes = len(open_grid(encoded.data).sections[SECTION_LATENTS])
+        self._other_bytes = len(encoded.data) - latents_bytes
+        wanted = max(self._latent_bits(), 8.0)
+        return _within(fitted.lambda_ * (8 * latents_bytes / wanted) ** 1.5)
+
+    def best(self, tried: list[Encoded]) -> Encoded:
+        small = [each for each in tried if len(each.data) <= self._n_bytes]
+        if not small:
+            least = min(len(each.data) for each in tried)
+            raise FitError(
+                f"the file takes {least} bytes, not the {self._n_bytes} asked for; give more "
+                "fit.steps, a larger target or a smaller structure.hidden"
+            )
+        return max(small, key=lambda each: len(each.data))
+
+
+class _PsnrTarget:
+    """PSNR of the decoded picture."""
+
+    def __init__(self, psnr_db: float) -> None:
+        self._psnr_db = psnr_db
+        self._aim = psnr_db
+
+    def first_lambda(self) -> float:
+        return _within(1e-3 * 10 ** ((34 - self._psnr_db) / 6))
+
+    def steer(
+        self, progress: float, lambdas: np.ndarray, mse: np.ndarray, bits: np.ndarray
+    ) -> np.ndarray:
+        final = mse * (1 - 0.25 * (1 - progress) ** 2)
+        too_good_db = -10 * np.log10(np.maximum(final, 1e-12)) - self._aim
+        return _steered(progress, lambdas, too_good_db * math.log(10) / 6)
+
+    def is_met(self, encoded: Encoded) -> bool:
+        return abs(encoded.psnr_db - self._psnr_db) <= _NEAR_DB
+
+    def corrected(self, fitted: FittedGrid, encoded: Encoded) -> float:
+        too_good_db = encoded.psnr_db - self._psnr_db
+        self._aim -= too_good_db  # what clipping, rounding and coded networks changed
+        return _within(fitted.lambda_ * 10 ** (too_good_db / 6))
+
+    def best(self, tried: list[Encoded]) -> Encoded:
+        best = min(tried, key=lambda each: abs(each.psnr_db - self._psnr_db))
+        if abs(best.psnr_db - self._psnr_db) > _NEAR_DB:
+            raise FitError(
+                f"the picture came to {best.psnr_db:.2f} dB, not to the {self._psnr_db} asked for; "
+                "give more fit.steps or another target"
+            )
+        return best
+
+
+def _steered(progress: float, lambdas: np.ndarray, correction: np.ndarray) -> np.ndarray:
+    if not _EARLIEST <= progress <= _LATEST:
+        return lambdas
+    step = np.clip(_GAIN * correction, -_LARGEST, _LARGEST)
+    steered: np.ndarray = np.clip(lambdas * np.exp(step), *_LAMBDAS)
+    return steered
+
+
+def _within(lambda_: float) -> float:
+    return min(max(lambda_, _LAMBDAS[0]), _LAMBDAS[1])
