@@ -47,10 +47,9 @@ def keep_best(fitting: "Fitting", run: Run) -> None:
     """Keeps the weights of each job if they are the best since its levels changed."""
     levels = fitting.device_levels(run)
     for i, member in enumerate(run.members):
-        state, data = fitting.member(run.state, i), fitting.member(fitting.data, i)
-        error = float(
-            fitting.loop.validate(state.params, data, fitting.member(levels, i), state.masks)
-        )
+        weights, masks = fitting.member((run.state.params, run.state.masks), i)
+        data = fitting.data_of_each[i]
+        error = float(fitting.loop.validate(weights, data, fitting.member(levels, i), masks))
         if not np.isfinite(error):  # the last step of a block shows only here
             raise NotANumberError(run.step)
         params = fitting.numpy_params(run, i)

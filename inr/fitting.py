@@ -63,14 +63,11 @@ class Fitting:
             n_slices,
         )
         self.batch = tuple(n * n_slices for n in slices)
-        self.data = self.stacked(
-            [
-                tuple(
-                    shuffled(s, n, job.seed) for s, n in zip(job.signals, self.batch, strict=True)
-                )
-                for job in jobs
-            ]
-        )
+        self.data_of_each = [
+            tuple(shuffled(s, n, job.seed) for s, n in zip(job.signals, self.batch, strict=True))
+            for job in jobs
+        ]
+        self.data = self.stacked(self.data_of_each)
         self.sizes = [signal.height * signal.width for signal in signals]
         self.shapes = joint.shapes()
         self.trained_shapes = joint.trained_shapes()

@@ -20,6 +20,7 @@ from inr.fit_types import FitError, Progress
 from inr.grid.draw import draw
 from inr.grid.fit import FittedGrid, GridFitting, GridJob
 from inr.grid.grid_file import check_sides, pixels_crc, write_grid
+from inr.grid.network_coding import CodedNetworks
 from inr.grid.network_search import chosen_networks
 from inr.grid.structure import Pyramid
 from inr.metrics import psnr_db
@@ -70,7 +71,9 @@ def encode_grids(jobs: Sequence[GridEncoding], report: Report | None = None) -> 
     encoded = []
     for (picture, _, wish), fitted in zip(jobs, all_fitted, strict=True):
         coding_at = time.monotonic() - fit_seconds  # counts as started its share ago
-        encoded.append(encoded_of(picture, pyramid, fitted, wish.seed, coding_at, ends_at))
+        coded = coded_networks(picture, pyramid, fitted, wish.seed, ends_at)
+        latents = fitted.latents()
+        encoded.append(finished_grid(picture, pyramid, coded, latents, fitted.n_steps, coding_at))
     return encoded
 
 
@@ -87,31 +90,37 @@ def job_of(picture: "Picture", recipe: "GridRecipe", wish: Wish) -> GridJob:
     return GridJob(_signal(picture), recipe.lambda_, wish.seed)
 
 
-def encoded_of(
+def coded_networks(
+    picture: "Picture", pyramid: Pyramid, fitted: FittedGrid, seed: int, deadline: float = math.inf
+) -> CodedNetworks:
+    """The networks of a finished fit as codes; deadline in seconds of time.monotonic()."""
+    return chosen_networks(
+        *(fitted.params, fitted.latents(), _signal(picture), fitted.lambda_, pyramid, seed),
+        deadline=deadline,
+    )
+
+
+def finished_grid(
     picture: "Picture",
     pyramid: Pyramid,
-    fitted: FittedGrid,
-    seed: int,
+    coded: CodedNetworks,
+    latents: list[np.ndarray],
+    n_steps: int,
     started_at: float,
-    deadline: float = math.inf,
 ) -> Encoded:
-    """The file of a finished fit, read back and measured.
+    """The file, read back and measured.
 
     Args:
-      seed: of the samples on which codes of the networks are tried.
-      started_at, deadline: in seconds of time.monotonic().
+      latents: int32[h, w] of each level.
+      n_steps: of the fit.
+      started_at: in seconds of time.monotonic().
     Raises:
       FitError: networks that no file can hold, or a file that does not give the picture back.
     """
-    coded = chosen_networks(
-        *(fitted.params, fitted.latents, _signal(picture), fitted.lambda_, pyramid, seed),
-        deadline=deadline,
-    )
-    values = coded.values(pyramid)
     try:
-        drawn = draw(fitted.latents, values, pyramid, picture.bit_depth)
+        drawn = draw(latents, coded.values(pyramid), pyramid, picture.bit_depth)
         data = write_grid(
-            *(pyramid, picture.bit_depth, coded, fitted.latents),
+            *(pyramid, picture.bit_depth, coded, latents),
             *(pixels_crc(drawn), picture.icc_profile),
         )
         decoded = decode_picture(data, View(max_pixels=None)).pixels
@@ -123,7 +132,7 @@ def encoded_of(
     if not np.array_equal(drawn, decoded):
         raise FitError("the file does not give back the picture it was made of; please report this")
     seconds = time.monotonic() - started_at
-    return Encoded(data, psnr_db(picture.pixels, decoded), fitted.n_steps, seconds)
+    return Encoded(data, psnr_db(picture.pixels, decoded), n_steps, seconds)
 
 
 def _signal(picture: "Picture") -> np.ndarray:

@@ -17,7 +17,7 @@ from inr.grid.start import first_networks
 from inr.grid.structure import Pyramid
 
 _MAX_RETRIES = 3  # after a NaN, each at half the rates
-_BLOCK_PIXELS = 6_000_000  # steps times pixels of a block: two to four seconds on two cores
+_BLOCK_PIXELS = 12_000_000  # steps times pixels of a block: two to five seconds on two cores
 _MOST_STEPS, _BLOCKS = 50, 20  # of a block; blocks of a fit, at least
 _SECONDS_BETWEEN_CHECKPOINTS = 3.0
 _SNAPSHOTS_FROM = 0.5  # of the fit; before, later ones are always better
@@ -37,9 +37,16 @@ class FittedGrid:
     """What a fit ends in."""
 
     params: dict[str, np.ndarray]  # f32 tensors of the networks
-    latents: list[np.ndarray]  # int32[h, w] of each level
+    unrounded: list[np.ndarray]  # f32[h, w] of each level: the latents in codes
     lambda_: float  # with which it ended
     n_steps: int
+
+    def latents(self, dead_zone: float = 0.0) -> list[np.ndarray]:
+        """The latents as int32 codes, rounded with thresholds further from zero by dead_zone."""
+        return [
+            (np.sign(y) * np.floor(np.abs(y) + np.float32(0.5 - dead_zone))).astype(np.int32)
+            for y in self.unrounded
+        ]
 
 
 # Told of progress, MSE and bits of the latents of each member; the lambdas from here on.
@@ -186,9 +193,7 @@ class GridFitting:
     def _begun(self, fitted: FittedGrid, progress: float) -> _Run:
         """A run that goes on from an earlier result, with fresh optimizers."""
         state = self.loop.start([fitted.params])
-        latents = [
-            jnp.asarray(codes[None] / self.settings.gain, jnp.float32) for codes in fitted.latents
-        ]
+        latents = [jnp.asarray(y[None] / np.float32(self.settings.gain)) for y in fitted.unrounded]
         lambdas = np.array([job.lambda_ for job in self.jobs])
         return _Run(state._replace(latents=latents), lambdas, fitted.n_steps, progress)
 
@@ -261,11 +266,11 @@ class GridFitting:
 
     def _fitted(self, run: _Run) -> list[FittedGrid]:
         assert run.best is not None
-        codes = [np.asarray(each).astype(np.int32) for each in self.loop.rounded(run.best)]
+        unrounded = [np.asarray(z) * np.float32(self.settings.gain) for z in run.best.latents]
         return [
             FittedGrid(
                 {name: np.asarray(run.best.params[name][i]) for name in self.pyramid.shapes},
-                [each[i] for each in codes],
+                [each[i] for each in unrounded],
                 float(run.lambdas[i]),
                 run.step,
             )

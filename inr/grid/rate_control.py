@@ -2,8 +2,8 @@
 
 Bits and errors of a fit fall on their way, by about the same share for all pictures, so what they
 will be in the end can be told early; lambda is moved until that is what was asked. What the
-networks take is known only when they are coded: a file that misses is fitted on from where it
-stands.
+networks take is known only when they are coded: the last percent goes by rounding latents with a
+wider dead zone, and a file that misses still is fitted on from where it stands.
 """
 
 import math
@@ -16,10 +16,14 @@ import numpy as np
 from inr.codec import Encoded, Wish
 from inr.container import SECTION_LATENTS, pack_icc
 from inr.fit_types import FitError, Progress
-from inr.grid.encode import FIT_SHARE, encoded_of, job_of, pyramid_of
+from inr.grid.draw import draw
+from inr.grid.encode import FIT_SHARE, coded_networks, finished_grid, job_of, pyramid_of
 from inr.grid.fit import FittedGrid, GridFitting, GridJob
 from inr.grid.grid_file import open_grid
+from inr.grid.latent_coder import latent_bits
+from inr.grid.network_coding import CodedNetworks, write_networks
 from inr.grid.structure import Pyramid
+from inr.metrics import psnr_db
 
 if TYPE_CHECKING:
     from inr.grid.recipe import GridRecipe
@@ -27,15 +31,18 @@ if TYPE_CHECKING:
 
 Report = Callable[[Progress], None]
 
-_AIM, _LEAST = 0.985, 0.97  # of the bytes asked for: what is aimed at, and what is near enough
+_AIM, _LEAST = 1.015, 0.97  # of the bytes asked for: what is aimed at, and what is near enough
 _NEAR_DB = 0.1
 _BITS_A_NUMBER = 5.0  # of the networks, before they are coded
 _HEADER_BYTES = 40
 _LATEST = 0.9  # of a fit: later, lambda changes little
 _EARLIEST = 0.04  # before, bits say nothing about the end
-_GAIN = 0.5  # share of the correction that is made at once
+_RESPONSE_STEPS = 70.0  # in which latents follow lambda; corrections are made as slowly
 _LARGEST = math.log(1.6)  # correction of lambda at once
 _LAMBDAS = (1e-7, 1.0)
+_AIM_DB = 0.04  # above the PSNR asked for
+_WIDEST_DEAD_ZONE, _N_HALVINGS = 0.25, 7  # codes; of the search for a dead zone
+_SLACK_BYTES = 16  # a file takes a little more than its latents' bits
 _FURTHER, _MAX_FURTHER = 0.8, 2  # progress from which a file that misses is fitted on; how often
 
 
@@ -51,7 +58,7 @@ def encode_to_target(
     """
     started_at = time.monotonic()
     pyramid = pyramid_of(picture, recipe)
-    target = _target(picture, wish, pyramid)
+    target = _target(picture, recipe, wish, pyramid)
     deadline, ends_at = None, math.inf
     if wish.time_budget is not None:
         ends_at = started_at + wish.time_budget
@@ -64,7 +71,9 @@ def encode_to_target(
         fitting = GridFitting([job], pyramid, recipe.fit, deadline)
         begin = None if fitted is None else (fitted, _FURTHER)
         (fitted,) = fitting.run(report=report, steer=target.steer, begin=begin)
-        tried.append(encoded_of(picture, pyramid, fitted, wish.seed, started_at, ends_at))
+        coded = coded_networks(picture, pyramid, fitted, wish.seed, ends_at)
+        latents = target.trimmed(fitted, coded, picture, pyramid)
+        tried.append(finished_grid(picture, pyramid, coded, latents, fitted.n_steps, started_at))
         if target.is_met(tried[-1]) or time.monotonic() > ends_at:
             break
         job = GridJob(job.picture, target.corrected(fitted, tried[-1]), job.seed)
@@ -73,26 +82,33 @@ def encode_to_target(
     return target.best(tried)
 
 
-def _target(picture: "Picture", wish: Wish, pyramid: Pyramid) -> "_BytesTarget | _PsnrTarget":
+def _target(
+    picture: "Picture", recipe: "GridRecipe", wish: Wish, pyramid: Pyramid
+) -> "BytesTarget | PsnrTarget":
+    n_steps = recipe.fit.steps
     if wish.target_psnr is not None:
-        return _PsnrTarget(wish.target_psnr)
+        return PsnrTarget(wish.target_psnr, n_steps)
     n_pixels = pyramid.height * pyramid.width
     if wish.target_bytes is not None:
         n_bytes = wish.target_bytes
     else:
         assert wish.target_bpp is not None
         n_bytes = int(wish.target_bpp * n_pixels / 8)
-    return _BytesTarget(n_bytes, pyramid, picture.icc_profile)
+    return BytesTarget(n_bytes, pyramid, picture.icc_profile, n_steps)
 
 
-class _BytesTarget:
+class BytesTarget:
     """Bytes of the file."""
 
-    def __init__(self, n_bytes: int, pyramid: Pyramid, icc_profile: bytes | None) -> None:
+    def __init__(
+        self, n_bytes: int, pyramid: Pyramid, icc_profile: bytes | None, n_steps: int
+    ) -> None:
+        self._steering = _Steering(n_steps)
         self._n_bytes, self._n_pixels = n_bytes, pyramid.height * pyramid.width
         n_numbers = sum(int(np.prod(shape)) for shape in pyramid.shapes.values())
         profile_bytes = 0 if icc_profile is None else len(pack_icc(icc_profile))
-        self._other_bytes = _HEADER_BYTES + profile_bytes + n_numbers * _BITS_A_NUMBER / 8
+        self._fixed_bytes = _HEADER_BYTES + profile_bytes
+        self._other_bytes = self._fixed_bytes + n_numbers * _BITS_A_NUMBER / 8
         if self._latent_bits() <= 0:
             raise ValueError(
                 f"a target of {n_bytes} bytes is too small: header and networks take about "
@@ -110,7 +126,19 @@ class _BytesTarget:
         self, progress: float, lambdas: np.ndarray, mse: np.ndarray, bits: np.ndarray
     ) -> np.ndarray:
         final = np.maximum(bits, 1.0) * (1 - 0.32 * (1 - progress) ** 2)
-        return _steered(progress, lambdas, 1.5 * np.log(final / self._latent_bits()))
+        return self._steering.moved(progress, lambdas, 1.5 * np.log(final / self._latent_bits()))
+
+    def trimmed(
+        self, fitted: FittedGrid, coded: CodedNetworks, picture: "Picture", pyramid: Pyramid
+    ) -> list[np.ndarray]:
+        """The latents, with just so wide a dead zone that the file is small enough."""
+        values = coded.values(pyramid)
+        other_bytes = self._fixed_bytes + len(write_networks(coded, pyramid)) + _SLACK_BYTES
+
+        def fits(latents: list[np.ndarray]) -> bool:
+            return other_bytes + latent_bits(latents, values, pyramid) / 8 <= self._n_bytes
+
+        return _least_dead_zone(fitted, fits)
 
     def is_met(self, encoded: Encoded) -> bool:
         return _LEAST * self._n_bytes <= len(encoded.data) <= self._n_bytes
@@ -133,12 +161,13 @@ class _BytesTarget:
         return max(small, key=lambda each: len(each.data))
 
 
-class _PsnrTarget:
+class PsnrTarget:
     """PSNR of the decoded picture."""
 
-    def __init__(self, psnr_db: float) -> None:
-        self._psnr_db = psnr_db
-        self._aim = psnr_db
+    def __init__(self, wanted_db: float, n_steps: int) -> None:
+        self._steering = _Steering(n_steps)
+        self._psnr_db = wanted_db
+        self._aim = wanted_db + _AIM_DB
 
     def first_lambda(self) -> float:
         return _within(1e-3 * 10 ** ((34 - self._psnr_db) / 6))
@@ -148,7 +177,19 @@ class _PsnrTarget:
     ) -> np.ndarray:
         final = mse * (1 - 0.25 * (1 - progress) ** 2)
         too_good_db = -10 * np.log10(np.maximum(final, 1e-12)) - self._aim
-        return _steered(progress, lambdas, too_good_db * math.log(10) / 6)
+        return self._steering.moved(progress, lambdas, too_good_db * math.log(10) / 6)
+
+    def trimmed(
+        self, fitted: FittedGrid, coded: CodedNetworks, picture: "Picture", pyramid: Pyramid
+    ) -> list[np.ndarray]:
+        """The latents, with so wide a dead zone that the picture is not too good."""
+        values = coded.values(pyramid)
+
+        def is_modest(latents: list[np.ndarray]) -> bool:
+            drawn = draw(latents, values, pyramid, picture.bit_depth)
+            return psnr_db(picture.pixels, drawn) <= self._psnr_db + _AIM_DB
+
+        return _least_dead_zone(fitted, is_modest)
 
     def is_met(self, encoded: Encoded) -> bool:
         return abs(encoded.psnr_db - self._psnr_db) <= _NEAR_DB
@@ -168,12 +209,36 @@ class _PsnrTarget:
         return best
 
 
-def _steered(progress: float, lambdas: np.ndarray, correction: np.ndarray) -> np.ndarray:
-    if not _EARLIEST <= progress <= _LATEST:
-        return lambdas
-    step = np.clip(_GAIN * correction, -_LARGEST, _LARGEST)
-    steered: np.ndarray = np.clip(lambdas * np.exp(step), *_LAMBDAS)
-    return steered
+def _least_dead_zone(
+    fitted: FittedGrid, suits: Callable[[list[np.ndarray]], bool]
+) -> list[np.ndarray]:
+    """The latents with the least dead zone that suits, with none where not even the widest does."""
+    if suits(fitted.latents()) or not suits(fitted.latents(_WIDEST_DEAD_ZONE)):
+        return fitted.latents()
+    low, high = 0.0, _WIDEST_DEAD_ZONE
+    for _ in range(_N_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if suits(fitted.latents(middle)) else (middle, high)
+    return fitted.latents(high)
+
+
+class _Steering:
+    """Moves lambda by a part of what is wanted: the more steps the latents had to follow, the
+    larger."""
+
+    def __init__(self, n_steps: int) -> None:
+        self._n_steps, self._progress = n_steps, 0.0
+
+    def moved(self, progress: float, lambdas: np.ndarray, correction: np.ndarray) -> np.ndarray:
+        """correction: f64[members], wanted change of log lambda."""
+        steps = self._n_steps * abs(progress - self._progress)
+        self._progress = progress
+        if not _EARLIEST <= progress <= _LATEST:
+            return lambdas
+        gain = 1 - math.exp(-steps / _RESPONSE_STEPS)
+        step = np.clip(gain * correction, -_LARGEST, _LARGEST)
+        moved: np.ndarray = np.clip(lambdas * np.exp(step), *_LAMBDAS)
+        return moved
 
 
 def _within(lambda_: float) -> float:

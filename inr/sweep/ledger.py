@@ -128,12 +128,14 @@ class Ledger:
     def _opened(self) -> Iterator[sqlite3.Connection]:
         try:
             with contextlib.closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as database:
-                (version,) = database.execute("PRAGMA user_version").fetchone()
-                if version != _VERSION and _n_tables(database) > 0:
-                    raise ValueError(
-                        f"{self.path} is a ledger of version {version}, this is version "
-                        f"{_VERSION}; name another folder"
-                    )
+                # The version after the tables: another process may make both in between.
+                if _n_tables(database) > 0:
+                    (version,) = database.execute("PRAGMA user_version").fetchone()
+                    if version != _VERSION:
+                        raise ValueError(
+                            f"{self.path} is a ledger of version {version}, this is version "
+                            f"{_VERSION}; name another folder"
+                        )
                 yield database
         except sqlite3.OperationalError as error:  # locked for long, disk full, no permission
             raise RuntimeError(f"{self.path}: {error}") from error

@@ -57,7 +57,7 @@ def measured(pyramid, latents, params, picture):
 
 def loss_of(result, picture=None, lambda_=None, pyramid=PYRAMID):
     """MSE + lambda * bpp with the latents as they will stand in the file."""
-    latents = [y.astype(np.float32) for y in result.latents]
+    latents = [y.astype(np.float32) for y in result.latents()]
     mse, bits = measured(pyramid, latents, result.params, smooth() if picture is None else picture)
     lambda_ = result.lambda_ if lambda_ is None else lambda_
     return float(mse) + lambda_ * float(bits) / (pyramid.height * pyramid.width)
@@ -69,7 +69,7 @@ def assert_same(one, other):
     assert list(one.params) == list(other.params)
     for name, w in one.params.items():
         assert np.array_equal(other.params[name], w), name
-    for a, b in zip(one.latents, other.latents, strict=True):
+    for a, b in zip(one.latents(), other.latents(), strict=True):
         assert np.array_equal(a, b)
 
 
@@ -114,11 +114,11 @@ def test_what_a_fit_ends_in(plain):
         assert w.dtype == np.float32
         assert np.isfinite(w).all()
     sizes = [(level.height, level.width) for level in PYRAMID.levels]
-    assert [y.shape for y in plain.latents] == sizes
-    for y in plain.latents:
+    assert [y.shape for y in plain.latents()] == sizes
+    for y in plain.latents():
         assert y.dtype == np.int32
         assert np.abs(y).max() <= LATENT_LIMIT
-    assert any(y.any() for y in plain.latents)
+    assert any(y.any() for y in plain.latents())
 
 
 def test_the_best_snapshot_of_the_second_half_is_kept(plain, told):
@@ -193,7 +193,7 @@ def test_all_lengths_of_the_tail_run_to_the_end(tail):
     result = fitted(job(picture), settings=settings, pyramid=ONE_LEVEL)[0]
     assert result.n_steps == 10
     if tail == 0.99:  # ten steps of ten: the latents never leave 0
-        assert not any(y.any() for y in result.latents)
+        assert not any(y.any() for y in result.latents())
 
 
 @pytest.mark.slow
@@ -213,7 +213,7 @@ def test_the_smallest_pictures(size):
     picture = np.full((1, *size), 0.25, np.float32)
     settings = GridFit(steps=20, n_starts=1)
     result = fitted(job(picture), settings=settings, pyramid=pyramid)[0]
-    assert [y.shape for y in result.latents] == [size]
+    assert [y.shape for y in result.latents()] == [size]
     assert loss_of(result, picture, lambda_=0.0, pyramid=pyramid) < 1e-2  # it starts at its mean
 
 

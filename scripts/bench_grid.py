@@ -1,0 +1,138 @@
+"""Times the kind grid, and what its fixed point costs.
+
+bench_grid.py step      one step of the fit at 256x256 and at 768x512
+bench_grid.py exact     PSNR and bytes of the exact decoder against the float model, one short fit
+bench_grid.py decode    `inr decode` of a 768x512 file from a cold shell
+bench_grid.py cool-chic one fit of `grid` at lambda 0.001 on the crop of kodim15 of which Cool-chic
+                        5.0.1 (hop, 2,000 iterations) made a loss of 1.114e-3, in CPU-seconds
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from inr.container import SECTION_LATENTS
+from inr.grid.fit_settings import GridFit
+from inr.grid.fit_step import Data, Inputs, Loop, noise_pool
+from inr.grid.forward import drawn, rate_bits
+from inr.grid.grid_file import draw_grid, open_grid, read_grid
+from inr.grid.start import first_networks
+from inr.grid.structure import Pyramid, Structure
+from inr.sweep.origin import machine
+
+ROOT = Path(__file__).resolve().parent.parent
+INR = str(Path(sys.executable).parent / "inr")
+PICTURE = ROOT / "assets" / "pictures" / "kodim15.png"
+CROP = (200, 100, 456, 356)
+_N_STEPS, _N_BLOCKS = 10, 6
+
+
+def bench_step() -> None:
+    """Median and best milliseconds a step over some blocks."""
+    for height, width in ((256, 256), (512, 768)):
+        pyramid = Pyramid(height, width, 3, Structure())
+        loop = Loop(pyramid, GridFit())
+        picture = np.random.default_rng(0).random((1, 3, height, width), np.float32)
+        networks = first_networks(pyramid, picture[0].mean((1, 2)), np.random.default_rng(0))
+        state = loop.start([networks])
+        data = Data(picture, np.full(1, 1e-3 / (height * width), np.float32))
+        pool = jnp.asarray(noise_pool(height * width, 0))
+        ids = np.arange(_N_STEPS)
+        seconds = []
+        for block in range(1 + _N_BLOCKS):
+            steps = (block * _N_STEPS + ids).astype(np.uint32)
+            position = (steps / 1000).astype(np.float32)
+            on, off = np.full(_N_STEPS, True), np.full(_N_STEPS, False)
+            rate = np.ones(_N_STEPS, np.float32)
+            started_at = time.monotonic()
+            state, _ = loop.block(state, Inputs(on, off, position, rate, steps), data, pool)
+            jax.block_until_ready(state)
+            seconds.append((time.monotonic() - started_at) / _N_STEPS)
+        best, median = min(seconds[1:]), float(np.median(seconds[1:]))
+        print(f"{width}x{height}: {1e3 * best:.1f} ms a step, median {1e3 * median:.1f}")
+
+
+def encoded(folder: Path, picture: Path, *options: str) -> tuple[Path, dict[str, float]]:
+    """A file made by the command line, and what it told."""
+    output = folder / "a.inr"
+    command = [INR, "encode", str(picture), "-o", str(output), "--recipe", "grid", "-f", "--json"]
+    done = subprocess.run([*command, *options], stdout=subprocess.PIPE, check=True)
+    return output, json.loads(done.stdout)
+
+
+def bench_exact() -> None:
+    """The file's own networks and latents, once by the exact decoder, once in float32."""
+    with tempfile.TemporaryDirectory() as folder, Image.open(PICTURE) as image:
+        image.crop(CROP).save(Path(folder) / "crop.png")
+        output, _ = encoded(Path(folder), Path(folder) / "crop.png", "--set", "fit.steps=300")
+        target = np.asarray(image.crop(CROP), np.float64)
+        opened = open_grid(output.read_bytes())
+    coded, latents = read_grid(opened)
+    values = coded.values(opened.pyramid)
+    params = {name: jnp.asarray(w, jnp.float32) for name, w in values.items()}
+    floats = [jnp.asarray(y, jnp.float32) for y in latents]
+    float_bytes = float(rate_bits(floats, params, opened.pyramid)) / 8
+    float_picture = np.asarray(drawn(floats, params, opened.pyramid)).transpose(1, 2, 0)
+    exact_bytes = len(opened.sections[SECTION_LATENTS])
+    exact_db, float_db = (
+        -10 * np.log10(np.mean((p - target) ** 2) / 255**2)
+        for p in (draw_grid(opened).astype(np.float64), np.rint(255 * float_picture))
+    )
+    print(f"latents: {exact_bytes} bytes, in float {float_bytes:.1f} bytes' worth of bits")
+    print(f"PSNR: {exact_db:.4f} dB, in float {float_db:.4f} dB")
+
+
+def bench_decode() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        options = ("--set", "fit.steps=60", "--set", "fit.n_starts=1", "--set", "lambda=0.0002")
+        output, told = encoded(Path(folder), PICTURE, *options)
+        seconds = []
+        for _ in range(7):
+            started_at = time.monotonic()
+            decoded = str(Path(folder) / "a.png")
+            subprocess.run([INR, "decode", str(output), "-o", decoded, "-f", "-q"], check=True)
+            seconds.append(time.monotonic() - started_at)
+    best, median = min(seconds), float(np.median(seconds))
+    print(f"decode of 768x512 at {told['bpp']:.2f} bpp: {best:.2f} s, median {median:.2f}")
+
+
+def bench_cool_chic() -> None:
+    with tempfile.TemporaryDirectory() as folder, Image.open(PICTURE) as image:
+        image.crop(CROP).save(Path(folder) / "crop.png")
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        _, told = encoded(Path(folder), Path(folder) / "crop.png")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_seconds = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    loss = 10 ** (-told["psnr_db"] / 10) + 1e-3 * told["bpp"]
+    print(
+        f"loss {1e3 * loss:.4f}e-3 ({told['psnr_db']:.2f} dB, {told['bpp']:.4f} bpp), "
+        f"{told['seconds']:.0f} s, {cpu_seconds:.0f} CPU-s, peak {after.ru_maxrss / 2**20:.2f} GB"
+    )
+
+
+def main() -> None:
+    benches = {
+        "step": bench_step,
+        "exact": bench_exact,
+        "decode": bench_decode,
+        "cool-chic": bench_cool_chic,
+    }
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="*", choices=[*benches, []], help="default: all")
+    print(f"{machine()}; jax {jax.__version__}")
+    for name in parser.parse_args().what or benches:
+        benches[name]()
+
+
+if __name__ == "__main__":
+    main()

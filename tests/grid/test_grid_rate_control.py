@@ -1,0 +1,109 @@
+"""Targets of grid files: how lambda is steered, and where files land."""
+
+import math
+
+import numpy as np
+import pytest
+
+from inr.codec import Encoded, Wish, decode_picture, encode_picture
+from inr.fit_types import FitError
+from inr.grid.fit_settings import GridFit
+from inr.grid.rate_control import BytesTarget, PsnrTarget
+from inr.grid.recipe import GridRecipe
+from inr.grid.structure import Pyramid, Structure
+from inr.image import from_array
+from inr.metrics import psnr_db
+
+PYRAMID = Pyramid(64, 96, 3, Structure(hidden=8))
+
+
+def encoded(n_bytes: int, psnr: float) -> Encoded:
+    return Encoded(bytes(n_bytes), psnr, 1, 0.0)
+
+
+def steered(target, bits, mse=1e-3, progress=0.5):
+    (moved,) = target.steer(progress, np.array([1e-3]), np.array([mse]), np.array([bits]))
+    return moved
+
+
+def bytes_target(n_bytes=2000):
+    return BytesTarget(n_bytes, PYRAMID, None, n_steps=1000)
+
+
+def test_too_many_bits_raise_lambda_and_too_few_lower_it():
+    assert steered(bytes_target(), bits=30_000) > 1e-3
+    assert steered(bytes_target(), bits=2_000) < 1e-3
+
+
+def test_too_good_a_picture_raises_lambda():
+    assert steered(PsnrTarget(30.0, 1000), bits=1, mse=1e-4) > 1e-3  # 40 dB
+    assert steered(PsnrTarget(30.0, 1000), bits=1, mse=1e-2) < 1e-3  # 20 dB
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.03, 0.91, 1.0])
+def test_lambda_stays_at_the_beginning_and_at_the_end(progress):
+    assert steered(bytes_target(), bits=1e6, progress=progress) == 1e-3
+
+
+def test_one_correction_is_limited_and_lambda_keeps_its_range():
+    assert steered(bytes_target(), bits=1e9) == pytest.approx(1.6e-3)
+    lambdas = np.array([1e-3])
+    target = bytes_target()
+    for i in range(1, 80):
+        lambdas = target.steer(0.05 + i / 100, lambdas, np.array([1e-3]), np.array([1e9]))
+    assert lambdas[0] == 1.0  # the largest there is
+
+
+def test_corrections_are_small_after_few_steps():
+    often, seldom = (BytesTarget(2000, PYRAMID, None, n) for n in (20, 2000))
+    assert 1e-3 < steered(often, bits=15_000) < steered(seldom, bits=15_000)
+
+
+def test_a_first_lambda_is_larger_for_smaller_files_and_lower_quality():
+    assert bytes_target(1500).first_lambda() > bytes_target(6000).first_lambda()
+    assert PsnrTarget(28.0, 1).first_lambda() > PsnrTarget(38.0, 1).first_lambda()
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "is_met"), [(1939, False), (1940, True), (2000, True), (2001, False)]
+)
+def test_bytes_are_met_at_most_three_percent_below(n_bytes, is_met):
+    assert bytes_target().is_met(encoded(n_bytes, 30.0)) == is_met
+
+
+def test_the_largest_file_that_is_not_too_large_is_taken():
+    tried = [encoded(n, 30.0) for n in (1500, 1990, 2040)]
+    assert len(bytes_target().best(tried).data) == 1990
+
+
+def test_a_target_that_was_missed_is_an_error():
+    with pytest.raises(FitError, match="takes 2040 bytes, not the 2000 asked for"):
+        bytes_target().best([encoded(2040, 30.0)])
+    with pytest.raises(FitError, match=r"came to 31\.00 dB, not to the 30\.0 asked for"):
+        PsnrTarget(30.0, 1).best([encoded(1, 31.0)])
+
+
+def test_a_target_below_the_networks_is_refused():
+    with pytest.raises(ValueError, match="a target of 100 bytes is too small"):
+        bytes_target(100)
+
+
+def picture():
+    y, x = np.mgrid[:64, :96] / 16
+    waves = [np.sin(x * k + y) * np.cos(y * k) for k in (1.0, 1.7, 2.9)]
+    noise = np.random.default_rng(0).normal(0, 6, (64, 96, 3))
+    pixels = 128 + 90 * np.stack(waves, axis=-1) + noise
+    return from_array(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+RECIPE = GridRecipe("small", Structure(hidden=8, n_taps=6, n_features=3), GridFit(400, n_starts=1))
+
+
+@pytest.mark.slow  # two fits of 400 steps and more
+def test_files_land_where_they_are_asked_to():
+    image = picture()
+    small = encode_picture(image, RECIPE, Wish(target_bytes=2200))
+    assert 0.97 * 2200 <= len(small.data) <= 2200
+    good = encode_picture(image, RECIPE, Wish(target_psnr=31.0))
+    assert math.isclose(good.psnr_db, 31.0, abs_tol=0.1)
+    assert psnr_db(image.pixels, decode_picture(good.data).pixels) == good.psnr_db
