@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from inr.grid.blocks import squared_error, total_bits
 from inr.grid.fit_settings import GridFit
-from inr.grid.forward import Latents, Params, features_of, rate_bits, soft_round, synthesis
+from inr.grid.forward import Latents, Params, contexts, features_of, seen_by_level, soft_round
 from inr.grid.soap import SoapState, scale_by_soap
 from inr.grid.structure import LATENT_LIMIT, Pyramid
 
@@ -128,9 +129,11 @@ class Loop:
                 added = jax.lax.dynamic_slice(pool, (begin,), (z.size,)).reshape(z.shape)
                 disturbed = soft_round(soft_round(y, temperature) + noise * added, temperature)
                 seen.append(jnp.where(x.is_tail, jnp.round(y), disturbed))
-            picture = synthesis(features_of(seen, params, self.pyramid), params)
-            mse = jnp.mean((picture - data.picture) ** 2)
-            bits = rate_bits(seen, params, self.pyramid)
+            features = features_of(seen, params, self.pyramid)
+            mse = squared_error(params, features, data.picture) / data.picture.size
+            context = contexts(seen_by_level(seen, self.pyramid), params, self.pyramid)
+            y = jnp.concatenate([each.reshape(-1) for each in seen])
+            bits = total_bits(params, context, y)
             paid = bits + s.network_rate * network_bits(params)
             return mse + data.lambda_per_bit * paid, Told(mse, bits)
 

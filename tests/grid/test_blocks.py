@@ -1,0 +1,71 @@
+"""The blocked sums against the plain ones, values and gradients, where blocks are cut and not."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from inr.grid import blocks
+from inr.grid.forward import bits_of, laplace_parameters, synthesis
+from inr.grid.start import first_networks
+from inr.grid.structure import Pyramid, Structure
+
+STRUCTURE = Structure(n_taps=4, n_features=2, hidden=5)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(blocks, "_COLUMNS", 16)
+    monkeypatch.setattr(blocks, "_PIXELS", 40)
+
+
+def params_of(pyramid):
+    rng = np.random.default_rng(0)
+    first = first_networks(pyramid, np.full(3, 0.5, np.float32), rng)
+    return {name: jnp.asarray(w + 0.1 * rng.standard_normal(w.shape)) for name, w in first.items()}
+
+
+def check_equal(blocked, plain, *arguments):
+    """Value and gradients, under vmap; sums run in another order."""
+    once = jax.tree.map(lambda each: each[None], arguments)
+    values, grads = jax.jit(jax.vmap(jax.value_and_grad(blocked, (0, 1, 2))))(*once)
+    wanted, wanted_grads = jax.jit(jax.value_and_grad(plain, (0, 1, 2)))(*arguments)
+    np.testing.assert_allclose(values[0], wanted, rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-3, atol=1e-4), grads, wanted_grads
+    )
+
+
+@pytest.mark.parametrize("n", [7, 16, 45])  # within one block, at its edge, beyond
+def test_total_bits(n):
+    pyramid = Pyramid(16, 16, 3, STRUCTURE)
+    rng = np.random.default_rng(1)
+    context = jnp.asarray(rng.standard_normal((6, n)), jnp.float32)
+    y = jnp.asarray(rng.integers(-2, 3, n), jnp.float32)
+
+    def plain(params, context, y):
+        return jnp.sum(bits_of(y, *laplace_parameters(context, params)))
+
+    check_equal(blocks.total_bits, plain, params_of(pyramid), context, y)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (5, 8), (11, 13)])
+def test_squared_error(size):
+    pyramid = Pyramid(16, 16, 3, STRUCTURE)
+    rng = np.random.default_rng(2)
+    features = jnp.asarray(rng.standard_normal((pyramid.n_drawn, *size)), jnp.float32)
+    picture = jnp.asarray(rng.random((3, *size)), jnp.float32)
+
+    def plain(params, features, picture):
+        return jnp.sum((synthesis(features, params) - picture) ** 2)
+
+    check_equal(blocks.squared_error, plain, params_of(pyramid), features, picture)
+
+
+def test_a_factor_reaches_the_gradient():
+    pyramid = Pyramid(16, 16, 3, STRUCTURE)
+    context, y = jnp.ones((6, 20)), jnp.ones(20)
+    params = params_of(pyramid)
+    one = jax.grad(blocks.total_bits)(params, context, y)["context_out"]
+    three = jax.grad(lambda p: 3 * blocks.total_bits(p, context, y))(params)["context_out"]
+    np.testing.assert_allclose(three, 3 * one, rtol=1e-6)
