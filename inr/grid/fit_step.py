@@ -130,10 +130,11 @@ class Loop:
                 disturbed = soft_round(soft_round(y, temperature) + noise * added, temperature)
                 seen.append(jnp.where(x.is_tail, jnp.round(y), disturbed))
             features = features_of(seen, params, self.pyramid)
-            mse = squared_error(params, features, data.picture) / data.picture.size
+            no_slopes = jnp.zeros_like(data.picture)
+            mse = squared_error(params, features, data.picture, no_slopes) / data.picture.size
             context = contexts(seen_by_level(seen, self.pyramid), params, self.pyramid)
             y = jnp.concatenate([each.reshape(-1) for each in seen])
-            bits = total_bits(params, context, y)
+            bits = total_bits(params, context, y, jnp.ones_like(y))
             paid = bits + s.network_rate * network_bits(params)
             return mse + data.lambda_per_bit * paid, Told(mse, bits)
 

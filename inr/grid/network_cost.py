@@ -8,16 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inr.grid.blocks import squared_error, total_bits
 from inr.grid.fit_step import COMPILER_OPTIONS
-from inr.grid.forward import (
-    Latents,
-    Params,
-    bits_of,
-    contexts,
-    drawn,
-    laplace_parameters,
-    seen_by_level,
-)
+from inr.grid.forward import Latents, Params, contexts, features_of, seen_by_level
 from inr.grid.structure import Pyramid
 
 _N_PROBES = 16  # random signs; the curvature is known to about a third
@@ -31,32 +24,43 @@ class Given(NamedTuple):
     lambda_per_bit: jax.Array  # f32[]
 
 
-def _outputs(params: Params, given: Given, pyramid: Pyramid) -> tuple[jax.Array, jax.Array]:
-    """Errors of all samples, and bits of each latent."""
-    errors = drawn(given.latents, params, pyramid) - given.picture
+class _Weights(NamedTuple):
+    """Which sums of errors and bits are wanted."""
+
+    squares: jax.Array  # f32[], of the squared errors
+    slopes: jax.Array  # f32[c, height, width], of the errors themselves
+    bits: jax.Array  # f32[latents]
+
+
+def _sum(params: Params, given: Given, weights: _Weights, pyramid: Pyramid) -> jax.Array:
+    features = features_of(given.latents, params, pyramid)
+    slopes = weights.slopes / jnp.where(weights.squares > 0, weights.squares, 1.0)
+    of_errors = squared_error(params, features, given.picture, slopes)
     context = contexts(seen_by_level(given.latents, pyramid), params, pyramid)
     y = jnp.concatenate([each.reshape(-1) for each in given.latents])
-    return errors, bits_of(y, *laplace_parameters(context, params))
+    return weights.squares * of_errors + total_bits(params, context, y, weights.bits)
+
+
+def _of_loss(given: Given, pyramid: Pyramid) -> _Weights:
+    return _Weights(
+        jnp.float32(1 / given.picture.size),
+        jnp.zeros_like(given.picture),
+        jnp.full(pyramid.n_latents, given.lambda_per_bit),
+    )
 
 
 @functools.partial(jax.jit, static_argnums=2, compiler_options=COMPILER_OPTIONS)
 def losses(params: Params, given: Given, pyramid: Pyramid) -> jax.Array:
-    """f32[n] of networks stacked on a leading axis of n, one after the other: together they would
-    leave the cache."""
-
-    def loss(params: Params) -> jax.Array:
-        errors, bits = _outputs(params, given, pyramid)
-        return jnp.mean(errors**2) + given.lambda_per_bit * jnp.sum(bits)
-
-    mapped: jax.Array = jax.lax.map(loss, params)
+    """f32[n] of networks stacked on a leading axis of n."""
+    weights = _of_loss(given, pyramid)
+    mapped: jax.Array = jax.lax.map(lambda each: _sum(each, given, weights, pyramid), params)
     return mapped
 
 
 def gradient(params: Params, given: Given, pyramid: Pyramid) -> Params:
     """Of the loss of one network."""
-    pull = _Pull(1.0, 0.0, 1.0, 0.0)
-    pulled: Params = _pulled_back(params, given, pyramid, pull, jax.random.key(0))
-    return pulled
+    of_loss: Params = _gradient(params, given, _of_loss(given, pyramid), pyramid)
+    return of_loss
 
 
 def curvature(params: Params, given: Given, pyramid: Pyramid, seed: int) -> Params:
@@ -64,41 +68,32 @@ def curvature(params: Params, given: Given, pyramid: Pyramid, seed: int) -> Para
 
     Gauss-Newton: 2 / n times the summed squares of the errors' derivatives, and for the bits, whose
     distribution is the model's own, Fisher's information. Sums of squares are estimated as squares
-    of sums with random signs (Hutchinson 1990).
+    of sums with random signs (Hutchinson 1990); the context model knows only bits, upsampling and
+    synthesis only errors, so one sum serves for both.
     """
-    n_samples = given.picture.size
-    total: Params = jax.tree.map(jnp.zeros_like, params)
-    for key in jax.random.split(jax.random.key(seed), _N_PROBES):
-        by_errors = _pulled_back(params, given, pyramid, _Pull(0.0, 1.0, 0.0, 0.0), key)
-        by_bits = _pulled_back(params, given, pyramid, _Pull(0.0, 0.0, 0.0, 1.0), key)
-        total = jax.tree.map(
-            lambda t, e, b: t + 2 / n_samples * e**2 + given.lambda_per_bit * np.log(2) * b**2,
-            total,
-            by_errors,
-            by_bits,
-        )
-    return {name: each / _N_PROBES for name, each in total.items()}
+    rng = np.random.default_rng([seed, 4])
+    now = _gradient(params, given, _signs(given, pyramid, rng, 0.0), pyramid)
+    total = dict.fromkeys(params, 0.0)
+    for _ in range(_N_PROBES):
+        plus = _gradient(params, given, _signs(given, pyramid, rng, 1.0), pyramid)
+        for name, derivative in plus.items():
+            total[name] = total[name] + (derivative - now[name]) ** 2 / _N_PROBES
+    in_context = {name for group in pyramid.context_groups.values() for name in group}
+    of_bits, of_errors = given.lambda_per_bit * np.log(2), 2 / given.picture.size
+    return {
+        name: jnp.asarray(square * (of_bits if name in in_context else of_errors))
+        for name, square in total.items()
+    }
 
 
-class _Pull(NamedTuple):
-    """Weights of what is pulled back from errors and bits to the numbers of the networks."""
+def _signs(given: Given, pyramid: Pyramid, rng: np.random.Generator, scale: float) -> _Weights:
+    def signs(shape: tuple[int, ...]) -> jax.Array:
+        return jnp.asarray(scale * rng.choice(np.array([-1, 1], np.float32), shape), jnp.float32)
 
-    of_errors: float  # the errors' gradient
-    error_signs: float
-    of_bits: float  # the bits' gradient
-    bit_signs: float
+    return _Weights(jnp.float32(1), signs(given.picture.shape), signs((pyramid.n_latents,)))
 
 
-# One program for gradient and curvature: compiling is what takes time here.
-@functools.partial(jax.jit, static_argnums=2, compiler_options=COMPILER_OPTIONS)
-def _pulled_back(
-    params: Params, given: Given, pyramid: Pyramid, pull: _Pull, key: jax.Array
-) -> Params:
-    (errors, bits), back = jax.vjp(lambda p: _outputs(p, given, pyramid), params)
-    signs = jax.random.rademacher(key, (errors.size + bits.size,), jnp.float32)
-    error_signs, bit_signs = jnp.split(signs, [errors.size])
-    by_errors = pull.of_errors * 2 / errors.size * errors
-    by_errors = by_errors + pull.error_signs * error_signs.reshape(errors.shape)
-    by_bits = pull.of_bits * given.lambda_per_bit + pull.bit_signs * bit_signs
-    pulled: Params = back((by_errors, by_bits))[0]
+@functools.partial(jax.jit, static_argnums=3, compiler_options=COMPILER_OPTIONS)
+def _gradient(params: Params, given: Given, weights: _Weights, pyramid: Pyramid) -> Params:
+    pulled: Params = jax.grad(_sum)(params, given, weights, pyramid)
     return pulled

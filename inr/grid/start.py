@@ -8,6 +8,8 @@ from inr.grid.structure import Pyramid, Shape
 CUBIC = (-0.0703125, 0.8671875, 0.2265625, -0.0234375)
 _CONTEXT_GAIN = 0.3  # of uniform weights scaled by 1 / sqrt(inputs); larger ones start unstable
 _COLOUR_GAIN = 0.1
+_HIDDEN_COLOUR_GAIN = 0.03
+_N_BRIGHTNESS = 3  # finest levels that begin as plain brightness: random colours there cost 3 %
 _LOG_SCALE = -1.0  # of the first Laplace densities
 
 
@@ -30,7 +32,11 @@ def _tensor(name: str, shape: Shape, mean: np.ndarray, rng: np.random.Generator)
     gain = 1.0
     if name.startswith("context"):
         gain = _CONTEXT_GAIN
-    elif name in ("synth_w1", "synth_linear"):
+    elif name == "synth_linear":
         gain = _COLOUR_GAIN
+    elif name == "synth_w1":
+        gain = _HIDDEN_COLOUR_GAIN
     weights: np.ndarray = gain * rng.uniform(-1, 1, shape) / np.sqrt(shape[1])
+    if name == "synth_linear":
+        weights[:, -_N_BRIGHTNESS:] = _COLOUR_GAIN
     return weights.astype(np.float32)

@@ -29,6 +29,7 @@ def check_equal(blocked, plain, *arguments):
     """Value and gradients, under vmap; sums run in another order."""
     once = jax.tree.map(lambda each: each[None], arguments)
     values, grads = jax.jit(jax.vmap(jax.value_and_grad(blocked, (0, 1, 2))))(*once)
+    np.testing.assert_allclose(jax.jit(blocked)(*arguments), values[0], rtol=1e-6)
     wanted, wanted_grads = jax.jit(jax.value_and_grad(plain, (0, 1, 2)))(*arguments)
     np.testing.assert_allclose(values[0], wanted, rtol=1e-5)
     jax.tree.map(
@@ -43,10 +44,12 @@ def test_total_bits(n):
     context = jnp.asarray(rng.standard_normal((6, n)), jnp.float32)
     y = jnp.asarray(rng.integers(-2, 3, n), jnp.float32)
 
-    def plain(params, context, y):
-        return jnp.sum(bits_of(y, *laplace_parameters(context, params)))
+    weights = jnp.asarray(rng.random(n), jnp.float32)
 
-    check_equal(blocks.total_bits, plain, params_of(pyramid), context, y)
+    def plain(params, context, y, weights):
+        return weights @ bits_of(y, *laplace_parameters(context, params))
+
+    check_equal(blocks.total_bits, plain, params_of(pyramid), context, y, weights)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (5, 8), (11, 13)])
@@ -56,16 +59,19 @@ def test_squared_error(size):
     features = jnp.asarray(rng.standard_normal((pyramid.n_drawn, *size)), jnp.float32)
     picture = jnp.asarray(rng.random((3, *size)), jnp.float32)
 
-    def plain(params, features, picture):
-        return jnp.sum((synthesis(features, params) - picture) ** 2)
+    slopes = jnp.asarray(rng.standard_normal((3, *size)), jnp.float32)
 
-    check_equal(blocks.squared_error, plain, params_of(pyramid), features, picture)
+    def plain(params, features, picture, slopes):
+        errors = synthesis(features, params) - picture
+        return jnp.sum(errors * (errors + slopes))
+
+    check_equal(blocks.squared_error, plain, params_of(pyramid), features, picture, slopes)
 
 
 def test_a_factor_reaches_the_gradient():
     pyramid = Pyramid(16, 16, 3, STRUCTURE)
-    context, y = jnp.ones((6, 20)), jnp.ones(20)
+    context, y, weights = jnp.ones((6, 20)), jnp.ones(20), jnp.ones(20)
     params = params_of(pyramid)
-    one = jax.grad(blocks.total_bits)(params, context, y)["context_out"]
-    three = jax.grad(lambda p: 3 * blocks.total_bits(p, context, y))(params)["context_out"]
+    one = jax.grad(blocks.total_bits)(params, context, y, weights)["context_out"]
+    three = jax.grad(lambda p: 3 * blocks.total_bits(p, context, y, weights))(params)["context_out"]
     np.testing.assert_allclose(three, 3 * one, rtol=1e-6)
