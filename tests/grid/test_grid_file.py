@@ -201,8 +201,8 @@ def test_files_of_the_other_kind():
         (changed(stages=b"\0\0\1\1\0\1\0\0\0"), "the structure is cut short"),
         (changed(stages=b"\0\0\1\1\0\1\0\0\0\0\0"), "the structure has 1 bytes too many"),
         (changed(height=MAX_SIDE + 1), r"18x16385 pixels: of kind grid each side must be 1\.\."),
-        (with_structure(PLAIN, hidden=256), "networks|range coder"),
-        (with_structure(PLAIN, n_taps=20), "networks|range coder"),
+        (with_structure(PLAIN, hidden=256), "networks|range coder|latents"),
+        (with_structure(PLAIN, n_taps=20), "networks|range coder|latents"),
         (with_structure(PLAIN, n_hyper=2), "networks|range coder|latents"),
     ],
 )
