@@ -33,17 +33,17 @@ Report = Callable[[Progress], None]
 
 _AIM, _LEAST = 1.015, 0.97  # of the bytes asked for: what is aimed at, and what is near enough
 _NEAR_DB = 0.1
-_BITS_A_NUMBER = 5.0  # of the networks, before they are coded
+_BITS_A_NUMBER = 4.3  # of the networks, before they are coded
 _HEADER_BYTES = 40
 _LATEST = 0.9  # of a fit: later, lambda changes little
-_EARLIEST = 0.04  # before, bits say nothing about the end
-_RESPONSE_STEPS = 70.0  # in which latents follow lambda; corrections are made as slowly
+_EARLIEST = 0.15  # before, bits say nothing about the end
+_RESPONSE_STEPS = 100.0  # in which latents follow lambda; corrections are made as slowly
 _LARGEST = math.log(1.6)  # correction of lambda at once
 _LAMBDAS = (1e-7, 1.0)
 _AIM_DB = 0.04  # above the PSNR asked for
 _WIDEST_DEAD_ZONE, _N_HALVINGS = 0.25, 7  # codes; of the search for a dead zone
 _SLACK_BYTES = 16  # a file takes a little more than its latents' bits
-_FURTHER, _MAX_FURTHER = 0.8, 2  # progress from which a file that misses is fitted on; how often
+_FURTHER, _MAX_FURTHER = 0.7, 2  # progress from which a file that misses is fitted on; how often
 
 
 def encode_to_target(
@@ -119,14 +119,13 @@ class BytesTarget:
         return 8 * (_AIM * self._n_bytes - self._other_bytes)
 
     def first_lambda(self) -> float:
-        bpp = 8 * self._n_bytes / self._n_pixels
-        return _within(1e-3 * (0.55 / bpp) ** 1.5)
+        return _within(1e-3 * (0.5 * self._n_pixels / self._latent_bits()) ** 1.5)
 
     def steer(
         self, progress: float, lambdas: np.ndarray, mse: np.ndarray, bits: np.ndarray
     ) -> np.ndarray:
-        final = np.maximum(bits, 1.0) * (1 - 0.32 * (1 - progress) ** 2)
-        return self._steering.moved(progress, lambdas, 1.5 * np.log(final / self._latent_bits()))
+        final = np.maximum(bits, 1.0) * (1 - 0.5 * (1 - progress) ** 3)
+        return self._steering.moved(progress, lambdas, np.log(final / self._latent_bits()))
 
     def trimmed(
         self, fitted: FittedGrid, coded: CodedNetworks, picture: "Picture", pyramid: Pyramid
@@ -175,7 +174,7 @@ class PsnrTarget:
     def steer(
         self, progress: float, lambdas: np.ndarray, mse: np.ndarray, bits: np.ndarray
     ) -> np.ndarray:
-        final = mse * (1 - 0.25 * (1 - progress) ** 2)
+        final = mse * (1 - 0.36 * (1 - progress) ** 3)
         too_good_db = -10 * np.log10(np.maximum(final, 1e-12)) - self._aim
         return self._steering.moved(progress, lambdas, too_good_db * math.log(10) / 6)
 
