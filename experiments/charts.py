@@ -40,6 +40,26 @@ def series(
     return {name: points(group, x) for name, group in groups.items()}
 
 
+def weights_and_bytes(
+    fixed: Sequence[Row],
+    free: Sequence[Row],
+    label: Callable[[Row], str],
+    free_label: Callable[[Row], str],
+) -> list[Panel]:
+    """Panels of networks of given widths, over weights and over bytes, and of those whose width
+    and bits a target chose."""
+    return [
+        Panel("Weights of 16 bits", "weights", "PSNR, dB", series(fixed, label, "n_weights")),
+        Panel("The same files", "bytes of the file", "PSNR, dB", series(fixed, label, "n_bytes")),
+        Panel(
+            "Width and bits to suit",
+            "bytes of the file",
+            "PSNR, dB",
+            series(free, free_label, "n_bytes"),
+        ),
+    ]
+
+
 def plot(path: Path, panels: Sequence[Panel]) -> None:
     """Draws one to three panels side by side, with one legend for all, as PNG."""
     import matplotlib

@@ -4,6 +4,7 @@ One .npz file, written aside and renamed, so that a kill while saving leaves the
 begins with a fingerprint of picture, recipe and seed: a checkpoint of another run is refused.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,16 @@ from typing import Any
 import numpy as np
 
 from inr.files import write_whole
+
+
+def checkpoint_of(path: Path | None, pixels: np.ndarray, told: object) -> "Checkpoint | None":
+    """The checkpoint under that path, if there is one to be, of a fit to these pixels; told: all
+    else that decides the fit, with a repr that says it."""
+    if path is None:
+        return None
+    fingerprint = hashlib.sha256(pixels.tobytes())
+    fingerprint.update(repr(told).encode())
+    return Checkpoint(path, fingerprint.hexdigest())
 
 
 class Checkpoint:

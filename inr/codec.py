@@ -6,7 +6,6 @@ decode   container -> coder -> weights -> the field drawn at the size asked for
 Recipes and files of kind grid are handed on to grid/encode.py and grid/decode.py.
 """
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -193,15 +192,11 @@ def finished(picture: "Picture", data: bytes, n_steps: int, started_at: float) -
 def _checkpoint(
     picture: "Picture", recipe: "Recipe", wish: Wish, prepared: "Prepared"
 ) -> "Checkpoint | None":
-    from inr.checkpoint import Checkpoint
+    from inr.checkpoint import checkpoint_of
 
-    if wish.checkpoint is None:
-        return None
-    fingerprint = hashlib.sha256(picture.pixels.tobytes())
     budget = prepared.job.budget
     told = (prepared.facts, recipe, prepared.stages, budget.bits, budget.max_bytes, wish.seed)
-    fingerprint.update(repr(told).encode())
-    return Checkpoint(wish.checkpoint, fingerprint.hexdigest())
+    return checkpoint_of(wish.checkpoint, picture.pixels, told)
 
 
 @dataclass(frozen=True)

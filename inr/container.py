@@ -343,6 +343,12 @@ def pack_icc(profile: bytes) -> bytes:
     return zlib.compress(profile, 9)
 
 
+def icc_profile_of(sections: dict[int, bytes]) -> bytes | None:
+    """The colour profile among the sections of a file, unpacked; raises FormatError."""
+    payload = sections.get(SECTION_ICC_PROFILE)
+    return None if payload is None else unpack_icc(payload)
+
+
 def unpack_icc(payload: bytes) -> bytes:
     """Reads the icc_profile section, at most MAX_ICC_BYTES of it."""
     inflate = zlib.decompressobj()

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from inr import cli
+
 SMALL = ("--set", "fit.steps=5", "--set", "field.hidden=4", "--set", "field.n_layers=1")
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -33,6 +35,19 @@ class Ran:
         assert re.fullmatch(r"error: [^\n]+\n", self.err)
         assert "Traceback" not in self.err
         assert re.search(pattern, self.err), self.err
+
+
+def main_runner(monkeypatch, capsys):
+    """A function that runs main() in this process, to be fast."""
+
+    def run_main(*arguments) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["inr", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return Ran(end.value.code or 0, out, err)
+
+    return run_main
 
 
 def run_process(*arguments, before="", timeout=120) -> Ran:

@@ -64,24 +64,7 @@ def plot(path: Path, rows: list[lab.Row]) -> None:
     def varied(row: lab.Row) -> str:
         return f"{row['recipe']}, {row['case']}"
 
-    panels = [
-        charts.Panel(
-            "Weights of 16 bits", "weights", "PSNR, dB", charts.series(fixed, varied, "n_weights")
-        ),
-        charts.Panel(
-            "The same files",
-            "bytes of the file",
-            "PSNR, dB",
-            charts.series(fixed, varied, "n_bytes"),
-        ),
-        charts.Panel(
-            "Width and bits to suit",
-            "bytes of the file",
-            "PSNR, dB",
-            charts.series(free, lambda row: row["recipe"], "n_bytes"),
-        ),
-    ]
-    charts.plot(path, panels)
+    charts.plot(path, charts.weights_and_bytes(fixed, free, varied, lambda row: row["recipe"]))
 
 
 def table_of(rows: list[lab.Row]) -> str:

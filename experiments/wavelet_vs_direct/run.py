@@ -65,24 +65,7 @@ def name_of(row: lab.Row) -> str:
 def plot(path: Path, rows: list[lab.Row]) -> None:
     fixed = [row for row in rows if row["case"] == "weights"]
     free = [row for row in rows if row["case"] == "bytes"]
-    panels = [
-        charts.Panel(
-            "Weights of 16 bits", "weights", "PSNR, dB", charts.series(fixed, name_of, "n_weights")
-        ),
-        charts.Panel(
-            "The same files",
-            "bytes of the file",
-            "PSNR, dB",
-            charts.series(fixed, name_of, "n_bytes"),
-        ),
-        charts.Panel(
-            "Width and bits to suit",
-            "bytes of the file",
-            "PSNR, dB",
-            charts.series(free, name_of, "n_bytes"),
-        ),
-    ]
-    charts.plot(path, panels)
+    charts.plot(path, charts.weights_and_bytes(fixed, free, name_of, name_of))
 
 
 def table_of(rows: list[lab.Row]) -> str:

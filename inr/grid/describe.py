@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import numpy as np
-
 from inr.coders.costs import tensor_bytes
 from inr.coders.range_coder import RangeCoder
 from inr.container import SECTION_NAMES, SECTION_NETWORKS, VERSION
 from inr.grid.grid_file import OpenedGrid, read_grid, read_networks_of
 from inr.grid.latent_coder import level_bits
 from inr.grid.network_coding import CODE_BITS, CodedNetworks
+from inr.grid.structure import Pyramid
 from inr.metrics import bpp
 
 
@@ -20,7 +19,13 @@ def describe_grid(opened: OpenedGrid, n_bytes: int, *, with_latents: bool) -> di
     """
     header, pyramid = opened.header, opened.pyramid
     sections = {SECTION_NAMES[tag]: len(payload) for tag, payload in opened.sections.items()}
-    coded = read_networks_of(opened)
+    bits: list[float | None] = [None] * len(pyramid.levels)
+    if with_latents:
+        coded, latents = read_grid(opened)
+        exact = level_bits(latents, coded.values(pyramid), pyramid)
+        bits = [round(each, 1) for each in exact]
+    else:
+        coded = read_networks_of(opened)
     groups = _groups(opened, coded)
     return {
         "n_bytes": n_bytes,
@@ -37,19 +42,13 @@ def describe_grid(opened: OpenedGrid, n_bytes: int, *, with_latents: bool) -> di
         "n_latents": pyramid.n_latents,
         "sections": sections,
         "overhead_bytes": n_bytes - sum(sections.values()),
-        "levels": _levels(opened, with_latents),
+        "levels": _levels(pyramid, bits),
         "networks": groups,
     }
 
 
-def _levels(opened: OpenedGrid, with_latents: bool) -> list[dict[str, Any]]:
+def _levels(pyramid: Pyramid, bits: list[float | None]) -> list[dict[str, Any]]:
     """One entry a level, in the order of coding."""
-    pyramid = opened.pyramid
-    bits: list[float | None] = [None] * len(pyramid.levels)
-    if with_latents:
-        coded, latents = read_grid(opened)
-        exact = level_bits(latents, coded.values(pyramid), pyramid)
-        bits = [round(each, 1) for each in exact]
     return [
         {
             "exponent": level.exponent,
@@ -64,19 +63,16 @@ def _levels(opened: OpenedGrid, with_latents: bool) -> list[dict[str, Any]]:
 
 def _groups(opened: OpenedGrid, coded: CodedNetworks) -> list[dict[str, Any]]:
     """One entry a group of tensors; their bytes add up to the section's."""
-    pyramid = opened.pyramid
-    flat = [
-        np.concatenate([coded.codes[name].ravel() for name in shapes])
-        for shapes in pyramid.groups.values()
-    ]
-    shares = tensor_bytes(RangeCoder(), flat, CODE_BITS, len(opened.sections[SECTION_NETWORKS]))
+    flat = coded.by_group(opened.pyramid)
+    n_bytes = len(opened.sections[SECTION_NETWORKS])
+    shares = tensor_bytes(RangeCoder(), list(flat.values()), CODE_BITS, n_bytes)
     return [
         {
             "name": group,
             "q_step": 2.0 ** -coded.octaves[group],
             "n_weights": codes.size,
             "n_zeros": int((codes == 0).sum()),
-            "n_bytes": n_bytes,
+            "n_bytes": share,
         }
-        for group, codes, n_bytes in zip(pyramid.groups, flat, shares, strict=True)
+        for (group, codes), share in zip(flat.items(), shares, strict=True)
     ]

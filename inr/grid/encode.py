@@ -4,7 +4,6 @@ fit -> chosen_networks -> latents coded under the networks of the file -> drawn 
 for the checksum -> file -> decoded again
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inr.checkpoint import Checkpoint
+from inr.checkpoint import checkpoint_of
 from inr.codec import Encoded, View, Wish, decode_picture
 from inr.container import pack_icc
 from inr.errors import FormatError
@@ -66,7 +65,9 @@ def encode_grids(jobs: Sequence[GridEncoding], report: Report | None = None) -> 
         ends_at = started_at + wish.time_budget
         fit_until = started_at + FIT_SHARE * wish.time_budget
     fitting = GridFitting([job_of(*job) for job in jobs], pyramid, recipe.fit, fit_until)
-    all_fitted = fitting.run(_checkpoint(picture, recipe, wish), report)
+    told = (picture.pixels.shape, picture.pixels.dtype.name, recipe, wish.seed)
+    checkpoint = checkpoint_of(wish.checkpoint, picture.pixels, told)
+    all_fitted = fitting.run(checkpoint, report)
     fit_seconds = (time.monotonic() - started_at) / len(jobs)
     encoded = []
     for (picture, _, wish), fitted in zip(jobs, all_fitted, strict=True):
@@ -139,12 +140,3 @@ def _signal(picture: "Picture") -> np.ndarray:
     """f32[n_channels, height, width] in 0..1."""
     peak = np.float32((1 << picture.bit_depth) - 1)
     return picture.pixels.transpose(2, 0, 1).astype(np.float32) / peak
-
-
-def _checkpoint(picture: "Picture", recipe: "GridRecipe", wish: Wish) -> Checkpoint | None:
-    if wish.checkpoint is None:
-        return None
-    fingerprint = hashlib.sha256(picture.pixels.tobytes())
-    told = (picture.pixels.shape, picture.pixels.dtype.name, recipe, wish.seed)
-    fingerprint.update(repr(told).encode())
-    return Checkpoint(wish.checkpoint, fingerprint.hexdigest())

@@ -152,10 +152,6 @@ class Loop:
         ]
         return State(params, latents, soap, adam), told
 
-    def rounded(self, state: State) -> Latents:
-        """The latents as codes, f32."""
-        return [jnp.round(z * self.settings.gain) for z in state.latents]
-
 
 def _alone(step: Step) -> Step:
     """The step for members of which there is but one."""

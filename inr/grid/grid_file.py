@@ -92,8 +92,7 @@ class OpenedGrid:
 
     def icc_profile(self) -> bytes | None:
         """The colour profile, unpacked; raises FormatError."""
-        payload = self.sections.get(container.SECTION_ICC_PROFILE)
-        return None if payload is None else container.unpack_icc(payload)
+        return container.icc_profile_of(self.sections)
 
 
 def open_grid(data: bytes) -> OpenedGrid:

@@ -38,6 +38,13 @@ class CodedNetworks:
             for name in shapes
         }
 
+    def by_group(self, pyramid: Pyramid) -> dict[str, np.ndarray]:
+        """The codes of each group, its tensors one after the other, int32[codes]."""
+        return {
+            group: np.concatenate([self.codes[name].ravel() for name in shapes])
+            for group, shapes in pyramid.groups.items()
+        }
+
 
 def quantized(
     params: dict[str, np.ndarray], octaves: dict[str, int], pyramid: Pyramid
@@ -64,11 +71,7 @@ def write_networks(coded: CodedNetworks, pyramid: Pyramid) -> bytes:
     halves = [coded.octaves[group] for group in pyramid.groups]
     halves += [0] * (len(halves) % 2)
     head = bytes(low | high << 4 for low, high in zip(halves[::2], halves[1::2], strict=True))
-    flat = [
-        np.concatenate([coded.codes[name].ravel() for name in shapes])
-        for shapes in pyramid.groups.values()
-    ]
-    return head + RangeCoder().encode(flat, CODE_BITS)
+    return head + RangeCoder().encode(list(coded.by_group(pyramid).values()), CODE_BITS)
 
 
 def read_networks(data: bytes, pyramid: Pyramid) -> CodedNetworks:

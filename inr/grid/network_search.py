@@ -70,7 +70,7 @@ def _best_octaves(
             float(np.sum(curvatures[name] * (values[name] - params[name]) ** 2)) / 2
             for name in pyramid.groups[group]
         )
-        codes = _group_codes(trial, group, pyramid)
+        codes = trial.by_group(pyramid)[group]
         return lost + per_bit * (_MODEL_BITS + float(_table(codes)[np.abs(codes)].sum()))
 
     costs = {k: cost(k) for k in (_FIRST_OCTAVES - 1, _FIRST_OCTAVES, _FIRST_OCTAVES + 1)}
@@ -108,22 +108,20 @@ def _moved(
     def networks(codes: np.ndarray) -> CodedNetworks:
         return CodedNetworks(coded.octaves, _unflat(codes.astype(np.int32), pyramid))
 
-    def costs_of(trials: np.ndarray, bits: _BitTables) -> np.ndarray:
-        """What int64[n, codes] cost, their own bits included."""
+    def losses_of(trials: np.ndarray) -> np.ndarray:
+        """What int64[_SETS, codes] cost, f64[_SETS], their own bits left out."""
         values = [networks(trial).values(pyramid) for trial in trials]
         stacked = {n: np.stack([v[n] for v in values]).astype(np.float32) for n in names}
-        own = np.array([bits.of(trial).sum() for trial in trials])
-        return np.asarray(losses(stacked, given, pyramid), np.float64) + per_bit * own
+        return np.asarray(losses(stacked, given, pyramid), np.float64)
 
     most = max(1, int(_MOST_MOVES * codes.size))
-    best = np.inf
+    loss = losses_of(np.repeat(codes[None], _SETS, axis=0))[0]  # of as many as are compiled for
     for i in range(_MAX_ROUNDS):
         if time.monotonic() > deadline:
             break
         now = networks(codes)
         if i % _ROUNDS_A_MODEL == 0:
             bits = _BitTables(now, pyramid)
-            best = float(costs_of(np.repeat(codes[None], _SETS, axis=0), bits)[0])
         slopes = gradient(_floats(now.values(pyramid)), given, pyramid)
         slope = _flat({name: np.asarray(slopes[name], np.float64) for name in names}) * steps
         gains = []
@@ -140,14 +138,15 @@ def _moved(
         for trial, n in zip(trials, np.geomspace(1, order.size, _SETS), strict=True):
             at = order[: round(n)]
             trial[at] += moves[at]
-        costs = costs_of(trials, bits)
-        if costs.min() >= best:
+        trial_losses = losses_of(trials)
+        costs = trial_losses + per_bit * np.array([bits.of(trial).sum() for trial in trials])
+        best = int(np.argmin(costs))
+        if costs[best] >= loss + per_bit * bits.of(codes).sum():
             most = min(most, order.size) // 4  # fewer, whose effects add up better
             if most == 0:
                 break
             continue
-        best = float(costs.min())
-        codes = trials[int(np.argmin(costs))]
+        codes, loss = trials[best], trial_losses[best]
     return networks(codes)
 
 
@@ -155,7 +154,7 @@ class _BitTables:
     """What codes cost under the distributions that fit the codes of one moment."""
 
     def __init__(self, coded: CodedNetworks, pyramid: Pyramid) -> None:
-        flats = [_group_codes(coded, group, pyramid) for group in pyramid.groups]
+        flats = list(coded.by_group(pyramid).values())
         self._tables = [_table(codes) for codes in flats]
         self._ends = np.cumsum([codes.size for codes in flats])[:-1]
 
@@ -174,10 +173,6 @@ def _table(codes: np.ndarray) -> np.ndarray:
     """Bits of each |code| under the distribution that fits best, a little beyond the largest."""
     magnitudes = np.arange(2 * int(np.abs(codes).max()) + 2)
     return magnitude_bits(magnitudes, choose_model(codes, CODE_BITS), CODE_BITS)
-
-
-def _group_codes(coded: CodedNetworks, group: str, pyramid: Pyramid) -> np.ndarray:
-    return np.concatenate([coded.codes[name].ravel() for name in pyramid.groups[group]])
 
 
 def _floats(params: Arrays) -> dict[str, jax.Array]:

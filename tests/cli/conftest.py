@@ -1,26 +1,16 @@
 """Fixtures of the command line's tests, which call main() in this process, to be fast."""
 
-import sys
-
 import numpy as np
 import pytest
-from cli_runs import Ran, noise
+from cli_runs import main_runner, noise
 from PIL import Image
 
 import inr
-from inr import cli
 
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    def run_main(*arguments) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["inr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return Ran(end.value.code or 0, out, err)
-
-    return run_main
+    return main_runner(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -2,17 +2,15 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_runs import Ran, names, noise, opened, run_process
+from cli_runs import Ran, main_runner, names, noise, opened, run_process
 from fuzz import built_grid
 from PIL import Image
 
 import inr
-from inr import cli
 
 TINY = ("--recipe", "grid_fast", "--set", "structure.hidden=4", "--set", "structure.n_taps=3")
 
@@ -22,15 +20,7 @@ def run(monkeypatch, capsys, tmp_path):
     """Runs main() here, in a folder with photo.png of 24 x 16 pixels."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(noise(16, 24)).save("photo.png")
-
-    def run_main(*arguments):
-        monkeypatch.setattr(sys, "argv", ["inr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return Ran(end.value.code or 0, out, err)
-
-    return run_main
+    return main_runner(monkeypatch, capsys)
 
 
 def table():
