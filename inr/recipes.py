@@ -112,17 +112,17 @@ def siren_wavelet() -> Recipe:
 
 def grid_fast() -> GridRecipe:
     """A latent grid after one short fit."""
-    return GridRecipe("grid_fast", Structure(), GridFit(steps=300, n_starts=1))
+    return GridRecipe("grid_fast", Structure(prior=1), GridFit(steps=250, gain=32.0))
 
 
 def grid() -> GridRecipe:
     """A pyramid of latents, its context model and its synthesis; lambda steers size and quality."""
-    return GridRecipe("grid", Structure(), GridFit(steps=2000))
+    return GridRecipe("grid", Structure(prior=1), GridFit())
 
 
 def grid_best() -> GridRecipe:
-    """The same, the best of five starts, fitted five times as long."""
-    return GridRecipe("grid_best", Structure(), GridFit(steps=10000, n_starts=5))
+    """The same, the best of five starts, fitted eight times as long."""
+    return GridRecipe("grid_best", Structure(prior=1), GridFit(steps=10000, n_starts=5))
 
 
 RECIPES: dict[str, Callable[[], AnyRecipe]] = {

@@ -20,7 +20,7 @@ _BLOCK_VALUES = 1 << 16  # samples of the rows drawn at once, which stay in cach
 
 
 @dataclass(frozen=True)
-class _Taps:
+class Taps:
     """Along one axis: out[i] = sum over t of weights[i, t] * samples[index[i, t]]."""
 
     index: np.ndarray  # int64 [n_out, n_taps]
@@ -53,19 +53,19 @@ def resample(
     if min(region.x, region.y) < 0 or right > width or bottom > height:
         raise ValueError(f"{region} does not lie inside the output of {width}x{height} pixels")
 
-    rows = _taps(image.shape[0], height, region.y, bottom)
-    cols = _taps(image.shape[1], width, region.x, right)
+    rows = taps_between(image.shape[0], height, region.y, bottom)
+    cols = taps_between(image.shape[1], width, region.x, right)
     out = np.empty((region.height, region.width, image.shape[2]), image.dtype)
     if out.size == 0:
         return out
     left = cols.index.min()
     strip = image[:, left : cols.index.max() + 1]  # the columns that the region needs
-    cols = _Taps(cols.index - left, cols.weights)
+    cols = Taps(cols.index - left, cols.weights)
     n_rows = max(1, _BLOCK_VALUES // max(strip[0].size, out[0].size))
     for top in range(0, region.height, n_rows):
         block = slice(top, top + n_rows)
-        lines = _combined(strip, _Taps(rows.index[block], rows.weights[block]), axis=0)
-        out[block] = _combined(lines, cols, axis=1)
+        lines = combined(strip, Taps(rows.index[block], rows.weights[block]), axis=0)
+        out[block] = combined(lines, cols, axis=1)
     return out
 
 
@@ -77,11 +77,11 @@ def _keys(x: np.ndarray) -> np.ndarray:
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
-def _taps(n_in: int, n_out: int, start: int, stop: int) -> _Taps:
+def taps_between(n_in: int, n_out: int, start: int, stop: int) -> Taps:
     """Taps of the pixels start..stop-1 of an axis of n_out pixels, from n_in samples."""
     pixels = np.arange(start, stop)
     if n_in == n_out:
-        return _Taps(pixels[:, None], np.ones((len(pixels), 1)))
+        return Taps(pixels[:, None], np.ones((len(pixels), 1)))
     # coords.centre of both sizes set equal, in whole numbers and one division.
     centres = ((2 * pixels + 1) * n_in - n_out) / (2 * n_out)
     stretch = max(1.0, n_in / n_out)
@@ -91,13 +91,14 @@ def _taps(n_in: int, n_out: int, start: int, stop: int) -> _Taps:
     weights = _keys((index - centres[:, None]) / stretch)
     weights[(index < 0) | (index >= n_in)] = 0.0
     weights /= np.cumsum(weights, axis=1)[:, -1:]  # added in order, unlike np.sum
-    return _Taps(np.clip(index, 0, n_in - 1), weights)
+    return Taps(np.clip(index, 0, n_in - 1), weights)
 
 
-def _combined(samples: np.ndarray, taps: _Taps, axis: int) -> np.ndarray:
-    """Applies taps along axis 0 or 1 of [h, w, n_channels]."""
+def combined(samples: np.ndarray, taps: Taps, axis: int) -> np.ndarray:
+    """Applies taps along an axis, one after the other."""
+    shape = [1] * samples.ndim
+    shape[axis] = -1
     weights = taps.weights.astype(samples.dtype)
-    shape = (-1, 1, 1) if axis == 0 else (-1, 1)
     total: np.ndarray = samples.take(taps.index[:, 0], axis) * weights[:, 0].reshape(shape)
     for t in range(1, taps.index.shape[1]):
         total += samples.take(taps.index[:, t], axis) * weights[:, t].reshape(shape)

@@ -7,10 +7,15 @@
     colours         rounded(., 20) and clipped to +-8, then rounded(., 20) after each convolution
     samples         rounded(colour in 0..1 * peak, 0)
 
+A larger picture is drawn of features that are interpolated by cubic convolution (resample.py),
+first along columns, and rounded(., 10) after each axis: of photographs at half size, that comes
+nearer to the original than the drawn picture interpolated (scripts/bench grid scale).
+
 `check_exact` proves that all sums are exact, so that their order does not matter. The picture is
 drawn in tiles that stay in cache; nothing but the output grows with its size.
 """
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,10 +34,12 @@ from inr.grid.draw_exact import (
 )
 from inr.grid.structure import Pyramid
 from inr.render import Region
+from inr.resample import Taps, combined, taps_between
 
 _TILE = 128  # rows and columns; features over them are 1 MB
 _CHUNK = 1024  # pixels whose hidden values are at hand at once: 400 kB for a width of 48
 _MARGIN = 2  # pixels around a tile that two 3x3 convolutions see
+_OVERSHOOT = 1.25**2  # of cubic convolution along both axes
 _FEATURE_UNIT, _COLOUR_UNIT = 2.0**-FEATURE_BITS, 2.0**-COLOUR_BITS
 
 
@@ -43,22 +50,26 @@ def draw(
     bit_depth: int,
     region: Region | None = None,
     n_threads: int | None = None,
+    size: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Draws the picture, or a region of it, at its native size.
+    """Draws the picture, or a region of it.
 
     Args:
       latents: i32[h, w] of each level of `pyramid.levels`, in that order.
       params: f64, the tensors of `pyramid.synthesis_groups`, multiples of 2**-16.
       bit_depth: 8 or 16.
-      region: the part to draw, within the picture; None for all.
+      region: the part to draw, within the picture of that size; None for all.
       n_threads: tiles drawn at once; None for one a core.
+      size: height and width, neither below the picture's own; None for these.
     Returns:
       u8 or u16 [region height, region width, n_channels]
     Raises:
       FormatError: the sums could be inexact, see `check_exact`.
     """
-    region = region if region is not None else Region(0, 0, pyramid.width, pyramid.height)
-    rounding = check_exact(params, pyramid, max_drawn(latents, pyramid))
+    height, width = size if size is not None else (pyramid.height, pyramid.width)
+    region = region if region is not None else Region(0, 0, width, height)
+    most = max_drawn(latents, pyramid)
+    rounding = check_exact(params, pyramid, most if size is None else math.ceil(_OVERSHOOT * most))
     planes = _planes(latents, pyramid)
     net = _Net.of(params, rounding)
     peak = 2**bit_depth - 1
@@ -68,14 +79,18 @@ def draw(
 
     def draw_tile(tile: tuple[_Span, _Span]) -> None:
         row, col = tile
-        colours = _synthesis(_features(planes, row, col, rounding.row_bits), net, row, col)
+        features = _features(planes, row, col, rounding.row_bits)
+        for axis, span in ((1, row), (2, col)):
+            if span.taps is not None:
+                features = _rounded(combined(features, span.taps, axis))
+        colours = _synthesis(features, net, row, col)
         samples = np.clip(colours, 0, 1 / _COLOUR_UNIT) * (peak * _COLOUR_UNIT)
         y, x = row.start - region.y, col.start - region.x
         out[y : y + row.size, x : x + col.size] = _rounded(samples).transpose(1, 2, 0)
 
     with threadpool_limits(1), ThreadPoolExecutor(n_threads or os.cpu_count() or 1) as pool:
-        cols = _spans(params, widths, region.x, region.width)
-        rows = _spans(params, heights, region.y, region.height)
+        cols = _spans(params, widths, region.x, region.width, width)
+        rows = _spans(params, heights, region.y, region.height, height)
         for _ in pool.map(draw_tile, product(rows, cols)):
             pass
     return out
@@ -104,25 +119,38 @@ class _Span:
     start: int
     size: int
     touches: tuple[bool, bool]  # the first and the last row of the picture
-    # By exponent: positions that are needed. At 0 they include the margin, edges repeated.
+    # By exponent: positions that are needed. At 0 they include the margin, edges repeated, unless
+    # there are taps.
     needed: tuple[np.ndarray, ...]
     # By exponent of the finer size: f64[needed there, needed one coarser], edges folded in.
     doubling: tuple[np.ndarray, ...]
+    # Of a picture that is larger along this axis: from what is needed at 0 to the positions with
+    # their margin, edges repeated.
+    taps: Taps | None
 
 
-def _spans(params: NumpyParams, sizes: tuple[int, ...], start: int, size: int) -> list[_Span]:
-    """Cuts size positions from start on into spans; sizes of the picture by exponent."""
+def _spans(
+    params: NumpyParams, sizes: tuple[int, ...], start: int, size: int, out_of: int
+) -> list[_Span]:
+    """Cuts size positions from start on, of out_of in all, into spans; sizes of the features by
+    exponent."""
     spans = []
     for at in range(start, start + size, _TILE):
         n = min(_TILE, start + size - at)
-        needed = [np.clip(np.arange(at - _MARGIN, at + n + _MARGIN), 0, sizes[0] - 1)]
+        positions = np.clip(np.arange(at - _MARGIN, at + n + _MARGIN), 0, out_of - 1)
+        taps, needed = None, [positions]
+        if out_of != sizes[0]:
+            taps = taps_between(sizes[0], out_of, positions[0], positions[-1] + 1)
+            first, places = taps.index.min(), positions - positions[0]
+            needed = [np.arange(first, taps.index.max() + 1)]
+            taps = Taps(taps.index[places] - first, taps.weights[places])
         doubling = []
         for e, coarser in enumerate(sizes[1:]):
             first, last = needed[e][[0, -1]] // 2
             needed.append(np.arange(max(0, first - 2), min(coarser, last + 3)))
             doubling.append(_doubling(params[f"up{e}"], needed[e], needed[e + 1], coarser))
-        touches = (at == 0, at + n == sizes[0])
-        spans.append(_Span(at, n, touches, tuple(needed), tuple(doubling)))
+        touches = (at == 0, at + n == out_of)
+        spans.append(_Span(at, n, touches, tuple(needed), tuple(doubling), taps))
     return spans
 
 

@@ -22,12 +22,15 @@ from inr.grid.grid_file import check_sides, pixels_crc, write_grid
 from inr.grid.network_coding import CodedNetworks
 from inr.grid.network_search import chosen_networks
 from inr.grid.structure import Pyramid
+from inr.memory import give_back
 from inr.metrics import psnr_db
 
 if TYPE_CHECKING:
     from inr.grid.recipe import GridRecipe
     from inr.picture import Picture
 
+# Of moves of the networks' codes: a round takes as long as seven steps of the fit.
+_STEPS_A_ROUND, _MOST_ROUNDS = 50, 32
 FIT_SHARE = 0.8  # of a time budget; the rest is for the networks' codes and the file
 
 Report = Callable[[Progress], None]
@@ -68,6 +71,7 @@ def encode_grids(jobs: Sequence[GridEncoding], report: Report | None = None) -> 
     told = (picture.pixels.shape, picture.pixels.dtype.name, recipe, wish.seed)
     checkpoint = checkpoint_of(wish.checkpoint, picture.pixels, told)
     all_fitted = fitting.run(checkpoint, report)
+    give_back()  # what the fit held, before more is compiled
     fit_seconds = (time.monotonic() - started_at) / len(jobs)
     encoded = []
     for (picture, _, wish), fitted in zip(jobs, all_fitted, strict=True):
@@ -97,6 +101,7 @@ def coded_networks(
     """The networks of a finished fit as codes; deadline in seconds of time.monotonic()."""
     return chosen_networks(
         *(fitted.params, fitted.latents(), _signal(picture), fitted.lambda_, pyramid, seed),
+        max_rounds=min(_MOST_ROUNDS, max(1, fitted.n_steps // _STEPS_A_ROUND)),
         deadline=deadline,
     )
 

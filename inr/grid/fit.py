@@ -15,11 +15,13 @@ from inr.grid.fit_settings import GridFit
 from inr.grid.fit_step import Data, Inputs, Loop, State, noise_pool, picked
 from inr.grid.start import first_networks
 from inr.grid.structure import Pyramid
+from inr.memory import give_back
 
 _MAX_RETRIES = 3  # after a NaN, each at half the rates
 _BLOCK_PIXELS = 12_000_000  # steps times pixels of a block: two to five seconds on two cores
 _MOST_STEPS, _BLOCKS = 50, 20  # of a block; blocks of a fit, at least
 _SECONDS_BETWEEN_CHECKPOINTS = 3.0
+_SPREAD = 0.3  # of all starts but the first around the prior
 _SNAPSHOTS_FROM = 0.5  # of the fit; before, later ones are always better
 
 
@@ -122,6 +124,7 @@ class GridFitting:
         run = self._resumed(rate, checkpoint)
         if run is None:
             run = self._started(rate) if begin is None else self._begun(*begin)
+        self._compile(run, self._data(run.lambdas))
         saved_at = time.monotonic()
         while run.progress < 1:
             data = self._data(run.lambdas)
@@ -162,11 +165,13 @@ class GridFitting:
                     self.pyramid,
                     self.jobs[i].picture.mean((1, 2)),
                     np.random.default_rng([self.jobs[i].seed, 1, n]),
+                    spread=_SPREAD if n else 0.0,
                 )
                 for i, n in starts
             ]
             run = _Run(self.loop.start(networks), np.array([job.lambda_ for job in jobs]))
             data = self._data(run.lambdas, jobs)
+            self._compile(run, data)
             until = s.trial if s.n_starts > 1 else 0.0
             while run.progress < until:
                 self._advance(run, data, rate, until)
@@ -225,32 +230,35 @@ class GridFitting:
             np.full(ids.size, rate, np.float32),
             (run.step + ids).astype(np.uint32),
         )
-        is_first = run.seconds_a_step == 0
         started_at = time.monotonic()
         run.state, told = self.loop.block(run.state, xs, data, self.pool)
         last = np.asarray(told.mse)[n - 1]
         if not np.isfinite(last).any():
             raise NotANumberError(run.step)
         seconds = time.monotonic() - started_at
-        run.seconds_a_step = 1e-9 if is_first else seconds / n  # the first block compiles
+        run.seconds_a_step = seconds / n
         run.step += n
         run.progress = edge if n == n_left_here else run.progress + n * a_step
 
     def _validated(self, state: State, data: Data) -> tuple[np.ndarray, np.ndarray]:
         """MSE and bits of the latents with all of them rounded, f64[members] each: one step of
         the loop whose result is thrown away, since another program would have to be compiled."""
-        ids = np.arange(self.block_length)
-        xs = Inputs(
-            ids < 1,
-            np.full(ids.size, True),
-            np.zeros(ids.size, np.float32),
-            np.zeros(ids.size, np.float32),
-            np.zeros(ids.size, np.uint32),
-        )
-        _, told = self.loop.block(state, xs, data, self.pool)
+        _, told = self.loop.block(state, self._still(1), data, self.pool)
         return np.asarray(told.mse)[0].astype(np.float64), np.asarray(told.bits)[0].astype(
             np.float64
         )
+
+    def _compile(self, run: _Run, data: Data) -> None:
+        """Compiles the block before there is much else in memory."""
+        self.loop.block(run.state, self._still(0), data, self.pool)
+        give_back()
+
+    def _still(self, n_steps: int) -> Inputs:
+        """Steps of the tail that change nothing."""
+        n = self.block_length
+        zeros = np.zeros(n, np.float32)
+        active, all_tail = np.arange(n) < n_steps, np.full(n, True)
+        return Inputs(active, all_tail, zeros, zeros, np.zeros(n, np.uint32))
 
     def _keep_best(self, run: _Run, mse: np.ndarray, bits: np.ndarray) -> None:
         losses = mse + run.lambdas * bits / self.n_pixels

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GridFit:
-    """Nothing here is stored in the file. Most values are those of Cool-chic 5.0."""
+    """Nothing here is stored in the file. Noise and rates are about those of Cool-chic 5.0."""
 
-    steps: int = 2000
-    learning_rate: float = 1e-2  # of the networks, by SOAP
-    latent_rate: float = 1e-2  # of the latents / gain, by Adam
-    gain: float = 16.0  # latents are optimized in units of so many codes
-    n_starts: int = 4  # first networks fitted at once; the best goes on
+    steps: int = 1200
+    learning_rate: float = 5e-3  # of the networks, by SOAP
+    latent_rate: float = 1e-2  # of the latents / gain, by Adam, at lambda = 0.001
+    gain: float = 24.0  # latents are optimized in units of so many codes
+    n_starts: int = 1  # first networks fitted at once; the best goes on
     trial: float = 0.03  # fraction of the fit after which only the best start goes on
     tail: float = 0.05  # last fraction, in which the networks learn the rounded latents
-    network_rate: float = 1.0  # weight of the networks' bits in the loss, against the latents'
-    temperature: float = 0.35  # of soft rounding, at the start
+    network_rate: float = 2.0  # weight of the networks' bits in the loss, against the latents'
+    temperature: float = 0.5  # of soft rounding, at the start
     final_temperature: float = 0.08
     noise: float = 0.22  # standard deviation, in codes, at the start
     final_noise: float = 0.15

@@ -20,9 +20,14 @@ import optax
 from inr.grid.blocks import squared_error, total_bits
 from inr.grid.fit_settings import GridFit
 from inr.grid.forward import Latents, Params, contexts, features_of, seen_by_level, soft_round
+from inr.grid.prior import prior_networks
 from inr.grid.soap import SoapState, scale_by_soap
 from inr.grid.structure import LATENT_LIMIT, Pyramid
 
+# Of the latents. Short means: gradients change quickly as latents cross from code to code.
+LATENT_ADAM = optax.scale_by_adam(b1=0.8, b2=0.95)
+# A low lambda makes latents large, which then have further to go.
+_USUAL_LAMBDA, _RATE_BY_LAMBDA = 1e-3, 0.2
 _MAX_NORM = 0.1  # of the networks' gradient
 _TAIL_RATE = 0.1  # of the peak, where the tail's cosine begins
 _WEIGHT_STEP = 2.0**-6  # of the networks' codes, about
@@ -85,7 +90,7 @@ class Loop:
             for level in self.pyramid.levels
         ]
         soap = jax.vmap(scale_by_soap().init, out_axes=_SOAP_AXES)(stacked)
-        adam = jax.vmap(optax.scale_by_adam().init, out_axes=_STATE_AXES.adam)(latents)
+        adam = jax.vmap(LATENT_ADAM.init, out_axes=_STATE_AXES.adam)(latents)
         return State(stacked, latents, soap, adam)
 
     def stacked(self, states: list[State]) -> State:
@@ -114,43 +119,55 @@ class Loop:
 
         return jax.lax.scan(body, state, xs)
 
-    def _step(self, pool: jax.Array, state: State, x: Inputs, data: Data) -> tuple[State, Told]:
+    def loss(
+        self, params: Params, latents: Latents, pool: jax.Array, x: Inputs, data: Data
+    ) -> tuple[jax.Array, Told]:
+        """MSE + lambda * bpp of one member, softly rounded with noise, or rounded in the tail."""
         s = self.settings
         temperature = s.temperature + (s.final_temperature - s.temperature) * x.position
         noise = s.noise + (s.final_noise - s.noise) * x.position
         starts = jax.random.randint(
-            jax.random.key(x.seed), (len(state.latents),), 0, pool.size - state.latents[-1].size
+            jax.random.key(x.seed), (len(latents),), 0, pool.size - latents[-1].size
         )
+        seen = []
+        for z, begin in zip(latents, starts, strict=True):
+            y = z * s.gain
+            added = jax.lax.dynamic_slice(pool, (begin,), (z.size,)).reshape(z.shape)
+            disturbed = soft_round(soft_round(y, temperature) + noise * added, temperature)
+            seen.append(jnp.where(x.is_tail, jnp.round(y), disturbed))
+        features = features_of(seen, params, self.pyramid)
+        no_slopes = jnp.zeros_like(data.picture)
+        mse = squared_error(params, features, data.picture, no_slopes) / data.picture.size
+        context = contexts(seen_by_level(seen, self.pyramid), params, self.pyramid)
+        y = jnp.concatenate([each.reshape(-1) for each in seen])
+        bits = total_bits(params, context, y, jnp.ones_like(y))
+        paid = bits + s.network_rate * network_bits(params, self.pyramid)
+        return mse + data.lambda_per_bit * paid, Told(mse, bits)
 
-        def loss_of(params: Params, latents: Latents) -> tuple[jax.Array, Told]:
-            seen = []
-            for z, begin in zip(latents, starts, strict=True):
-                y = z * s.gain
-                added = jax.lax.dynamic_slice(pool, (begin,), (z.size,)).reshape(z.shape)
-                disturbed = soft_round(soft_round(y, temperature) + noise * added, temperature)
-                seen.append(jnp.where(x.is_tail, jnp.round(y), disturbed))
-            features = features_of(seen, params, self.pyramid)
-            no_slopes = jnp.zeros_like(data.picture)
-            mse = squared_error(params, features, data.picture, no_slopes) / data.picture.size
-            context = contexts(seen_by_level(seen, self.pyramid), params, self.pyramid)
-            y = jnp.concatenate([each.reshape(-1) for each in seen])
-            bits = total_bits(params, context, y, jnp.ones_like(y))
-            paid = bits + s.network_rate * network_bits(params)
-            return mse + data.lambda_per_bit * paid, Told(mse, bits)
-
-        grads, told = jax.grad(loss_of, (0, 1), has_aux=True)(state.params, state.latents)
+    def _step(self, pool: jax.Array, state: State, x: Inputs, data: Data) -> tuple[State, Told]:
+        s = self.settings
+        differentiated = jax.grad(self.loss, (0, 1), has_aux=True)
+        grads, told = differentiated(state.params, state.latents, pool, x, data)
         cosine = 0.5 * (1 + jnp.cos(jnp.pi * x.position)) * x.rate
-        params, soap = _moved_networks(
-            state, grads[0], s.learning_rate * cosine * jnp.where(x.is_tail, _TAIL_RATE, 1.0)
+        params, soap = moved_networks(
+            *(state.params, state.soap, grads[0]),
+            s.learning_rate * cosine * jnp.where(x.is_tail, _TAIL_RATE, 1.0),
         )
-        updates, adam = optax.scale_by_adam().update(grads[1], state.adam)
-        latent_rate = s.latent_rate * cosine * jnp.where(x.is_tail, 0.0, 1.0)
-        limit = LATENT_LIMIT / s.gain
-        latents = [
-            jnp.clip(z - latent_rate * u, -limit, limit)
-            for z, u in zip(state.latents, updates, strict=True)
-        ]
+        lambda_ = data.lambda_per_bit * (self.pyramid.height * self.pyramid.width)
+        finer = (_USUAL_LAMBDA / lambda_) ** _RATE_BY_LAMBDA
+        latent_rate = s.latent_rate * finer * cosine * jnp.where(x.is_tail, 0.0, 1.0)
+        latents, adam = moved_latents(state.latents, state.adam, grads[1], latent_rate, s.gain)
         return State(params, latents, soap, adam), told
+
+
+def moved_latents(
+    latents: Latents, adam: optax.OptState, grads: Latents, rate: jax.Array, gain: float
+) -> tuple[Latents, optax.ScaleByAdamState]:
+    """One step of Adam, within what a file can hold; the rate has one axis less or as many."""
+    updates, adam = LATENT_ADAM.update(grads, adam)
+    limit = LATENT_LIMIT / gain
+    moved = [jnp.clip(z - rate * u, -limit, limit) for z, u in zip(latents, updates, strict=True)]
+    return moved, cast(optax.ScaleByAdamState, adam)
 
 
 def _alone(step: Step) -> Step:
@@ -182,17 +199,21 @@ def _with_counts(state: State, soap_step: Any, adam_count: Any) -> State:
     )
 
 
-def _moved_networks(state: State, grads: Params, rate: jax.Array) -> tuple[Params, SoapState]:
+def moved_networks(
+    params: Params, soap: SoapState, grads: Params, rate: jax.Array
+) -> tuple[Params, SoapState]:
+    """One step of SOAP."""
     scale = jnp.minimum(1.0, _MAX_NORM / jnp.maximum(optax.tree.norm(grads), 1e-30))
     grads = jax.tree.map(lambda g: g * scale, grads)
-    updates, soap = scale_by_soap().update(grads, state.soap)
-    return jax.tree.map(lambda w, u: w - rate * u, state.params, updates), soap
+    updates, soap = scale_by_soap().update(grads, soap)
+    return jax.tree.map(lambda w, u: w - rate * u, params, updates), soap
 
 
-def network_bits(params: Params) -> jax.Array:
-    """About what the networks' codes will cost: steep near zero, so that weights of no use become
-    zero, and flat for large ones."""
-    flat = jnp.concatenate([w.reshape(-1) for w in params.values()])
+def network_bits(params: Params, pyramid: Pyramid) -> jax.Array:
+    """About what the networks' codes will cost: steep near the prior, so that weights of no use go
+    there, and flat far from it."""
+    prior = prior_networks(pyramid)
+    flat = jnp.concatenate([(w - prior[name]).reshape(-1) for name, w in params.items()])
     return jnp.sum(jnp.log2(1 + jnp.abs(flat) / _WEIGHT_STEP))
 
 

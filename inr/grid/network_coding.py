@@ -1,6 +1,7 @@
 """The networks of a grid file as integer codes, and those as bytes.
 
-Each tensor is its codes times the step of its group, 2**-octaves. The section of networks holds
+Each tensor is the prior's (prior.py) plus its codes times the step of its group, 2**-octaves. The
+section of networks holds
 
     octaves   4 bits a group, in the order of Pyramid.groups, the first in the low bits; a last
               half byte is 0
@@ -15,12 +16,15 @@ import numpy as np
 from inr.coders.range_coder import RangeCoder
 from inr.container import Reader
 from inr.errors import FormatError
+from inr.grid.prior import PRIOR_LIMIT, prior_networks
 from inr.grid.structure import Pyramid
 
 MAX_OCTAVES = 15
 CODE_BITS = 16  # width of a code, as the range coder counts
-MAX_WEIGHT = 64.0  # of a tensor; sums of the fixed-point decoder rely on it
-MAX_TAP = 4.0  # of an upsampling kernel
+# Largest differences from the prior, so that with it no number is above 64, and of an upsampling
+# kernel none above 4: sums of the fixed-point decoder rely on it.
+_MAX_DIFFERENCE = 64.0 - PRIOR_LIMIT
+_MAX_TAP_DIFFERENCE = 3.0
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,9 @@ class CodedNetworks:
 
     def values(self, pyramid: Pyramid) -> dict[str, np.ndarray]:
         """The tensors, float64, exact."""
+        prior = prior_networks(pyramid)
         return {
-            name: np.ldexp(self.codes[name].astype(np.float64), -self.octaves[group])
+            name: prior[name] + np.ldexp(self.codes[name].astype(np.float64), -self.octaves[group])
             for group, shapes in pyramid.groups.items()
             for name in shapes
         }
@@ -50,19 +55,19 @@ def quantized(
     params: dict[str, np.ndarray], octaves: dict[str, int], pyramid: Pyramid
 ) -> CodedNetworks:
     """The nearest codes at these steps, limited to what a file may hold."""
-    codes = {}
+    prior, codes = prior_networks(pyramid), {}
     for group, shapes in pyramid.groups.items():
         k = octaves[group]
         for name in shapes:
             largest = code_limit(group, k)
-            nearest = np.rint(np.ldexp(params[name].astype(np.float64), k))
+            nearest = np.rint(np.ldexp(params[name].astype(np.float64) - prior[name], k))
             codes[name] = np.clip(nearest, -largest, largest).astype(np.int32)
     return CodedNetworks(octaves, codes)
 
 
 def code_limit(group: str, octaves: int) -> int:
     """The largest |code| of a group at a step of 2**-octaves."""
-    largest = MAX_TAP if group == "up" else MAX_WEIGHT
+    largest = _MAX_TAP_DIFFERENCE if group == "up" else _MAX_DIFFERENCE
     return min(int(largest) << octaves, (1 << (CODE_BITS - 1)) - 1)
 
 

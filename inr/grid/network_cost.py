@@ -13,7 +13,7 @@ from inr.grid.fit_step import COMPILER_OPTIONS
 from inr.grid.forward import Latents, Params, contexts, features_of, seen_by_level
 from inr.grid.structure import Pyramid
 
-_N_PROBES = 16  # random signs; the curvature is known to about a third
+_N_PROBES = 8  # random signs; the curvature is known to about a half
 
 
 class Given(NamedTuple):

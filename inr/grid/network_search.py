@@ -15,13 +15,15 @@ from inr.coders.model_choice import choose_model, magnitude_bits
 from inr.grid.network_coding import CODE_BITS, MAX_OCTAVES, CodedNetworks, code_limit, quantized
 from inr.grid.network_cost import Given, curvature, gradient, losses
 from inr.grid.structure import Pyramid
+from inr.memory import give_back
 
 _FIRST_OCTAVES = 6  # where the search for a step begins
 _MODEL_BITS = 20  # of a group in the file, besides its codes: step and distribution
-_MAX_ROUNDS = 32  # of moves
 _ROUNDS_A_MODEL = 4  # after which the distributions of the codes are fitted again
 _SETS = 8  # of moves, tried in each round
-_MOST_MOVES = 0.25  # of all numbers in one round: their effects add up only while they are few
+_DISTRUST = 4.0  # factor on the curvature where moves did not pay
+_LEAST_GAIN = 1e-4  # of the cost, for which another round is worth its time
+_MOST_MOVES = 0.06  # of all numbers in one round: their effects add up only while they are few
 
 Arrays = dict[str, np.ndarray]
 
@@ -33,6 +35,7 @@ def chosen_networks(
     lambda_: float,
     pyramid: Pyramid,
     seed: int,
+    max_rounds: int = 32,
     deadline: float = float("inf"),
 ) -> CodedNetworks:
     """Codes of all tensors.
@@ -42,6 +45,7 @@ def chosen_networks(
       latents: int32[h, w] of each level, as they will stand in the file.
       picture: f32[c, height, width] in 0..1.
       lambda_: weight of a bit per pixel against MSE.
+      max_rounds: of moves.
       deadline: time.monotonic() after which no further moves are tried.
     """
     per_bit = lambda_ / (pyramid.height * pyramid.width)
@@ -49,13 +53,26 @@ def chosen_networks(
         [jnp.asarray(y, jnp.float32) for y in latents], jnp.asarray(picture), jnp.float32(per_bit)
     )
     curved = curvature(_floats(params), given, pyramid, seed)
+    give_back()
     curvatures = {name: np.asarray(c, np.float64) for name, c in curved.items()}
     octaves = {
         group: _best_octaves(params, curvatures, group, per_bit, pyramid)
         for group in pyramid.groups
     }
     coded = quantized(params, octaves, pyramid)
-    return _moved(coded, curvatures, given, per_bit, pyramid, deadline)
+    moves = _Moves(coded, curvatures, given, pyramid)
+    most = max(_SETS, int(_MOST_MOVES * sum(codes.size for codes in coded.codes.values())))
+    for i in range(max_rounds):
+        if time.monotonic() > deadline or most < _SETS:
+            break
+        if i and i % _ROUNDS_A_MODEL == 0:
+            moves.fit_distributions()
+        paid, gain = moves.round(most)
+        if paid < 0.5:
+            most //= 2  # fewer, whose effects add up better
+        elif gain < _LEAST_GAIN:
+            break
+    return moves.coded()
 
 
 def _best_octaves(
@@ -82,72 +99,92 @@ def _best_octaves(
         costs |= {k: cost(k) for k in missing}
 
 
-def _moved(
-    coded: CodedNetworks,
-    curvatures: Arrays,
-    given: Given,
-    per_bit: float,
-    pyramid: Pyramid,
-    deadline: float,
-) -> CodedNetworks:
-    """The codes after rounds of moves by one step, as long as they pay."""
-    names = list(pyramid.shapes)
-    groups = {name: group for group, shapes in pyramid.groups.items() for name in shapes}
-    steps = _flat(
-        {n: np.full(coded.codes[n].shape, 2.0 ** -coded.octaves[groups[n]]) for n in names}
-    )
-    limits = _flat(
-        {
-            n: np.full(coded.codes[n].shape, code_limit(g, coded.octaves[g]))
-            for n, g in groups.items()
-        }
-    )
-    bends = _flat({name: curvatures[name] for name in names}) * steps**2
-    codes = _flat({name: coded.codes[name] for name in names}).astype(np.int64)
+class _Moves:
+    """Codes, moved by one step at a time as long as that pays."""
 
-    def networks(codes: np.ndarray) -> CodedNetworks:
-        return CodedNetworks(coded.octaves, _unflat(codes.astype(np.int32), pyramid))
+    def __init__(
+        self, coded: CodedNetworks, curvatures: Arrays, given: Given, pyramid: Pyramid
+    ) -> None:
+        self._octaves, self._given, self._pyramid = coded.octaves, given, pyramid
+        self._per_bit = float(given.lambda_per_bit)
+        steps, limits = {}, {}
+        for group, shapes in pyramid.groups.items():
+            for name, shape in shapes.items():
+                steps[name] = np.full(shape, 2.0 ** -coded.octaves[group])
+                limits[name] = np.full(shape, code_limit(group, coded.octaves[group]))
+        self._steps, self._limits = _flat(steps), _flat(limits)
+        self._bends = _flat({name: curvatures[name] for name in pyramid.shapes}) * self._steps**2
+        self._codes = _flat({name: coded.codes[name] for name in pyramid.shapes}).astype(np.int64)
+        self._bits = _BitTables(coded, pyramid)
+        # Of as many trials as are compiled for.
+        self._loss = self._losses_of(np.repeat(self._codes[None], _SETS, axis=0))[0]
 
-    def losses_of(trials: np.ndarray) -> np.ndarray:
-        """What int64[_SETS, codes] cost, f64[_SETS], their own bits left out."""
-        values = [networks(trial).values(pyramid) for trial in trials]
-        stacked = {n: np.stack([v[n] for v in values]).astype(np.float32) for n in names}
-        return np.asarray(losses(stacked, given, pyramid), np.float64)
+    def coded(self) -> CodedNetworks:
+        """The networks as they are now."""
+        return self._networks(self._codes)
 
-    most = max(1, int(_MOST_MOVES * codes.size))
-    loss = losses_of(np.repeat(codes[None], _SETS, axis=0))[0]  # of as many as are compiled for
-    for i in range(_MAX_ROUNDS):
-        if time.monotonic() > deadline:
-            break
-        now = networks(codes)
-        if i % _ROUNDS_A_MODEL == 0:
-            bits = _BitTables(now, pyramid)
-        slopes = gradient(_floats(now.values(pyramid)), given, pyramid)
-        slope = _flat({name: np.asarray(slopes[name], np.float64) for name in names}) * steps
+    def round(self, most: int) -> tuple[float, float]:
+        """Tries the `most` moves that promise most; returns which part of the sets of moves paid,
+        and by which part the cost has fallen."""
+        cost = self._loss + self._per_bit * self._bits.of(self._codes).sum()
+        moves, order = self._promising(most)
+        if not order.size:
+            return 0.0, 0.0
+        # Apart first, since one bad move would spoil all; then those that paid, together.
+        sets = [order[n::_SETS] for n in range(_SETS)]
+        _, costs = self._costs_of(sets, moves)
+        paid = [n for n in np.argsort(costs) if costs[n] < cost]
+        for n, at in enumerate(sets):
+            if costs[n] >= cost:
+                self._bends[at] *= _DISTRUST
+        if not paid:
+            return 0.0, 0.0
+        unions = [np.concatenate([sets[n] for n in paid[: k + 1]]) for k in range(len(paid))]
+        losses, costs = self._costs_of(unions, moves)
+        best = int(np.argmin(costs[: len(unions)]))
+        self._codes[unions[best]] += moves[unions[best]]
+        self._loss = losses[best]
+        return len(paid) / _SETS, float(1 - costs[best] / cost)
+
+    def fit_distributions(self) -> None:
+        """Counts bits by the distributions that fit the codes as they are now."""
+        self._bits = _BitTables(self.coded(), self._pyramid)
+
+    def _promising(self, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """The better move of each code, -1 or 1, and the codes whose moves should pay."""
+        values = _floats(self.coded().values(self._pyramid))
+        slopes = gradient(values, self._given, self._pyramid)
+        slope = _flat({n: np.asarray(slopes[n], np.float64) for n in self._pyramid.shapes})
+        slope *= self._steps
+        bits = self._bits.of(self._codes)
         gains = []
         for by in (-1, 1):
-            gain = per_bit * (bits.of(codes) - bits.of(codes + by)) - (by * slope + bends / 2)
-            gains.append(np.where(np.abs(codes + by) <= limits, gain, -np.inf))
-        moves = np.where(gains[1] > gains[0], 1, -1)
+            saved = self._per_bit * (bits - self._bits.of(self._codes + by))
+            gain = saved - (by * slope + self._bends / 2)
+            gains.append(np.where(np.abs(self._codes + by) <= self._limits, gain, -np.inf))
         gain = np.maximum(*gains)
         order = np.argsort(-gain)[:most]
-        order = order[gain[order] > 0]
-        if not order.size:
-            break
-        trials = np.repeat(codes[None], _SETS, axis=0)
-        for trial, n in zip(trials, np.geomspace(1, order.size, _SETS), strict=True):
-            at = order[: round(n)]
+        return np.where(gains[1] > gains[0], 1, -1), order[gain[order] > 0]
+
+    def _costs_of(self, sets: list[np.ndarray], moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Losses and whole costs after each set of moves, f64[_SETS]; those beyond are of none."""
+        trials = np.repeat(self._codes[None], _SETS, axis=0)
+        for trial, at in zip(trials, sets, strict=False):
             trial[at] += moves[at]
-        trial_losses = losses_of(trials)
-        costs = trial_losses + per_bit * np.array([bits.of(trial).sum() for trial in trials])
-        best = int(np.argmin(costs))
-        if costs[best] >= loss + per_bit * bits.of(codes).sum():
-            most = min(most, order.size) // 4  # fewer, whose effects add up better
-            if most == 0:
-                break
-            continue
-        codes, loss = trials[best], trial_losses[best]
-    return networks(codes)
+        losses = self._losses_of(trials)
+        bits = np.array([self._bits.of(trial).sum() for trial in trials])
+        return losses, losses + self._per_bit * bits
+
+    def _losses_of(self, trials: np.ndarray) -> np.ndarray:
+        """What int64[_SETS, codes] cost, f64[_SETS], their own bits left out."""
+        values = [self._networks(trial).values(self._pyramid) for trial in trials]
+        stacked = {
+            n: np.stack([v[n] for v in values]).astype(np.float32) for n in self._pyramid.shapes
+        }
+        return np.asarray(losses(stacked, self._given, self._pyramid), np.float64)
+
+    def _networks(self, codes: np.ndarray) -> CodedNetworks:
+        return CodedNetworks(self._octaves, _unflat(codes.astype(np.int32), self._pyramid))
 
 
 class _BitTables:

@@ -33,7 +33,7 @@ Report = Callable[[Progress], None]
 
 _AIM, _LEAST = 1.015, 0.97  # of the bytes asked for: what is aimed at, and what is near enough
 _NEAR_DB = 0.1
-_BITS_A_NUMBER = 4.3  # of the networks, before they are coded
+_BITS_A_NUMBER = 3.3  # of the networks, before they are coded
 _HEADER_BYTES = 40
 _LATEST = 0.9  # of a fit: later, lambda changes little
 _EARLIEST = 0.15  # before, bits say nothing about the end

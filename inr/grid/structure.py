@@ -27,6 +27,7 @@ TAPS = (
 )  # fmt: skip
 REACH = 4  # rows above and columns to either side that taps need
 LATENT_LIMIT = 4095  # largest |latent|, so that sums of the fixed-point decoder stay exact
+N_PRIORS = 1  # sets that there are, see prior.py
 _COARSEST = 12  # pixels of the longer side of the coarsest level, about
 
 
@@ -40,6 +41,7 @@ class Structure:
     n_features: int = 6  # numbers made of the levels before that it sees beside them
     n_feature_levels: int = 40  # last levels that have such features
     hidden: int = 48  # width of the synthesis
+    prior: int = 0  # set of shipped networks that this file's are counted from; 0 for none
 
     WIRE: ClassVar[Wire] = (
         ("first_level", VarintField(0, 3)),
@@ -48,6 +50,7 @@ class Structure:
         ("n_features", VarintField(1, 32)),
         ("n_feature_levels", VarintField(0, 40)),
         ("hidden", VarintField(1, 256)),
+        ("prior", VarintField(0, N_PRIORS)),
     )
 
 

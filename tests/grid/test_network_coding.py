@@ -75,19 +75,19 @@ def test_hand_worked_codes():
     coded = quantized(params, octaves, SMALLEST)
     assert coded.codes["conv_b0"].tolist() == [2]  # 1.6 quarters
     assert coded.codes["conv_b1"].tolist() == [-1]
-    assert coded.codes["synth_b0"].tolist() == [256]  # 64, the most there may be
-    assert coded.codes["context_b2"].tolist() == [-256, 0]
+    assert coded.codes["synth_b0"].tolist() == [224]  # 56, the most there may be
+    assert coded.codes["context_b2"].tolist() == [-224, 0]
     values = coded.values(SMALLEST)
     assert list(values) == list(SMALLEST.shapes)
     assert values["conv_b0"].tolist() == [0.5]
     assert values["conv_b1"].tolist() == [-0.25]
-    assert values["synth_b0"].tolist() == [64]
-    assert values["context_b2"].tolist() == [-64, 0]
+    assert values["synth_b0"].tolist() == [56]
+    assert values["context_b2"].tolist() == [-56, 0]
 
 
 def test_limits():
-    assert [code_limit("synth_b", k) for k in (0, 1, 8, 9, 15)] == [64, 128, 16384, 32767, 32767]
-    assert [code_limit("up", k) for k in (0, 1, 12, 13, 15)] == [4, 8, 16384, 32767, 32767]
+    assert [code_limit("synth_b", k) for k in (0, 1, 8, 9, 15)] == [56, 112, 14336, 28672, 32767]
+    assert [code_limit("up", k) for k in (0, 1, 12, 13, 15)] == [3, 6, 12288, 24576, 32767]
 
 
 @pytest.mark.parametrize("pyramid", [SMALLEST, PYRAMID, Pyramid(1, 9, 4, Structure())])
@@ -103,7 +103,7 @@ def test_values_are_nearest_or_at_the_limit():
     for group, shapes in PYRAMID.groups.items():
         step = 2.0 ** -octaves[group]
         limit = code_limit(group, octaves[group]) * step
-        assert limit <= (4 if group == "up" else 64)
+        assert limit <= (3 if group == "up" else 56)
         for name in shapes:
             assert values[name].dtype == np.float64
             wanted = np.clip(params[name].astype(np.float64), -limit, limit)
@@ -123,7 +123,7 @@ def test_the_unused_half_byte_must_be_zero():
         read_networks(data[:4] + b"\x13" + data[5:], SMALLEST)
 
 
-@pytest.mark.parametrize(("group", "octaves", "limit"), [("up", 2, 16), ("synth_b", 0, 64)])
+@pytest.mark.parametrize(("group", "octaves", "limit"), [("up", 2, 12), ("synth_b", 0, 56)])
 def test_codes_that_are_too_large(group, octaves, limit):
     pyramid = PYRAMID
     coded = coded_zeros(pyramid, dict.fromkeys(pyramid.groups, octaves))

@@ -146,9 +146,9 @@ def test_laws_of_all_pyramids(height, width, first_level, n_hyper):
 
 
 def test_the_wire_holds_all_fields():
-    structure = Structure(1, 2, 3, 4, 5, 6)
+    structure = Structure(1, 2, 3, 4, 5, 6, 1)
     data = write_fields(structure)
-    assert data == bytes([1, 2, 3, 4, 5, 6])
+    assert data == bytes([1, 2, 3, 4, 5, 6, 1])
     assert read_fields(Structure, Structure.WIRE, Reader(data, "stages")) == structure
 
 
@@ -162,6 +162,7 @@ def test_the_wire_holds_all_fields():
         ([0, 0, 14, 33, 40, 48], r"n_features=33 is outside 1\.\.32"),
         ([0, 0, 14, 6, 41, 48], r"n_feature_levels=41 is outside 0\.\.40"),
         ([0, 0, 14, 6, 40, 0], r"hidden=0 is outside 1\.\.256"),
+        ([0, 0, 14, 6, 40, 48, 2], r"prior=2 is outside 0\.\.1"),
     ],
 )
 def test_values_that_no_file_may_hold(data, message):
