@@ -57,7 +57,7 @@ def siren() -> Recipe:
 
 
 def siren_best() -> Recipe:
-    """More weights at fewer bits, the best of three starts, fitted eight times as long."""
+    """More weights at fewer bits, the best of three starts, fitted ten times as long."""
     fit = FitSettings(steps=26000, optimizer=Muon(learning_rate=2e-3), n_seeds=3, seed_trial=0.01)
     return Recipe("siren_best", Siren(), fit, quantize=Uniform(bits=6.0))
 
@@ -112,7 +112,7 @@ def siren_wavelet() -> Recipe:
 
 def grid_fast() -> GridRecipe:
     """A latent grid after one short fit."""
-    return GridRecipe("grid_fast", Structure(prior=1), GridFit(steps=250, gain=32.0))
+    return GridRecipe("grid_fast", Structure(prior=1), GridFit(steps=200))
 
 
 def grid() -> GridRecipe:
@@ -121,7 +121,7 @@ def grid() -> GridRecipe:
 
 
 def grid_best() -> GridRecipe:
-    """The same, the best of five starts, fitted eight times as long."""
+    """The same, the best of five starts, fitted ten times as long."""
     return GridRecipe("grid_best", Structure(prior=1), GridFit(steps=10000, n_starts=5))
 
 

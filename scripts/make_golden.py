@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "v1"
 
 
-_GRID = replace(grid_fast(), fit=GridFit(steps=60, n_starts=1))
+_GRID = replace(grid_fast(), fit=GridFit(steps=60))
 _HYPER = replace(_GRID, structure=Structure(n_hyper=2, n_taps=20, n_features=3, hidden=8))
 
 

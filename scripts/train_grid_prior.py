@@ -38,7 +38,7 @@ from inr.grid.structure import Pyramid, Structure
 LAMBDAS = (4e-3, 1e-3, 3e-4, 1e-4)  # of the crops in turn
 WEIGHT = 0.8  # losses grow about as this power of lambda; divided by it, all count alike
 N_CROPS, N_STEPS, SEED = 24, 600, 1
-FIT = GridFit(learning_rate=1e-2, network_rate=0.0)
+FIT = GridFit(learning_rate=1e-2, gain=24.0, network_rate=0.0)
 STEPS_A_BLOCK = 10
 
 

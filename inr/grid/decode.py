@@ -7,8 +7,7 @@ cubic convolution (resample.py).
 
 import numpy as np
 
-from inr.grid.draw import draw
-from inr.grid.grid_file import OpenedGrid, draw_grid, read_grid
+from inr.grid.grid_file import OpenedGrid, draw_grid
 from inr.render import Region
 from inr.resample import resample
 
@@ -22,17 +21,15 @@ def render_grid(
       height, width: of the whole output, of which region is a part.
       use_jax: draw the native size with jax; the same pixels.
     Raises:
-      FormatError: a damaged file. The checksum of the pixels is verified where all of the native
-        picture is drawn: not for a part of it, nor for a larger one.
+      FormatError: a damaged file. Where a part is asked for at the native size only that is drawn,
+        and the checksum of the pixels is not verified.
     """
     header = opened.header
     is_whole = region == Region(0, 0, width, height)
     if (height, width) == (header.height, header.width):
         return draw_grid(opened, None if is_whole else region, use_jax=use_jax)
     if height >= header.height and width >= header.width:
-        coded, latents = read_grid(opened)
-        params = coded.values(opened.pyramid)
-        return draw(latents, params, opened.pyramid, header.bit_depth, region, size=(height, width))
+        return draw_grid(opened, region, size=(height, width), use_jax=use_jax)
     native = draw_grid(opened, use_jax=use_jax)
     samples = resample(native.astype(np.float32), height, width, region)
     pixels: np.ndarray = np.clip(np.rint(samples), 0, header.peak).astype(native.dtype)

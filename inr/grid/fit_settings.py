@@ -7,10 +7,10 @@ from dataclasses import dataclass
 class GridFit:
     """Nothing here is stored in the file. Noise and rates are about those of Cool-chic 5.0."""
 
-    steps: int = 1200
+    steps: int = 1000
     learning_rate: float = 5e-3  # of the networks, by SOAP
     latent_rate: float = 1e-2  # of the latents / gain, by Adam, at lambda = 0.001
-    gain: float = 24.0  # latents are optimized in units of so many codes
+    gain: float = 32.0  # latents are optimized in units of so many codes
     n_starts: int = 1  # first networks fitted at once; the best goes on
     trial: float = 0.03  # fraction of the fit after which only the best start goes on
     tail: float = 0.05  # last fraction, in which the networks learn the rounded latents

@@ -136,13 +136,21 @@ def read_grid(opened: OpenedGrid) -> tuple[CodedNetworks, Latents]:
 
 
 def draw_grid(
-    opened: OpenedGrid, region: Region | None = None, *, use_jax: bool = False
+    opened: OpenedGrid,
+    region: Region | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    use_jax: bool = False,
 ) -> np.ndarray:
-    """Draws the picture at its own size, or a region of it.
+    """Draws the picture, or a region of it.
 
-    Without a region, what it returns is what the encoder drew. Of a region the checksum cannot be
-    verified.
+    At its own size and without a region, what it returns is what the encoder drew. Of a region of
+    that size the checksum cannot be verified.
 
+    Args:
+      region: the part to draw, within the picture of that size; None for all.
+      size: height and width, neither below the picture's own; None for these.
+      use_jax: draw the picture's own size with jax; the same pixels.
     Returns:
       u8 or u16 [region height, region width, n_channels]
     Raises:
@@ -150,15 +158,18 @@ def draw_grid(
     """
     coded, latents = read_grid(opened)
     params, bit_depth = coded.values(opened.pyramid), opened.header.bit_depth
+    own_region = None if size is not None else region
     if use_jax:
         from inr.grid import draw_jax
 
-        pixels = draw_jax.draw(latents, params, opened.pyramid, bit_depth, region)
+        pixels = draw_jax.draw(latents, params, opened.pyramid, bit_depth, own_region)
     else:
-        pixels = draw(latents, params, opened.pyramid, bit_depth, region)
-    if region is None and pixels_crc(pixels) != opened.crc:
+        pixels = draw(latents, params, opened.pyramid, bit_depth, own_region)
+    if own_region is None and pixels_crc(pixels) != opened.crc:
         raise FormatError(
             "the pixels do not match their checksum: the file was damaged before it was sealed, or "
             "this machine computes wrongly"
         )
-    return pixels
+    if size is None:
+        return pixels
+    return draw(latents, params, opened.pyramid, bit_depth, region, size=size)

@@ -30,7 +30,8 @@ _OTHER_SECONDS = 1.0  # a run: first weights, coding, drawing, measuring
 _FIT_SHARE = 0.6  # of the speed of plain matrix products that a fit reaches
 _FITS_TO_A_PSNR = 3  # of different sizes; seven at most
 _GRID_OVERHEAD = 6.0  # a fit of a latent grid takes so many times its products; measured
-_GRID_SEARCH_STEPS = 80  # that the search for its networks' codes takes as long as; measured
+# The search for its networks' codes takes as long as so many steps, and more for each of the fit.
+_GRID_SEARCH_STEPS, _GRID_SEARCH_SHARE = 80, 0.14
 _PROBE_SECONDS = 0.2
 
 
@@ -48,7 +49,8 @@ def _grid_work(picture: Picture, recipe: GridRecipe) -> float:
     n_products += picture.height * picture.width * _n_numbers(pyramid.synthesis_groups)
     n_steps = recipe.fit.steps * (1 + (recipe.fit.n_starts - 1) * recipe.fit.trial)
     # Multiply and add, forward and twice backward.
-    return 6.0 * n_products * (n_steps + _GRID_SEARCH_STEPS) * _GRID_OVERHEAD
+    n_steps += _GRID_SEARCH_STEPS + _GRID_SEARCH_SHARE * recipe.fit.steps
+    return 6.0 * n_products * n_steps * _GRID_OVERHEAD
 
 
 def _n_numbers(groups: Mapping[str, Mapping[str, tuple[int, ...]]]) -> int:

@@ -18,6 +18,7 @@ from inr.container import KIND_GRID, KIND_MLP, pack, unpack
 from inr.describe import achieved_sparsity, describe
 from inr.errors import FormatError
 from inr.fields.siren import Siren
+from inr.grid.draw import draw
 from inr.grid.grid_file import MAX_SIDE, open_grid, pixels_crc, read_grid, write_grid
 from inr.grid.latent_coder import latent_bits, level_bits
 from inr.grid.network_coding import CodedNetworks
@@ -56,8 +57,8 @@ def test_a_hand_worked_file():
     data = write_grid(pyramid, 8, CodedNetworks(octaves, codes), latents, crc, None)
     header, sections = unpack(data)
     assert header.kind == KIND_GRID
-    # first_level, n_hyper, n_taps, n_features, n_feature_levels, hidden
-    assert header.stages == bytes([0, 0, 14, 6, 40, 48]) + struct.pack("<I", crc)
+    # first_level, n_hyper, n_taps, n_features, n_feature_levels, hidden, prior
+    assert header.stages == bytes([0, 0, 14, 6, 40, 48, 0]) + struct.pack("<I", crc)
     assert list(sections) == [NETWORKS, LATENTS]
     assert inr.decode(data).tolist() == [[128]]
 
@@ -111,14 +112,22 @@ def test_the_colour_profile_comes_back():
 # ---------------------------------------------------------------- views
 
 
-def test_other_sizes_are_the_native_picture_resampled():
-    native = inr.decode(PLAIN)
-    for scale, size in ((2.0, (36, 46)), (0.5, (9, 12))):
-        drawn = inr.decode(PLAIN, scale=scale)
-        expected = resample(native.astype(np.float64), size[1], size[0])
-        # A tie that float32 rounds to the other side is one level.
-        assert np.abs(drawn - np.clip(expected, 0, 255)).max() < 0.501
-        np.testing.assert_array_equal(drawn, inr.decode(PLAIN, size=size))
+@pytest.mark.parametrize(("scale", "size"), [(0.5, (9, 12)), (None, (40, 9))])
+def test_smaller_sizes_are_the_native_picture_resampled(scale, size):
+    drawn = inr.decode(PLAIN, size=size)
+    expected = resample(inr.decode(PLAIN).astype(np.float64), size[1], size[0])
+    # A tie that float32 rounds to the other side is one level.
+    assert np.abs(drawn - np.clip(expected, 0, 255)).max() < 0.501
+    if scale is not None:
+        np.testing.assert_array_equal(drawn, inr.decode(PLAIN, scale=scale))
+
+
+def test_larger_sizes_are_drawn_of_interpolated_features():
+    coded, latents = read_grid(open_grid(PLAIN))
+    pyramid = open_grid(PLAIN).pyramid
+    drawn = draw(latents, coded.values(pyramid), pyramid, 8, size=(46, 36))
+    np.testing.assert_array_equal(drawn, inr.decode(PLAIN, scale=2))
+    np.testing.assert_array_equal(drawn, inr.decode(PLAIN, size=(36, 46)))
 
 
 @pytest.mark.parametrize("use_jax", [False, True])
@@ -199,11 +208,11 @@ def test_files_of_the_other_kind():
         (changed(stages=b"\0\0\0"), r"n_taps=0 is outside 1\.\.20"),
         (changed(stages=b"\0\0\1\1\0"), "the structure is cut short"),
         (changed(stages=b"\0\0\1\1\0\1\0\0\0"), "the structure is cut short"),
-        (changed(stages=b"\0\0\1\1\0\1\0\0\0\0\0"), "the structure has 1 bytes too many"),
+        (changed(stages=b"\0\0\1\1\0\1\0\0\0\0\0\0"), "the structure has 1 bytes too many"),
         (changed(height=MAX_SIDE + 1), r"18x16385 pixels: of kind grid each side must be 1\.\."),
-        (with_structure(PLAIN, hidden=256), "networks|range coder|latents"),
-        (with_structure(PLAIN, n_taps=20), "networks|range coder|latents"),
-        (with_structure(PLAIN, n_hyper=2), "networks|range coder|latents"),
+        (with_structure(PLAIN, hidden=256), "networks|range coder|latents|pixels"),
+        (with_structure(PLAIN, n_taps=20), "networks|range coder|latents|pixels"),
+        (with_structure(PLAIN, n_hyper=2), "networks|range coder|latents|pixels"),
     ],
 )
 def test_wrong_files(data, message):

@@ -39,7 +39,7 @@ def test_the_work_of_a_hand_counted_grid():
     # 2*1 + 2 + 1*2 + 1*1 + 1, and two convolutions of 9 + 1
     grey = Picture(noise(8, 10).pixels[..., :1])
     products = 80 * 22 + 80 * (8 + 20)
-    n_steps = 5 * 1.2 + estimate._GRID_SEARCH_STEPS
+    n_steps = 5 * (1.2 + estimate._GRID_SEARCH_SHARE) + estimate._GRID_SEARCH_STEPS
     expected = 6 * products * n_steps * estimate._GRID_OVERHEAD
     assert fit_work(grey, recipe, Wish()) == pytest.approx(expected)
 
