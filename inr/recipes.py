@@ -112,7 +112,7 @@ def siren_wavelet() -> Recipe:
 
 def grid_fast() -> GridRecipe:
     """A latent grid after one short fit."""
-    return GridRecipe("grid_fast", Structure(prior=1), GridFit(steps=200))
+    return GridRecipe("grid_fast", Structure(prior=1), GridFit(steps=180))
 
 
 def grid() -> GridRecipe:
