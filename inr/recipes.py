@@ -57,7 +57,7 @@ def siren() -> Recipe:
 
 
 def siren_best() -> Recipe:
-    """More weights at fewer bits, the best of three starts, fitted ten times as long."""
+    """More weights at fewer bits, the best of three starts, fitted eight times as long."""
     fit = FitSettings(steps=26000, optimizer=Muon(learning_rate=2e-3), n_seeds=3, seed_trial=0.01)
     return Recipe("siren_best", Siren(), fit, quantize=Uniform(bits=6.0))
 

@@ -163,7 +163,7 @@ class Loop:
 def moved_latents(
     latents: Latents, adam: optax.OptState, grads: Latents, rate: jax.Array, gain: float
 ) -> tuple[Latents, optax.ScaleByAdamState]:
-    """One step of Adam, within what a file can hold; the rate has one axis less or as many."""
+    """One step of Adam at rate f32[], within what a file can hold; gain: codes in a unit."""
     updates, adam = LATENT_ADAM.update(grads, adam)
     limit = LATENT_LIMIT / gain
     moved = [jnp.clip(z - rate * u, -limit, limit) for z, u in zip(latents, updates, strict=True)]

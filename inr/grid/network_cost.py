@@ -27,14 +27,14 @@ class Given(NamedTuple):
 class _Weights(NamedTuple):
     """Which sums of errors and bits are wanted."""
 
-    squares: jax.Array  # f32[], of the squared errors
+    squares: jax.Array  # f32[], of the squared errors; above 0
     slopes: jax.Array  # f32[c, height, width], of the errors themselves
     bits: jax.Array  # f32[latents]
 
 
 def _sum(params: Params, given: Given, weights: _Weights, pyramid: Pyramid) -> jax.Array:
     features = features_of(given.latents, params, pyramid)
-    slopes = weights.slopes / jnp.where(weights.squares > 0, weights.squares, 1.0)
+    slopes = weights.slopes / weights.squares
     of_errors = squared_error(params, features, given.picture, slopes)
     context = contexts(seen_by_level(given.latents, pyramid), params, pyramid)
     y = jnp.concatenate([each.reshape(-1) for each in given.latents])

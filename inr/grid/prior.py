@@ -2,7 +2,7 @@
 
 Fits begin with them, and files hold only how far a picture's own networks lie from them. They are
 part of the format, as tables of other codecs are: `Structure.prior` names the set, and a set never
-changes. Made by scripts/train_grid_prior.
+changes. Made by scripts/train_grid_prior.py.
 
 They were fitted for pictures of three channels and exponents 0..5 of the pyramid. Columns and
 kernels of coarser levels repeat those of the coarsest that is known; grey is the mean of the three
