@@ -1,4 +1,4 @@
-"""Opens a file of either kind."""
+"""Opens a file of any kind."""
 
 from typing import TYPE_CHECKING
 
@@ -6,14 +6,19 @@ from inr import container, mlp_file
 from inr.mlp_file import Opened
 
 if TYPE_CHECKING:
+    from inr.cae.cae_file import OpenedCae
     from inr.grid.grid_file import OpenedGrid
 
 
-def open_any(data: bytes) -> "Opened | OpenedGrid":
+def open_any(data: bytes) -> "Opened | OpenedGrid | OpenedCae":
     """A file as far as it can be read without drawing it; raises FormatError."""
     header, sections = container.unpack(data)
     if header.kind == container.KIND_GRID:
         from inr.grid import grid_file
 
         return grid_file.open_sections(header, sections)
+    if header.kind == container.KIND_CAE:
+        from inr.cae import cae_file
+
+        return cae_file.open_sections(header, sections)
     return mlp_file.open_sections(header, sections)

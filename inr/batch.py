@@ -28,7 +28,7 @@ def batch_key(picture: "Picture", recipe: "AnyRecipe", wish: Wish) -> Hashable |
     """
     from inr.preparation import facts_of, prepare
 
-    if _runs_alone(facts_of(picture), recipe, wish):
+    if recipe.KIND == "cae" or _runs_alone(facts_of(picture), recipe, wish):
         return None
     if recipe.KIND == "grid":
         return _grid_key(picture, recipe) if _has_gpu() else None
@@ -36,7 +36,15 @@ def batch_key(picture: "Picture", recipe: "AnyRecipe", wish: Wish) -> Hashable |
 
 
 def _runs_alone(facts: "PictureFacts", recipe: "AnyRecipe", wish: Wish) -> bool:
-    if wish.target_psnr or wish.time_budget or wish.checkpoint or facts.is_one_colour:
+    if (
+        recipe.KIND == "cae"
+        or wish.target_psnr
+        or wish.time_budget
+        or wish.checkpoint
+        or facts.is_one_colour
+    ):
+        return True
+    if recipe.KIND == "cae":
         return True
     return wish.has_target if recipe.KIND == "grid" else recipe.fit.n_seeds > 1
 

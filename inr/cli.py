@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from inr import cli_studies
+from inr import cli_cae, cli_studies
 from inr.cli_output import (
     Force,
     Json,
@@ -203,6 +203,7 @@ def evaluate(
 
 app.command()(cli_studies.sweep)
 app.command()(cli_studies.compare)
+app.add_typer(cli_cae.app, name="cae")
 
 
 @app.command("recipes")

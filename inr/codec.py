@@ -3,7 +3,7 @@
 encode   picture -> size of the network -> fit -> integer codes -> coder -> container
 decode   container -> coder -> weights -> the field drawn at the size asked for
 
-Recipes and files of kind grid are handed on to grid/encode.py and grid/decode.py.
+Recipes and files of kinds grid and cae are handed on to their encode.py and decode.py.
 """
 
 import time
@@ -151,6 +151,10 @@ def encode_picture(
         from inr.grid.encode import encode_grid
 
         return encode_grid(picture, recipe, wish, report)
+    if recipe.KIND == "cae":
+        from inr.cae.encode import encode_cae
+
+        return encode_cae(picture, recipe, wish)
     if wish.target_psnr is not None:
         from inr.rate_control import encode_to_psnr
 
@@ -280,6 +284,10 @@ def decode_picture(data: bytes, view: View = _AS_IT_IS) -> "Picture":
         from inr.grid.decode import render_grid
 
         pixels = render_grid(opened, height=height, width=width, region=part, use_jax=view.use_jax)
+    elif opened.KIND == "cae":
+        from inr.cae.decode import render_cae
+
+        pixels = render_cae(opened, height=height, width=width, region=part)
     elif opened.stages.split.HAS_BANDS:
         from inr.render_bands import render_bands
 

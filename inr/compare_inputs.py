@@ -89,7 +89,7 @@ def choose_recipes(
 
     Args:
       target_bpps: where recipes of kind mlp are used.
-      lambdas: where those of kind grid are.
+      lambdas: where those of other kinds are.
     Raises:
       ValueError: an unknown recipe or setting, or a target, lambda or seed out of range.
     """
@@ -125,7 +125,7 @@ def codec_of(
     from inr.progress import progress_bar
 
     runs: dict[float, tuple[AnyRecipe, Wish]]
-    if recipe.KIND == "grid":
+    if recipe.KIND != "mlp":
         what = "lambda"
         runs = {
             each: (dataclasses.replace(recipe, lambda_=each), Wish(seed=seed))

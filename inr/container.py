@@ -6,6 +6,7 @@ Integers are little-endian. `varint` is LEB128 in its shortest form, below 2**32
   version      u8        1
   kind         u8        0: mlp, the weights of a coordinate network
                          1: grid, a pyramid of latents and the networks that draw them
+                         2: cae, the latents of a trained autoencoder
   picture      u8        bits 0-1: n_channels - 1 (1 grey, 2 grey+alpha, 3 RGB, 4 RGBA)
                          bit 2: samples have 16 bits, not 8; bit 3: ranges follow; other bits 0
   height       varint    pixels
@@ -14,13 +15,15 @@ Integers are little-endian. `varint` is LEB128 in its shortest form, below 2**32
                absent: every channel spans 0..255 (0..65535)
   stages       varint n, then n bytes: what the kind writes to name its stages. For mlp in the
                order split, field, quantizer, coder: u8 tag of `tags.py`, then the fields of
-               that class as its WIRE lists them; for grid see grid/grid_file.py
+               that class as its WIRE lists them; for grid see grid/grid_file.py, for cae
+               cae/cae_file.py
   sections     each: u8 tag, varint n, n bytes; tags rise strictly
                  1  weights       mlp, always; see mlp_file.py
                  2  icc_profile   zlib stream of the ICC colour profile
                  3  bands         mlp, only for a split with bands; see mlp_file.py
                  4  networks      grid, always; see grid/network_coding.py
-                 5  latents       grid, always; see grid/latent_coder.py
+                 5  latents       grid and cae, always; see latent_coder.py of each
+                 6  alpha         cae, of a picture with an alpha channel; see cae/alpha.py
   crc          u32       CRC-32 (zlib) of all bytes before it; the file ends here
 
 The reader trusts nothing: each length is held against a limit before memory is taken, and all
@@ -40,7 +43,8 @@ MAGIC = b"\x89INR"
 VERSION = 1
 KIND_MLP = 0
 KIND_GRID = 1
-KIND_NAMES = {KIND_MLP: "mlp", KIND_GRID: "grid"}
+KIND_CAE = 2
+KIND_NAMES = {KIND_MLP: "mlp", KIND_GRID: "grid", KIND_CAE: "cae"}
 
 MAX_SIDE = 1 << 20  # a longer side is a damaged header: no camera or scanner writes it
 # The largest sensor sold for photography; as 16-bit RGBA 0.8 GB. More has to be asked for.
@@ -54,17 +58,24 @@ SECTION_ICC_PROFILE = 2
 SECTION_BANDS = 3
 SECTION_NETWORKS = 4
 SECTION_LATENTS = 5
+SECTION_ALPHA = 6
 SECTION_NAMES = {
     SECTION_WEIGHTS: "weights",
     SECTION_ICC_PROFILE: "icc_profile",
     SECTION_BANDS: "bands",
     SECTION_NETWORKS: "networks",
     SECTION_LATENTS: "latents",
+    SECTION_ALPHA: "alpha",
 }
-_ALWAYS = {KIND_MLP: (SECTION_WEIGHTS,), KIND_GRID: (SECTION_NETWORKS, SECTION_LATENTS)}
+_ALWAYS = {
+    KIND_MLP: (SECTION_WEIGHTS,),
+    KIND_GRID: (SECTION_NETWORKS, SECTION_LATENTS),
+    KIND_CAE: (SECTION_LATENTS,),
+}
 _SOMETIMES = {
     KIND_MLP: (SECTION_ICC_PROFILE, SECTION_BANDS),
     KIND_GRID: (SECTION_ICC_PROFILE,),
+    KIND_CAE: (SECTION_ICC_PROFILE, SECTION_ALPHA),
 }
 
 _N_CHANNELS_MASK = 0b0011

@@ -24,6 +24,10 @@ def describe(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> dict[str, Any
 
         n_pixels = opened.header.height * opened.header.width
         return describe_grid(opened, len(data), with_latents=n_pixels <= max_pixels)
+    if opened.KIND == "cae":
+        from inr.cae.describe import describe_cae
+
+        return describe_cae(opened, len(data))
     return _describe_mlp(opened, len(data))
 
 
@@ -92,7 +96,8 @@ class Counts:
 
 
 def achieved_sparsity(data: bytes) -> float | None:
-    """The share of zeros in what was trained; None of kind grid, which has no such thing."""
+    """The share of zeros in what was trained; None of other kinds, which have no such
+    thing."""
     opened = open_any(data)
     return trained_counts(opened).sparsity if opened.KIND == "mlp" else None
 

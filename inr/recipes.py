@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from inr.cae.recipe import CaeRecipe
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
@@ -48,7 +49,7 @@ class Recipe:
             raise ValueError(f"target_bpp={self.target_bpp}: expected bits per pixel above 0")
 
 
-AnyRecipe = Recipe | GridRecipe
+AnyRecipe = Recipe | GridRecipe | CaeRecipe
 
 
 def siren() -> Recipe:
@@ -125,6 +126,11 @@ def grid_best() -> GridRecipe:
     return GridRecipe("grid_best", Structure(prior=1), GridFit(steps=10000, n_starts=5))
 
 
+def cae() -> CaeRecipe:
+    """A trained autoencoder, for comparison: no fit, one model for all rates."""
+    return CaeRecipe("cae", "hyperprior")
+
+
 RECIPES: dict[str, Callable[[], AnyRecipe]] = {
     "siren": siren,
     "siren_best": siren_best,
@@ -137,6 +143,7 @@ RECIPES: dict[str, Callable[[], AnyRecipe]] = {
     "grid_fast": grid_fast,
     "grid": grid,
     "grid_best": grid_best,
+    "cae": cae,
 }
 
 

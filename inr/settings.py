@@ -55,10 +55,17 @@ def with_settings(recipe: AnyRecipe, settings: Mapping[str, str]) -> AnyRecipe:
     """
     # Stages first: stable, so that otherwise the order given stands.
     for path, text in sorted(settings.items(), key=lambda item: item[0] not in STAGES):
-        recipe = _replaced(recipe, path.split("."), text, path)
+        recipe = with_values(recipe, {path: text})
         if path == "field.hidden" and recipe.KIND == "mlp":
             recipe = dataclasses.replace(recipe, fixed_size=True)
     return recipe
+
+
+def with_values(node: T, settings: Mapping[str, str]) -> T:
+    """`with_settings` for any dataclass of settings."""
+    for path, text in settings.items():
+        node = _replaced(node, path.split("."), text, path)
+    return node
 
 
 def paths(node: Any, prefix: str = "") -> list[str]:
@@ -123,6 +130,9 @@ def _parsed(text: str, annotation: Any, path: str) -> Any:
             return text.lower() == "true"
         raise ValueError(f"{path}={text}: expected true or false")
     try:
+        if typing.get_origin(annotation) is tuple:  # "tuple[int, ...]"
+            item = typing.get_args(annotation)[0]
+            return tuple(item(part) for part in text.split(",") if part)
         return annotation(text)
     except ValueError:
         expected = "a whole number" if annotation is int else "a number"

@@ -39,6 +39,8 @@ def fit_work(picture: Picture, recipe: AnyRecipe, wish: Wish) -> float:
     """Floating-point operations of a fit; 0 where its target cannot be met."""
     if recipe.KIND == "grid":
         return _grid_work(picture, recipe)
+    if recipe.KIND == "cae":
+        return 0.0  # nothing is fitted
     return _mlp_work(picture, recipe, wish)
 
 

@@ -1,0 +1,1 @@
+"""Kind cae: a trained convolutional autoencoder whose quantized latents are the file."""

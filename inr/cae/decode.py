@@ -1,0 +1,72 @@
+"""Draws the picture of a cae file at any size.
+
+At its own size the picture is what the checksum promises; at others that picture is resampled by
+cubic convolution (resample.py).
+"""
+
+import numpy as np
+
+from inr.cae.cae_coding import CaeCodec, Latents
+from inr.cae.cae_file import OpenedCae, colours_crc, pixels_of
+from inr.cae.models import weights_of
+from inr.container import SECTION_LATENTS
+from inr.errors import FormatError
+from inr.render import Region
+from inr.resample import resample
+
+
+def render_cae(opened: OpenedCae, *, height: int, width: int, region: Region) -> np.ndarray:
+    """u8[region height, region width, n_channels].
+
+    Args:
+      height, width: of the whole output, of which region is a part.
+    Raises:
+      FormatError: a damaged file, or one whose model is not at hand. Where a part is asked for at
+        the native size only that is drawn, and the checksum of the colours is not verified.
+    """
+    header = opened.header
+    whole = Region(0, 0, header.width, header.height)
+    if (height, width) == (header.height, header.width):
+        return _drawn(opened, region, is_whole=region == whole)
+    native = _drawn(opened, whole, is_whole=True)
+    samples = resample(native.astype(np.float32), height, width, region)
+    pixels: np.ndarray = np.clip(np.rint(samples), 0, header.peak).astype(np.uint8)
+    return pixels
+
+
+def codec_of(opened: OpenedCae) -> CaeCodec:
+    """The codec that the file was made with; FormatError where it is not at hand."""
+    coded = opened.coded
+    weights = weights_of(coded.model, coded.sha256)
+    widths = weights.model.widths or (0,)
+    if coded.width_index >= len(widths):
+        raise FormatError(
+            f"width number {coded.width_index} of a model that has {len(widths)}: damaged file"
+        )
+    codec = CaeCodec(weights.at_width(widths[coded.width_index]))
+    if coded.rate >= codec.n_rates:
+        raise FormatError(f"rate {coded.rate} of a model that has {codec.n_rates}: damaged file")
+    return codec
+
+
+def latents_of(opened: OpenedCae, codec: CaeCodec) -> Latents:
+    """The latents; takes memory for each pixel that the header claims. Raises FormatError."""
+    header = opened.header
+    payload = opened.sections[SECTION_LATENTS]
+    return codec.read(payload, header.height, header.width, opened.coded.rate)
+
+
+def _drawn(opened: OpenedCae, region: Region, *, is_whole: bool) -> np.ndarray:
+    header, codec = opened.header, codec_of(opened)
+    latents = latents_of(opened, codec)
+    colours = codec.draw(latents, header.height, header.width, opened.coded.rate, region)
+    if is_whole and colours_crc(colours) != opened.coded.crc:
+        raise FormatError(
+            "the pixels do not match their checksum: the file was damaged before it was sealed, or "
+            "this machine computes wrongly"
+        )
+    alpha = opened.alpha()
+    if alpha is not None:
+        rows = slice(region.y, region.y + region.height)
+        alpha = alpha[rows, region.x : region.x + region.width]
+    return pixels_of(colours, alpha, header.n_channels)

@@ -1,0 +1,156 @@
+"""Pictures to cae files: latents, a search over lambda where there is a target, file, checked."""
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inr.cae.alpha import encode_alpha
+from inr.cae.cae_coding import CaeCodec
+from inr.cae.cae_file import (
+    HASH_BYTES,
+    MAX_SIDE,
+    Coded,
+    colours_crc,
+    colours_of,
+    pack_cae,
+    pixels_of,
+)
+from inr.cae.models import weights_named
+from inr.codec import Encoded, View, Wish, decode_picture
+from inr.fit_types import FitError
+from inr.metrics import psnr_db
+
+if TYPE_CHECKING:
+    from inr.cae.recipe import CaeRecipe
+    from inr.picture import Picture
+
+_NEAR_DB = 0.1
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A file at one rate."""
+
+    rate: int
+    data: bytes
+    pixels: NDArray[np.uint8]  # that the file draws
+
+
+class _Encoder:
+    """Files of one picture at any rate."""
+
+    def __init__(self, picture: "Picture", recipe: "CaeRecipe") -> None:
+        weights, self._number = weights_named(recipe.model)
+        widths = weights.model.widths
+        width = recipe.width or (widths[-1] if widths else 0)
+        if width and width not in widths:
+            known = ", ".join(map(str, widths)) or "only one, 0"
+            raise ValueError(f"width={width}: the model {weights.name} has {known}")
+        self._width_index = widths.index(width) if width else 0
+        self._sha256 = bytes.fromhex(weights.sha256)[:HASH_BYTES]
+        self.codec = CaeCodec(weights.at_width(width))
+        self._picture = picture
+        self._colours = colours_of(picture.pixels)
+        has_alpha = picture.n_channels in (2, 4)
+        self._alpha = picture.pixels[..., -1] if has_alpha else None
+        self._alpha_bytes = None if self._alpha is None else encode_alpha(self._alpha)
+
+    def at(self, rate: int) -> _Trial:
+        """The file, and what it draws."""
+        picture, codec = self._picture, self.codec
+        latents = codec.latents_of(self._colours, rate)
+        drawn = codec.draw(latents, picture.height, picture.width, rate)
+        coded = Coded(self._number, self._sha256, rate, self._width_index, colours_crc(drawn))
+        data = pack_cae(
+            (picture.height, picture.width, picture.n_channels),
+            coded,
+            codec.write(latents, rate),
+            self._alpha_bytes,
+            picture.icc_profile,
+        )
+        return _Trial(rate, data, pixels_of(drawn, self._alpha, picture.n_channels))
+
+
+def encode_cae(picture: "Picture", recipe: "CaeRecipe", wish: Wish) -> Encoded:
+    """`codec.encode_picture` for a recipe of kind cae and a picture of more than one colour.
+
+    Nothing is fitted: seed, time budget and checkpoint change nothing.
+
+    Raises:
+      ValueError: a picture of 16 bits or too large, a lambda outside of the model's range, or a
+        target that the model cannot meet.
+      FitError: a file that does not give the picture back.
+    """
+    started_at = time.monotonic()
+    if picture.bit_depth != 8:
+        raise ValueError(
+            "recipe cae was trained on 8 bits a sample and this picture has 16; use siren or grid"
+        )
+    if max(picture.height, picture.width) > MAX_SIDE:
+        raise ValueError(
+            f"a picture of {picture.width}x{picture.height} pixels: a recipe of kind cae takes at "
+            f"most {MAX_SIDE} a side; cut it into parts, make it smaller or use the recipe siren"
+        )
+    encoder = _Encoder(picture, recipe)
+    if wish.target_psnr is not None:
+        trial = _to_psnr(encoder, picture, wish.target_psnr)
+    elif wish.target_bytes is not None:
+        trial = _to_bytes(encoder, wish.target_bytes)
+    elif wish.target_bpp is not None:
+        trial = _to_bytes(encoder, int(wish.target_bpp * picture.height * picture.width / 8))
+    else:
+        trial = encoder.at(encoder.codec.rate_of(recipe.lambda_))
+    if not np.array_equal(decode_picture(trial.data, View(max_pixels=None)).pixels, trial.pixels):
+        raise FitError("the file does not give back the picture it was made of; please report this")
+    psnr = psnr_db(picture.pixels, trial.pixels)
+    return Encoded(trial.data, psnr, 0, time.monotonic() - started_at)
+
+
+def _to_bytes(encoder: _Encoder, max_bytes: int) -> _Trial:
+    """The finest rate whose file has at most max_bytes.
+
+    Sizes fall with the rate but for single bytes, so halving finds it.
+    """
+    low, high = 0, encoder.codec.n_rates - 1
+    best = encoder.at(high)
+    if len(best.data) > max_bytes:
+        raise ValueError(
+            f"a target of {max_bytes} bytes is too small: at the largest lambda of the model this "
+            f"picture takes {len(best.data)}"
+        )
+    while low < high:
+        middle = (low + high) // 2
+        trial = encoder.at(middle)
+        if len(trial.data) <= max_bytes:
+            best, high = trial, middle
+        else:
+            low = middle + 1
+    return best
+
+
+def _to_psnr(encoder: _Encoder, picture: "Picture", target_db: float) -> _Trial:
+    """The coarsest rate found that reaches target_db, or is nearest to it within _NEAR_DB."""
+
+    def excess_db(trial: _Trial) -> float:
+        return psnr_db(picture.pixels, trial.pixels) - target_db
+
+    low, high = 0, encoder.codec.n_rates - 1
+    best = encoder.at(low)
+    while low < high:
+        middle = (low + high + 1) // 2
+        trial = encoder.at(middle)
+        if abs(excess_db(trial)) < abs(excess_db(best)):
+            best = trial
+        if excess_db(trial) >= 0:
+            low = middle
+        else:
+            high = middle - 1
+    if abs(excess_db(best)) > _NEAR_DB:
+        raise FitError(
+            f"a PSNR of {target_db} dB was not reached: the nearest of this model is "
+            f"{target_db + excess_db(best):.2f} dB; give another target or another recipe"
+        )
+    return best

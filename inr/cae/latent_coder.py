@@ -1,0 +1,219 @@
+"""Latents as symbols of a range coder and back, exactly.
+
+factorized   channel after channel, each under its table of density_tables.py:
+
+    symbols   of all latents, rows from the top: value - first, or length for an escape
+    escapes   value + 2**13 of these: the high seven bits of all, then the low ones
+
+laplace      rows from the top, the channels of a place side by side, cut into pieces of 2**16
+             latents. A piece is what a front is in kind grid, see inr/grid/latent_coder.py: the
+             density of a latent is told by its mean in 32nds, which is centre + frac / 32 with frac
+             in -16..15, and its scale 0..160; inr/grid/laplace_tables.py makes tables of these:
+
+    symbols   of its latents with a narrow alphabet
+    escapes   of these, the high seven bits of all, then the low ones
+    symbols   of its latents with a wide alphabet
+    raw bits  of these
+    escapes   of these, as above
+
+Each half of an escape is uniform over 128. Who opens a stream closes it: several calls may write to
+one, and only behind the last a reader has to be finished.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inr.cae.density_tables import LIMIT, DensityTables
+from inr.coders.range_coder import Reader, Writer
+from inr.coders.tables import PRECISION_BITS, uniform_table
+from inr.errors import FormatError
+from inr.grid.laplace_tables import (
+    MEAN_BITS,
+    N_FRACTIONS,
+    N_SCALES,
+    LaplaceTables,
+    laplace_tables,
+)
+from inr.grid.residuals import ESCAPE_BITS, Letters, letters_of, read_front, write_part
+
+Ints = NDArray[np.int64]
+Latents = NDArray[np.int32]
+
+MEAN_LIMIT = LIMIT << MEAN_BITS  # largest |mean|, in 32nds
+_PIECE = 1 << 16  # latents whose tables are in memory at once: 34 MB if all are wide
+_ESCAPE_ZERO = 1 << 13  # an escaped value is sent as value + 2**13
+_UNIFORM = uniform_table(1 << ESCAPE_BITS)
+
+
+def encode_factorized(writer: Writer, y: Latents, tables: DensityTables, knot: int) -> None:
+    """Writes latents under the tables of one knot; the inverse of `read_factorized`.
+
+    Args:
+      y: i32[h, w, n] within +-LIMIT.
+      tables: of n channels, valid (see `DensityTables.check`).
+
+    Raises:
+      ValueError: y are other numbers, or the tables have no such knot or other channels.
+    """
+    for row, symbol, escaped in _symbols(y, tables, knot):
+        writer.put(symbol, row)
+        sent = escaped + np.int32(_ESCAPE_ZERO)
+        writer.put(sent >> ESCAPE_BITS, _UNIFORM)
+        writer.put(sent & ((1 << ESCAPE_BITS) - 1), _UNIFORM)
+
+
+def read_factorized(
+    reader: Reader, h: int, w: int, n: int, tables: DensityTables, knot: int
+) -> Latents:
+    """Returns i32[h, w, n] within +-LIMIT.
+
+    Raises:
+      FormatError: the data cannot be read so.
+      ValueError: as for `encode_factorized`.
+    """
+    _check_tables(n, tables, knot)
+    planes = np.empty((n, h * w), np.int32)
+    for channel, values in enumerate(planes):
+        row = tables.row(knot, channel)
+        symbol = reader.take(values.size, row)
+        np.add(symbol, np.int32(tables.firsts[knot, channel]), out=values)
+        which = (symbol == row.size - 1).nonzero()[0]
+        if which.size:
+            high = reader.take(which.size, _UNIFORM) << ESCAPE_BITS
+            values[which] = high + reader.take(which.size, _UNIFORM) - _ESCAPE_ZERO
+    _check_read(planes)
+    return np.ascontiguousarray(planes.T).reshape(h, w, n)
+
+
+def factorized_bits(y: Latents, tables: DensityTables, knot: int) -> float:
+    """Bits that `encode_factorized` takes, by its frequency tables; it raises the same."""
+    bits = 0.0
+    for row, symbol, escaped in _symbols(y, tables, knot):
+        bits += _table_bits(row[symbol]) + 2 * ESCAPE_BITS * escaped.size
+    return bits
+
+
+def encode_laplace(writer: Writer, y: Latents, mean: Ints, scale: Ints) -> None:
+    """Writes latents, each under a density of its own; the inverse of `read_laplace`.
+
+    Args:
+      y: i32[h, w, n] within +-LIMIT.
+      mean: i64[h, w, n] in 32nds, within +-MEAN_LIMIT.
+      scale: i64[h, w, n] in 0..160.
+
+    Raises:
+      ValueError: they are other numbers.
+    """
+    tables = laplace_tables()
+    for letters in _letters(y, mean, scale, tables):
+        write_part(writer, letters, (~letters.is_wide).nonzero()[0], tables.narrow)
+        write_part(writer, letters, letters.is_wide.nonzero()[0], tables.wide)
+
+
+def read_laplace(reader: Reader, mean: Ints, scale: Ints) -> Latents:
+    """Returns i32 latents of the shape of mean and scale, within +-LIMIT.
+
+    Raises:
+      FormatError: the data cannot be read so.
+      ValueError: mean or scale are not those of `encode_laplace`.
+    """
+    _check_densities(mean, scale)
+    tables = laplace_tables()
+    y = np.empty(mean.shape, np.int32)
+    flat = y.reshape(-1)
+    for piece in _pieces(y.size):
+        index, scales = _mean_index(mean, piece), scale.reshape(-1)[piece]
+        values = (index >> MEAN_BITS) + read_front(reader, index, scales, tables)
+        _check_read(values)
+        flat[piece] = values
+    return y
+
+
+def laplace_bits(y: Latents, mean: Ints, scale: Ints) -> float:
+    """Bits that `encode_laplace` takes, by its frequency tables; it raises the same."""
+    tables = laplace_tables()
+    bits = 0.0
+    for letters in _letters(y, mean, scale, tables):
+        bits += float(letters.n_raw.sum() + 2 * ESCAPE_BITS * letters.is_escape.sum())
+        for rows, part in ((tables.narrow, ~letters.is_wide), (tables.wide, letters.is_wide)):
+            bits += _table_bits(rows[letters.row[part], letters.symbol[part]] + 1)
+    return bits
+
+
+def _symbols(
+    y: Latents, tables: DensityTables, knot: int
+) -> Iterator[tuple[NDArray[np.int64], Latents, Latents]]:
+    """For each channel its table, its symbols and the values of its escapes."""
+    _check_latents(y)
+    _check_tables(y.shape[2], tables, knot)
+    planes = np.ascontiguousarray(y.reshape(-1, y.shape[2]).T)  # [n, h * w]
+    for channel, values in enumerate(planes):
+        length = int(tables.lengths[knot, channel])
+        symbol = values - np.int32(tables.firsts[knot, channel])
+        is_escape = (symbol < 0) | (symbol >= length)
+        symbol[is_escape] = length
+        yield tables.row(knot, channel), symbol, values[is_escape]
+
+
+def _letters(y: Latents, mean: Ints, scale: Ints, tables: LaplaceTables) -> Iterator[Letters]:
+    """Letters of each piece."""
+    _check_latents(y)
+    _check_densities(mean, scale)
+    if y.shape != mean.shape:
+        raise ValueError(f"latents of shape {y.shape} under densities of shape {mean.shape}")
+    for piece in _pieces(y.size):
+        density = np.stack([_mean_index(mean, piece), scale.reshape(-1)[piece]])
+        yield letters_of(y.reshape(-1)[piece], density, tables)
+
+
+def _pieces(n: int) -> list[slice]:
+    return [slice(start, start + _PIECE) for start in range(0, n, _PIECE)]
+
+
+def _mean_index(mean: Ints, piece: slice) -> Ints:
+    """32 * centre + frac + 16, as kind grid counts."""
+    index: Ints = mean.reshape(-1)[piece] + N_FRACTIONS // 2
+    return index
+
+
+def _table_bits(frequency: NDArray[np.int64] | NDArray[np.float64]) -> float:
+    return PRECISION_BITS * frequency.size - float(np.log2(frequency).sum())
+
+
+def _check_latents(y: Latents) -> None:
+    if y.dtype != np.int32 or y.ndim != 3:
+        raise ValueError(f"latents are {y.dtype}{list(y.shape)}; expected is int32[h, w, n]")
+    _check_range("latents", y, -LIMIT, LIMIT)
+
+
+def _check_tables(n: int, tables: DensityTables, knot: int) -> None:
+    n_knots, n_channels = tables.firsts.shape
+    if n != n_channels or not 0 <= knot < n_knots:
+        raise ValueError(
+            f"n={n} channels under knot={knot}, but the tables are of {n_channels} channels and "
+            f"the knots 0..{n_knots - 1}"
+        )
+
+
+def _check_densities(mean: Ints, scale: Ints) -> None:
+    if mean.dtype != np.int64 or scale.dtype != np.int64 or mean.shape != scale.shape:
+        raise ValueError(
+            f"mean is {mean.dtype}{list(mean.shape)} and scale {scale.dtype}{list(scale.shape)}; "
+            "expected are two int64[h, w, n]"
+        )
+    _check_range("mean", mean, -MEAN_LIMIT, MEAN_LIMIT)
+    _check_range("scale", scale, 0, N_SCALES - 1)
+
+
+def _check_range(name: str, values: Latents | Ints, low: int, high: int) -> None:
+    if values.size and (values.min() < low or values.max() > high):
+        raise ValueError(
+            f"{name} span {values.min()}..{values.max()}, outside {low}..{high}; clip them first"
+        )
+
+
+def _check_read(values: Latents | Ints) -> None:
+    if np.abs(values).max(initial=0) > LIMIT:
+        raise FormatError(f"latents: a value lies outside +-{LIMIT}")

@@ -1,0 +1,165 @@
+"""What a trained model is: transforms, prior, the lambdas it was trained for. No jax here.
+
+All that is needed to read its weights stands in these fields; they go into the weights file.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from inr.cae.layers import Abs, Chain, Conv, Deconv, Relu, Scale, n_params, scales
+from inr.cae.transforms import Balle2017, Residual
+
+Transform = Balle2017 | Residual
+
+
+@dataclass(frozen=True)
+class Factorized:
+    """Each channel of latents has one density, of Balle et al., "Variational image compression with
+    a scale hyperprior", ICLR 2018, Appendix 6.1. It is stretched by a vector that comes from
+    lambda."""
+
+
+@dataclass(frozen=True)
+class Hyperprior:
+    """A second, smaller autoencoder tells the scale of each latent (Balle et al. 2018, Section 3).
+
+    Densities are Laplace, as in kind grid, because their tables are made of integers alone; with
+    has_mean their centres are told too (Minnen et al., "Joint autoregressive and hierarchical
+    priors", 2018, Section 3).
+    """
+
+    hidden: int = 64  # channels of the hyperlatents and of the layers inside
+    has_mean: bool = True
+
+    def analysis(self, n_latents: int, is_modulated: bool) -> Chain:
+        n = self.hidden
+        return (
+            *(() if self.has_mean else (Abs(),)),
+            *(Conv("ha0", n_latents, n, 3), *_scale("mha0", n, is_modulated), Relu()),
+            *(Conv("ha1", n, n, 5, 2), *_scale("mha1", n, is_modulated), Relu()),
+            *(Conv("ha2", n, n, 5, 2), *_scale("mha2", n, is_modulated)),
+        )
+
+    def synthesis(self, n_latents: int, is_modulated: bool) -> Chain:
+        """To the natural logarithms of the scales, and behind them the means if there are any."""
+        n, m = self.hidden, n_latents * (2 if self.has_mean else 1)
+        return (
+            *(*_scale("mhs0", n, is_modulated), Deconv("hs0", n, n, 5, 2), Relu()),
+            *(*_scale("mhs1", n, is_modulated), Deconv("hs1", n, n, 5, 2), Relu()),
+            *(*_scale("mhs2", n, is_modulated), Conv("hs2", n, m, 3)),
+        )
+
+
+HYPER_BLOCK = 4  # latents a side for which there is one hyperlatent of each channel
+PRIOR_SCALE = "mp"  # the vector that stretches a factorized density
+
+
+@dataclass(frozen=True)
+class Model:
+    """One set of weights.
+
+    lambda_low, lambda_high: of the loss distortion + lambda * bpp; equal if the model knows one
+    rate only.
+    widths: of a slimmable model, rising, the last is transform.hidden; empty for other models.
+    """
+
+    transform: Transform = field(default_factory=Balle2017)
+    prior: Factorized | Hyperprior = field(default_factory=Factorized)
+    lambda_low: float = 2e-4
+    lambda_high: float = 1.28e-2
+    widths: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.lambda_low <= self.lambda_high < 1e3:
+            raise ValueError(
+                f"lambda_low={self.lambda_low}, lambda_high={self.lambda_high}: expected "
+                "0 < lambda_low <= lambda_high"
+            )
+        if self.widths and (
+            not isinstance(self.transform, Balle2017)
+            or list(self.widths) != sorted(set(self.widths))
+            or self.widths[-1] != self.transform.hidden
+            or self.transform.hidden != self.transform.n_latents
+        ):
+            raise ValueError(
+                f"widths={self.widths}: expected rising widths that end with transform.hidden, and "
+                "a Balle2017 transform with as many latents as filters"
+            )
+
+    @property
+    def n_latents(self) -> int:
+        return self.transform.n_latents
+
+    def at_width(self, width: int) -> "Model":
+        """The model that one width of a slimmable model is: its kernels are corners of the larger
+        ones, its GDN and its prior are its own (SlimCAE, "switchable GDN")."""
+        assert isinstance(self.transform, Balle2017)
+        transform = replace(self.transform, hidden=width, n_latents=width, gdn_suffix=f"@{width}")
+        return replace(self, transform=transform, widths=())
+
+    def chains(self) -> dict[str, Chain]:
+        """All chains by the group of their tensors."""
+        found = {"analysis": self.transform.analysis(), "synthesis": self.transform.synthesis()}
+        if isinstance(self.prior, Hyperprior):
+            is_modulated = self.transform.is_modulated
+            found |= {
+                "hyper_analysis": self.prior.analysis(self.n_latents, is_modulated),
+                "hyper_synthesis": self.prior.synthesis(self.n_latents, is_modulated),
+            }
+        return found
+
+    @property
+    def n_coded(self) -> int:
+        """Channels under the factorized density: latents, or hyperlatents where there are any."""
+        return self.prior.hidden if isinstance(self.prior, Hyperprior) else self.n_latents
+
+    def scale_vectors(self) -> dict[str, int]:
+        """Names and lengths of all vectors that come from lambda."""
+        found: dict[str, int] = {}
+        for chain in self.chains().values():
+            found |= scales(chain)
+        return found | ({PRIOR_SCALE: self.n_coded} if found else {})
+
+    def n_network_params(self) -> int:
+        """Numbers in the chains; those of modulation and prior are not among them."""
+        return sum(n_params(chain) for chain in self.chains().values())
+
+    def position(self, lambda_: float) -> float:
+        """Where a lambda lies: -1 at lambda_low, 1 at lambda_high, in between by its logarithm."""
+        if self.lambda_low == self.lambda_high:
+            return 0.0
+        low, high = math.log(self.lambda_low), math.log(self.lambda_high)
+        return 2 * (math.log(lambda_) - low) / (high - low) - 1
+
+    def lambda_at(self, position: float) -> float:
+        """The inverse of `position`."""
+        low, high = math.log(self.lambda_low), math.log(self.lambda_high)
+        return math.exp(low + (position + 1) / 2 * (high - low))
+
+
+def model_to_json(model: Model) -> dict[str, Any]:
+    """All fields, ready for JSON; the classes of transform and prior as "kind"."""
+    fields = asdict(model)
+    for name in ("transform", "prior"):
+        fields[name]["kind"] = type(vars(model)[name]).__name__
+    return fields
+
+
+def model_from_json(fields: dict[str, Any]) -> Model:
+    """The inverse; raises whatever wrong fields lead to."""
+    made = dict(fields)
+    for name in ("transform", "prior"):
+        own = dict(made[name])
+        made[name] = _KINDS[own.pop("kind")](**own)
+    made["widths"] = tuple(made["widths"])
+    return Model(**made)
+
+
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind for kind in (Balle2017, Residual, Factorized, Hyperprior)
+}
+
+
+def _scale(name: str, n: int, is_modulated: bool) -> Chain:
+    return (Scale(name, n),) if is_modulated else ()

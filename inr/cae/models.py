@@ -1,0 +1,82 @@
+"""Finds the weights that a recipe or a file names.
+
+Shipped models stand in assets/cae, in an installed package in inr/assets/cae, with a manifest of
+their hashes. Others are found by name where a recipe gives a path, and by their hash, where a file
+was made with one, in the folder that the environment variable INR_MODELS names.
+"""
+
+import functools
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from inr.cae.weights import Weights, read_weights
+from inr.errors import FormatError
+
+VARIABLE = "INR_MODELS"
+_PACKAGE = Path(__file__).parents[1]
+
+
+def shipped() -> dict[str, dict[str, Any]]:
+    """The entries of the manifest by name."""
+    text = (_folder() / "manifest.json").read_text(encoding="utf-8")
+    return {entry["name"]: entry for entry in json.loads(text)["models"]}
+
+
+def weights_named(name: str) -> tuple[Weights, int]:
+    """The weights of a shipped model or of a file, and the model's number, 0 if it is not shipped.
+
+    Raises:
+      ValueError: there is no such model or file.
+    """
+    models = shipped()
+    if name in models:
+        return _shipped_weights(name), int(models[name]["id"])
+    path = Path(name)
+    if path.suffix != ".npz" or not path.is_file():
+        raise ValueError(
+            f"model {name!r}: there are {', '.join(models)}, or give the path of an .npz that "
+            "`inr cae export` wrote"
+        )
+    try:
+        return read_weights(path.read_bytes()), 0
+    except FormatError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def weights_of(number: int, sha256: bytes) -> Weights:
+    """The weights that a file was made with; FormatError where they are not at hand."""
+    for name, entry in shipped().items():
+        if entry["id"] == number:
+            if not entry["sha256"].startswith(sha256.hex()):
+                raise FormatError(
+                    f"the file was made with other weights of the model {name} than are here"
+                )
+            return _shipped_weights(name)
+    if number:
+        raise FormatError(f"model {number} is not known; the file needs a newer version")
+    folder = os.environ.get(VARIABLE)
+    for path in sorted(Path(folder).glob("*.npz")) if folder else ():
+        data = path.read_bytes()
+        if hashlib.sha256(data).digest().startswith(sha256):
+            return read_weights(data)
+    raise FormatError(
+        f"the file was made with weights of SHA-256 {sha256.hex()}..., which are not shipped; put "
+        f"them into a folder and set {VARIABLE} to it"
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _shipped_weights(name: str) -> Weights:
+    entry = shipped()[name]
+    data = (_folder() / entry["file"]).read_bytes()
+    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        raise FormatError(f"the weights {entry['file']} are damaged: install the package again")
+    return read_weights(data)
+
+
+def _folder() -> Path:
+    installed = _PACKAGE / "assets" / "cae"
+    return installed if installed.is_dir() else _PACKAGE.parent / "assets" / "cae"
