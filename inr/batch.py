@@ -36,13 +36,7 @@ def batch_key(picture: "Picture", recipe: "AnyRecipe", wish: Wish) -> Hashable |
 
 
 def _runs_alone(facts: "PictureFacts", recipe: "AnyRecipe", wish: Wish) -> bool:
-    if (
-        recipe.KIND == "cae"
-        or wish.target_psnr
-        or wish.time_budget
-        or wish.checkpoint
-        or facts.is_one_colour
-    ):
+    if wish.target_psnr or wish.time_budget or wish.checkpoint or facts.is_one_colour:
         return True
     if recipe.KIND == "cae":
         return True

@@ -1,13 +1,13 @@
 """A model computed for training: pictures to noisy latents, their bits, and pictures again."""
 
-import functools
 import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from inr.cae.model import HYPER_BLOCK, PRIOR_SCALE, Hyperprior, Model
+from inr.cae.model import HYPER_BLOCK, HYPER_INPUT_SCALE, PRIOR_SCALE, Hyperprior, Model
 from inr.cae.modulation import Modulation
 from inr.cae.networks import Network
 from inr.cae.priors import FactorizedDensity, factorized_bits, laplace_bits
@@ -18,7 +18,7 @@ Key = jax.Array
 
 LOG_SCALE_RANGE = (-5.0, 5.0)  # of Laplace densities: what the tables of files span
 _STEP_OF_ROOT_LAMBDA = 5.1  # sqrt(12 / (2 ln 2 / 3)): where a uniform quantizer's D' is lambda
-_QUIET = 0.1  # what the trained layers beside a shortcut begin with
+_QUIET = 0.02  # what the trained layers beside a shortcut begin with
 
 
 def init(model: Model, key: Key) -> Params:
@@ -51,9 +51,10 @@ def init(model: Model, key: Key) -> Params:
 def modulation_of(model: Model) -> Modulation:
     """Latents begin with scales that follow lambda as the steps of a uniform quantizer would."""
     half_range = (math.log(model.lambda_high) - math.log(model.lambda_low)) / 2
-    slopes = [("ma2", -half_range / 2), ("ms0", half_range / 2)]
+    finer, coarser = -half_range / 2, half_range / 2
+    slopes = [(model.transform.LATENT_SCALE, finer), ("ms0", coarser), (HYPER_INPUT_SCALE, coarser)]
     if not isinstance(model.prior, Hyperprior):
-        slopes.append((PRIOR_SCALE, -half_range / 2))
+        slopes.append((PRIOR_SCALE, finer))
     return Modulation(tuple(model.scale_vectors().items()), tuple(slopes))
 
 
@@ -102,8 +103,12 @@ def forward(
         z = apply("hyper_analysis", y)  # [n, h / 64, w / 64, hidden]
         z_noisy = noisy(z, z_key)
         told = apply("hyper_synthesis", jnp.where(is_hard, rounded(z), z_noisy))
-        log_scale = jnp.clip(told[..., : model.n_latents], *LOG_SCALE_RANGE)
-        mean = told[..., model.n_latents :] if model.prior.has_mean else 0.0
+        log_scale, mean = told[..., : model.n_latents], told[..., model.n_latents :]
+        if model.transform.LATENT_SCALE in scales:
+            factor = scales[model.transform.LATENT_SCALE][:, None, None]
+            log_scale, mean = log_scale + jnp.log(factor), mean * factor
+        log_scale = jnp.clip(log_scale, *LOG_SCALE_RANGE)
+        mean = mean if model.prior.has_mean else jnp.zeros(())
         bits = laplace_bits(y_noisy, mean, log_scale).sum((1, 2, 3))
         bits += factorized_bits(params["prior"], z_noisy, stretch).sum((1, 2, 3))
     else:
@@ -128,34 +133,52 @@ def _begin_as_block_transform(model: Model, params: Params) -> None:
     """The shortcut begins as a DCT of 16x16 blocks in three colours, the layers beside it small.
 
     So training begins where a transform codec stands. The step of its quantizer is that of the
-    lambda in the middle of the model's range.
+    lambda in the middle of the model's range; a hyperprior begins with the scales that photographs
+    have on average.
     """
     assert isinstance(model.transform, Balle2017)
-    basis = block_basis(model.n_latents)  # [16, 16, 3, m]
+    n = model.n_latents
+    basis, log_amplitude = block_basis(n), block_log_amplitude(n)
     step = _STEP_OF_ROOT_LAMBDA * model.lambda_at(0.0) ** 0.5
     params["analysis"]["a_short_w"] = jnp.asarray(basis / step, jnp.float32)
     params["synthesis"]["s_short_w"] = jnp.asarray(basis * step, jnp.float32)
     params["analysis"]["a2_w"] *= _QUIET / step
     params["synthesis"]["s0_w"] *= _QUIET * step  # or the inverse GDN behind would explode
     params["synthesis"]["s2_w"] *= _QUIET
+    if isinstance(model.prior, Hyperprior):
+        told = params["hyper_synthesis"]["hs2_b"]
+        start = jnp.asarray(log_amplitude - math.log(step), jnp.float32)
+        params["hyper_synthesis"]["hs2_b"] = told.at[:n].set(start)
+        params["hyper_analysis"]["ha0_w"] *= step  # brightness is as large in latents as 1 / step
+        params["hyper_synthesis"]["hs2_w"] *= _QUIET
 
 
-@functools.cache
-def block_basis(n: int) -> Any:
-    """f64[16, 16, 3, n]: the first n functions of an orthonormal DCT, brightness preferred.
-
-    Columns are ordered by frequency; the two colour differences count as if their frequencies were
-    2.5 times as high.
-    """
-    import numpy as np
-
+def block_basis(n: int) -> np.ndarray:
+    """f64[16, 16, 3, n]: the first n functions of an orthonormal DCT."""
     at = (np.arange(BLOCK) + 0.5) * np.pi / BLOCK
     waves = np.cos(np.arange(BLOCK)[:, None] * at) * (2 / BLOCK) ** 0.5  # [frequency, place]
     waves[0] /= 2**0.5
     colours = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
-    cost = np.add.outer([1.0, 6.25, 6.25], 0 * at)  # [colour, u]
+    c, u, v = _frequencies(n)
+    basis: np.ndarray = np.einsum("ny,nx,nc->yxcn", waves[u], waves[v], colours[c])
+    return basis
+
+
+def block_log_amplitude(n: int) -> np.ndarray:
+    """f64[n]: log of the mean magnitude of these functions' coefficients, of samples in 0..1.
+
+    Fitted to 120 photographs of the training set, with a deviation of 0.32.
+    """
+    c, u, v = _frequencies(n)
+    made: np.ndarray = 0.40 - 0.79 * np.log(u**2 + v**2 + 1.0) - 1.84 * (c > 0)
+    return made
+
+
+def _frequencies(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Colour, row and column frequency of n functions, the lowest frequencies first; those of the
+    two colour differences count as if they were 2.5 times as high."""
     square = (np.arange(BLOCK) + 0.5) ** 2
-    cost = cost[..., None] * np.add.outer(square, square)[None]  # [colour, u, v]
+    cost = np.array([1.0, 6.25, 6.25])[:, None, None] * np.add.outer(square, square)
     order = np.argsort(cost.ravel(), kind="stable")[:n]
     c, u, v = np.unravel_index(order, cost.shape)
-    return np.einsum("ny,nx,nc->yxcn", waves[u], waves[v], colours[c])
+    return c, u, v

@@ -7,9 +7,11 @@ around it; densities are those of the nearest knot.
   the section   words of the range coder, "<u4", trailing zero bytes left out: hyperlatents, if the
                 model has any, then latents; see latent_coder.py
 
-With a hyperprior, what its synthesis tells of a latent is read as
-  scale   80 + 16 * log b, rounded and clipped to 0..160: the index of laplace_tables.py
-  mean    in 32nds of a latent, rounded and clipped to what latents can be
+With a hyperprior, what its synthesis tells of a latent is, of a latent that lambda's vector m does
+not yet multiply, log b and the mean. From them come
+  scale   80 + 16 * (log b + log m), rounded and clipped to 0..160: the index of laplace_tables.py
+  mean    in 32nds of a latent, m * mean * 32, rounded and clipped to what latents can be
+log m has knots of its own, for logarithms are not the same on every machine.
 Latents are extended to multiples of HYPER_BLOCK rows and columns by repeating the last ones.
 """
 
@@ -29,7 +31,7 @@ from inr.cae.latent_coder import (
 )
 from inr.cae.model import HYPER_BLOCK, Hyperprior
 from inr.cae.transforms import BLOCK
-from inr.cae.weights import N_KNOTS, Weights
+from inr.cae.weights import LOG_LATENT_SCALE, N_KNOTS, Weights
 from inr.coders.range_coder import new_reader, new_writer, words_from_bytes, words_to_bytes
 from inr.errors import FormatError
 from inr.grid.laplace_tables import EVEN_SCALE, MEAN_BITS, N_SCALES, SCALE_STEPS
@@ -130,16 +132,18 @@ class CaeCodec:
         self, z: Codes, shape: tuple[int, ...], rate: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Means, in 32nds, and indices of scales for latents [rows, cols, n_latents]."""
-        features = z.astype(np.float64)
-        told = self._chain("hyper_synthesis").apply(features, self._scales(rate))
-        told = told[: shape[0], : shape[1]]
-        n = shape[2]
-        scale = np.floor(told[..., :n] * SCALE_STEPS + (EVEN_SCALE + 0.5))
+        features, scales, n = z.astype(np.float64), self._scales(rate), shape[2]
+        told = self._chain("hyper_synthesis").apply(features, scales)[: shape[0], : shape[1]]
+        log_scale, mean = told[..., :n], told[..., n:]
+        if scales:
+            log_scale = log_scale + scales[LOG_LATENT_SCALE]
+            mean = mean * scales[self.weights.model.transform.LATENT_SCALE]
+        scale = np.floor(log_scale * SCALE_STEPS + (EVEN_SCALE + 0.5))
         scale = np.clip(scale, 0, N_SCALES - 1).astype(np.int64)
-        if told.shape[2] == n:
+        if mean.shape[2] == 0:
             return np.zeros(shape, np.int64), scale
         most = LIMIT << MEAN_BITS
-        mean = np.floor(told[..., n:] * (1 << MEAN_BITS) + 0.5)
+        mean = np.floor(mean * (1 << MEAN_BITS) + 0.5)
         return np.clip(mean, -most, most).astype(np.int64), scale
 
     @property

@@ -62,7 +62,7 @@ def read_config(path: Path) -> Config:
 
 def hyperprior() -> Config:
     """The shipped model: one for all rates, a block transform beside three layers, hyperprior."""
-    transform = Balle2017(hidden=96, n_latents=192, has_latent_gdn=False, has_shortcut=True)
+    transform = Balle2017(hidden=96, n_latents=320, has_latent_gdn=False, has_shortcut=True)
     train = TrainSettings(steps=12000, learning_rate=8e-4, warmup_steps=300)
     return Config("hyperprior", Model(transform, Hyperprior()), train)
 

@@ -15,7 +15,7 @@ from inr.cae.layers import shapes
 from inr.cae.model import PRIOR_SCALE, Model
 from inr.cae.priors import FactorizedDensity
 from inr.cae.train import LOG_FILE, load_state
-from inr.cae.weights import N_KNOTS, Weights, read_weights, write_weights
+from inr.cae.weights import LOG_LATENT_SCALE, N_KNOTS, Weights, read_weights, write_weights
 
 
 def exported(name: str, model: Model, params: Params, facts: dict[str, Any]) -> Weights:
@@ -42,6 +42,8 @@ def exported(name: str, model: Model, params: Params, facts: dict[str, Any]) -> 
         prior = params[f"prior@{width}" if width else "prior"]
         stretches = scales[PRIOR_SCALE] if scales else np.ones((1, own.n_coded))
         densities[width] = _tables(prior, own.n_coded, stretches)
+    if scales:
+        scales[LOG_LATENT_SCALE] = np.log(scales[model.transform.LATENT_SCALE])
     kept = {k: v.astype(np.float16) for k, v in scales.items()}
     data = write_weights(Weights(name, model, tensors, kept, densities, facts, ""))
     return read_weights(data)

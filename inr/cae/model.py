@@ -26,7 +26,8 @@ class Hyperprior:
 
     Densities are Laplace, as in kind grid, because their tables are made of integers alone; with
     has_mean their centres are told too (Minnen et al., "Joint autoregressive and hierarchical
-    priors", 2018, Section 3).
+    priors", 2018, Section 3). Both are told of latents before lambda's vector multiplies them: what
+    that does to a density is known.
     """
 
     hidden: int = 64  # channels of the hyperlatents and of the layers inside
@@ -35,6 +36,7 @@ class Hyperprior:
     def analysis(self, n_latents: int, is_modulated: bool) -> Chain:
         n = self.hidden
         return (
+            *_scale(HYPER_INPUT_SCALE, n_latents, is_modulated),
             *(() if self.has_mean else (Abs(),)),
             *(Conv("ha0", n_latents, n, 3), *_scale("mha0", n, is_modulated), Relu()),
             *(Conv("ha1", n, n, 5, 2), *_scale("mha1", n, is_modulated), Relu()),
@@ -53,6 +55,7 @@ class Hyperprior:
 
 HYPER_BLOCK = 4  # latents a side for which there is one hyperlatent of each channel
 PRIOR_SCALE = "mp"  # the vector that stretches a factorized density
+HYPER_INPUT_SCALE = "mhy"  # the vector that takes back from latents what lambda does to them
 
 
 @dataclass(frozen=True)

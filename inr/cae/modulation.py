@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 HIDDEN = 50  # the paper's
-_LAST_STD = 1e-2  # all vectors begin near 1
 
 
 class Modulation(nn.Module):
@@ -30,7 +29,7 @@ class Modulation(nn.Module):
             slope = slopes.get(name, 0.0)
             w0 = self.param(f"{name}_w0", _first_weights)
             b0 = self.param(f"{name}_b0", _first_offsets)
-            w1 = self.param(f"{name}_w1", _last_weights, length, slope)
+            w1 = self.param(f"{name}_w1", lambda key, n, s: _last_weights(n, s), length, slope)
             b1 = self.param(f"{name}_b1", lambda key, n, s: jnp.full(n, -s), length, slope)
             hidden = nn.relu(position[:, None] @ w0 + b0)  # [n, 50]
             made[name] = jnp.exp(hidden @ w1 + b1)
@@ -49,6 +48,6 @@ def _first_offsets(key: jax.Array) -> jax.Array:
     return jax.random.uniform(key, (HIDDEN,)).at[0].set(1.0)
 
 
-def _last_weights(key: jax.Array, length: int, slope: float) -> jax.Array:
-    weights = _LAST_STD * jax.random.normal(key, (HIDDEN, length))
-    return weights.at[0].set(slope)
+def _last_weights(length: int, slope: float) -> jax.Array:
+    """Zeros but for the slope: what multiplies latents and what divides them begin as inverses."""
+    return jnp.zeros((HIDDEN, length)).at[0].set(slope)

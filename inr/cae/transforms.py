@@ -8,6 +8,7 @@ sub-pixel upsampling.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from inr.cae.layers import Chain, Conv, Deconv, Gate, Gdn, Layer, Relu, Scale, Shuffle, Sum
 
@@ -25,6 +26,8 @@ class Balle2017:
     has_shortcut: bool = False  # a linear transform of blocks of 16x16 beside the three layers
     is_modulated: bool = True  # channels are multiplied by vectors that come from lambda
     gdn_suffix: str = ""  # of the names of GDN tensors: those of one width of a slimmable model
+
+    LATENT_SCALE: ClassVar[str] = "ma2"  # the vector that multiplies the latents
 
     def analysis(self) -> Chain:
         n, m = self.hidden, self.n_latents
@@ -64,6 +67,8 @@ class Residual:
     hidden: int = 192
     n_latents: int = 32
     is_modulated: bool = True
+
+    LATENT_SCALE: ClassVar[str] = "ma3"
 
     def analysis(self) -> Chain:
         n, m = self.hidden, self.n_latents

@@ -3,7 +3,8 @@
   meta                 JSON: format, name, the fields of Model, facts of the training
   GROUP/TENSOR         f16, the tensors of the chains, as `layers.shapes` names them; of GDN the
                        values themselves, not what was trained in their place
-  vectors/NAME         f16 [N_KNOTS, n]: the scales of channels at N_KNOTS positions of lambda
+  vectors/NAME         f16 [N_KNOTS, n]: the scales of channels at N_KNOTS positions of lambda, and
+                       the logarithms of those of the latents
   densities/FIELD      the integer tables of the factorized density, see density_tables.py
 
 A slimmable model has its tensors at the full width, and densities@WIDTH for each of its widths.
@@ -26,6 +27,7 @@ from inr.errors import FormatError
 
 FORMAT = 1
 N_KNOTS = 33  # positions of lambda whose scales are kept, evenly over the model's range
+LOG_LATENT_SCALE = "log_m"  # a vector that is no network's: log of what multiplies latents
 _TABLE_FIELDS = ("firsts", "lengths", "frequencies")
 
 
@@ -119,7 +121,10 @@ def _check(
         for group, chain in model.chains().items()
         for name, shape in shapes(chain).items()
     }
-    wanted |= {f"vectors/{name}": (N_KNOTS, n) for name, n in model.scale_vectors().items()}
+    lengths = model.scale_vectors()
+    if lengths:
+        lengths[LOG_LATENT_SCALE] = model.n_latents
+    wanted |= {f"vectors/{name}": (N_KNOTS, n) for name, n in lengths.items()}
     given = {f"{g}/{name}": t.shape for g, group in tensors.items() for name, t in group.items()}
     given |= {f"vectors/{name}": v.shape for name, v in vectors.items()}
     if model.widths:  # GDN of the widths stands beside
