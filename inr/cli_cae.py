@@ -49,6 +49,7 @@ def train(
     from inr.cae.pictures import open_pictures
     from inr.cae.train import train as run
     from inr.cae.train import validation_pictures
+    from inr.cae.train_slimmable import train_slimmable
     from inr.progress import training_bar
     from inr.settings import with_values
 
@@ -61,7 +62,11 @@ def train(
     held_out = validation_pictures(open_pictures(*validation, warn=warn)) if validation else []
     until = None if time_budget is None else started_at + time_budget
     with training_bar(show=not quiet and sys.stderr.isatty()) as report:
-        done = run(chosen, pictures, folder, validation=held_out, until=until, report=report)
+        given: Any = {"validation": held_out, "until": until, "report": report}
+        if chosen.schedule_steps:
+            done, folder = train_slimmable(chosen, pictures, folder, **given)
+        else:
+            done = run(chosen, pictures, folder, **given)
     n_steps = int(done.state.step)
     result: dict[str, Any] = {
         "output": str(folder),
@@ -73,7 +78,7 @@ def train(
         "seconds": round(time.monotonic() - started_at, 3),
     }
     points = ", ".join(f"{each['bpp']:.3f} bpp {each['psnr_db']:.2f} dB" for each in done.points)
-    text = f"{folder}: step {n_steps} of {chosen.train.steps}, loss {done.loss:.4f}"
+    text = f"{folder}: step {n_steps} of {chosen.train.steps}"
     print_result(result, f"{text}; validation {points}" if points else text, as_json, quiet)
 
 

@@ -19,15 +19,19 @@ from inr.cae.transforms import Balle2017, Residual
 class Config:
     """One training.
 
-    width_lambdas: of a slimmable model, one for each width.
-    only_scales: weights stay as they are given; only the vectors that come from lambda, and the
-      prior, are trained (bottleneck scaling, Theis et al., ICLR 2017, Section 2.3).
+    width_lambdas: of a slimmable model, one for each width, the narrowest first.
+    schedule_steps: of a slimmable model, steps of each try at which lambdas suit its widths
+      (slimming.py), before the training proper; 0 to train with width_lambdas as they are.
+    only_scales: analysis and synthesis stay as they are given; only the vectors that come from
+      lambda, and what tells the densities, are trained (bottleneck scaling, Theis et al., ICLR
+      2017, Section 2.3; with a transform of only_latents).
     """
 
     name: str
     model: Model = field(default_factory=Model)
     train: TrainSettings = field(default_factory=TrainSettings)
     width_lambdas: tuple[float, ...] = ()
+    schedule_steps: int = 0
     only_scales: bool = False
 
     def __post_init__(self) -> None:
@@ -39,7 +43,7 @@ class Config:
 
     def is_trained(self, group: str, name: str) -> bool:
         """Whether a tensor moves."""
-        return not self.only_scales or group in ("modulation", "prior")
+        return not self.only_scales or group not in ("analysis", "synthesis")
 
     def to_json(self) -> str:
         """All fields; the inverse is `read_config`."""

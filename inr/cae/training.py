@@ -43,13 +43,17 @@ class Training:
     is_trained: Callable[[str, str], bool] = field(default=lambda group, name: True)
     conv_dtype: Any = jnp.float32
 
-    def start(self, params: Params | None = None) -> State:
-        """The state before the first step, from given weights or those of the seed."""
-        if params is None:
-            params = init_params(self.model, self.settings.seed)
-        zero = jnp.zeros((), jnp.int32)
+    def start(self, given: Params | None = None) -> State:
+        """The state before the first step: weights of the seed, and those given in their place.
+
+        given: of a model with the same chains; tensors that it lacks begin by the seed.
+        """
+        params = init_params(self.model, self.settings.seed)
+        for group, tensors in (given or {}).items():
+            own = params.get(group, {})
+            own |= {name: jnp.copy(t) for name, t in tensors.items() if name in own}
         mean = jax.tree.map(jnp.copy, params)  # its own: both are donated
-        return State(params, mean, self._optimizer().init(params), zero)
+        return State(params, mean, self._optimizer().init(params), jnp.zeros((), jnp.int32))
 
     def steps(
         self, state: State, pictures: jax.Array, lambdas: jax.Array

@@ -25,6 +25,7 @@ class Balle2017:
     has_latent_gdn: bool = True  # GDN between the last convolution and the latents
     has_shortcut: bool = False  # a linear transform of blocks of 16x16 beside the three layers
     is_modulated: bool = True  # channels are multiplied by vectors that come from lambda
+    only_latents: bool = False  # those of the latents alone: bottleneck scaling
     gdn_suffix: str = ""  # of the names of GDN tensors: those of one width of a slimmable model
 
     LATENT_SCALE: ClassVar[str] = "ma2"  # the vector that multiplies the latents
@@ -32,8 +33,8 @@ class Balle2017:
     def analysis(self) -> Chain:
         n, m = self.hidden, self.n_latents
         first = (
-            *(Conv("a0", N_COLOURS, n, 9, 4), *self._scale("ma0", n), self._gdn("ga0", n)),
-            *(Conv("a1", n, n, 5, 2), *self._scale("ma1", n), self._gdn("ga1", n)),
+            *(Conv("a0", N_COLOURS, n, 9, 4), *self._inner("ma0"), self._gdn("ga0", n)),
+            *(Conv("a1", n, n, 5, 2), *self._inner("ma1"), self._gdn("ga1", n)),
             Conv("a2", n, m, 5, 2, has_bias=False),
         )
         shortcut = Conv("a_short", N_COLOURS, m, BLOCK, BLOCK, has_bias=False)
@@ -45,8 +46,8 @@ class Balle2017:
         n, m = self.hidden, self.n_latents
         last = (
             Deconv("s0", m, n, 5, 2),
-            *(self._gdn("gs1", n, True), *self._scale("ms1", n), Deconv("s1", n, n, 5, 2)),
-            *(self._gdn("gs2", n, True), *self._scale("ms2", n), Deconv("s2", n, N_COLOURS, 9, 4)),
+            *(self._gdn("gs1", n, True), *self._inner("ms1"), Deconv("s1", n, n, 5, 2)),
+            *(self._gdn("gs2", n, True), *self._inner("ms2"), Deconv("s2", n, N_COLOURS, 9, 4)),
         )
         shortcut = Deconv("s_short", m, N_COLOURS, BLOCK, BLOCK, has_bias=False)
         chain: Chain = (Sum((last, (shortcut,))),) if self.has_shortcut else last
@@ -58,6 +59,9 @@ class Balle2017:
 
     def _scale(self, name: str, n: int) -> Chain:
         return (Scale(name, n),) if self.is_modulated else ()
+
+    def _inner(self, name: str) -> Chain:
+        return () if self.only_latents else self._scale(name, self.hidden)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,225 @@
+"""One modulated autoencoder for all rates, against one model a rate and against bottleneck scaling.
+
+python experiments/modulated_autoencoder/run.py --data DIR_OR_ZIP [--data ...]
+       [--pictures PICTURE...] [--tiny | --full]
+"""
+
+import dataclasses
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import charts
+import lab
+
+from inr.bd_rate import bd_rate
+from inr.cae.autoencoder import modulation_of
+from inr.cae.cae_coding import CaeCodec
+from inr.cae.configs import Config
+from inr.cae.export import exported_file
+from inr.cae.model import Factorized, Hyperprior, Model
+from inr.cae.pictures import Pictures, open_pictures
+from inr.cae.priors import FILTERS
+from inr.cae.train import train
+from inr.cae.training_settings import TrainSettings
+from inr.cae.transforms import Balle2017
+from inr.cae.weights import read_weights
+from inr.metrics import bpp, psnr_db
+
+PICTURES = [lab.ASSETS / f"kodim{n}.png" for n in ("05", "08", "15", "23")]
+PRIORS = {"factorized": Factorized(), "hyperprior": Hyperprior(hidden=32)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """How large the study is. lambdas: falling, of the independent models."""
+
+    transform: Balle2017
+    lambdas: tuple[float, ...]
+    train: TrainSettings
+    priors: tuple[str, ...] = ("factorized", "hyperprior")
+
+
+SMALL = Scale(
+    Balle2017(hidden=32, n_latents=128, has_latent_gdn=False, has_shortcut=True),
+    tuple(0.0128 / 2**i for i in range(5)),
+    TrainSettings(steps=1200, batch=4, learning_rate=1e-3, warmup_steps=100, ema=0.995),
+)
+TINY = Scale(
+    Balle2017(hidden=4, n_latents=6, has_latent_gdn=False, has_shortcut=True),
+    (0.0128, 0.0032),
+    TrainSettings(steps=2, batch=2, side=64, warmup_steps=1),
+    ("factorized",),
+)
+FULL = Scale(  # Yang et al. 2020, lambdas 1 / 64 to 1 / 4096 of our loss
+    Balle2017(),
+    tuple(1 / 2**i for i in range(6, 13)),
+    TrainSettings(steps=550_000, side=256, learning_rate=4e-4),
+)
+
+
+def configs(scale: Scale, prior: str) -> list[Config]:
+    """One model a lambda, then bottleneck scaling, then the modulated autoencoder."""
+    plain = dataclasses.replace(scale.transform, is_modulated=False)
+    scaled = dataclasses.replace(scale.transform, only_latents=True)
+    high, low = scale.lambdas[0], scale.lambdas[-1]
+    made = [
+        Config(f"independent_{i}", Model(plain, PRIORS[prior], each, each), scale.train)
+        for i, each in enumerate(scale.lambdas)
+    ]
+    bottleneck = Model(scaled, PRIORS[prior], low, high)
+    modulated = Model(scale.transform, PRIORS[prior], low, high)
+    return [
+        *made,
+        Config("bottleneck", bottleneck, scale.train, only_scales=True),
+        Config("modulated", modulated, scale.train),
+    ]
+
+
+def fitted(
+    folder: Path, pictures: Sequence[Path], scale: Scale, data: Pictures
+) -> Iterator[lab.Row]:
+    """Trains or goes on, and codes all pictures with each model at its lambdas."""
+    for prior in scale.priors:
+        weights = None
+        for config in configs(scale, prior):
+            place = folder / "work" / prior / config.name
+            print(f"{prior} {config.name}", file=sys.stderr, flush=True)
+            start = weights if config.only_scales else None
+            leg = train(config, data, place, start=start)
+            weights = leg.state.mean  # the last independent model is that of the highest rate
+            codec = CaeCodec(read_weights(exported_file(place)[0]))
+            model = config.model
+            for each in scale.lambdas:
+                if model.lambda_low <= each * 1.001 and each <= model.lambda_high * 1.001:
+                    for picture in pictures:
+                        named = {"prior": prior, "method": config.name.partition("_")[0]}
+                        yield named | {"lambda": each} | coded(codec, picture, each)
+
+
+def coded(codec: CaeCodec, picture: Path, lambda_: float) -> lab.Row:
+    """The bytes of the latents, read back, and the PSNR of what they draw."""
+    with Image.open(picture) as opened:
+        pixels = np.asarray(opened.convert("RGB"))
+    height, width, _ = pixels.shape
+    rate = codec.rate_of(lambda_)
+    data = codec.write(codec.latents_of(pixels, rate), rate)
+    drawn = codec.draw(codec.read(data, height, width, rate), height, width, rate)
+    return {
+        "picture": picture.name,
+        "n_bytes": len(data),
+        "bpp": bpp(len(data), height, width),
+        "psnr_db": psnr_db(pixels, drawn),
+    }
+
+
+def curve(rows: Sequence[lab.Row], prior: str, method: str) -> list[tuple[float, float]]:
+    """(bpp, PSNR), each the mean over the pictures, by rising rate."""
+    own = [row for row in rows if row["prior"] == prior and row["method"] == method]
+    groups: dict[float, list[lab.Row]] = {}
+    for row in own:
+        groups.setdefault(row["lambda"], []).append(row)
+    means = [
+        tuple(float(np.mean([row[name] for row in group])) for name in ("bpp", "psnr_db"))
+        for group in groups.values()
+    ]
+    return sorted(means)
+
+
+def plot(path: Path, rows: Sequence[lab.Row]) -> None:
+    priors = list(dict.fromkeys(row["prior"] for row in rows))
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    panels = [
+        charts.Panel(prior, "bits a pixel", "PSNR, dB", {m: curve(rows, prior, m) for m in methods})
+        for prior in priors
+    ]
+    charts.plot(path, panels)
+
+
+def table_of(rows: Sequence[lab.Row]) -> str:
+    """Mean rates, and BD-rates against the independent models."""
+    lines = []
+    for prior in dict.fromkeys(row["prior"] for row in rows):
+        reference = curve(rows, prior, "independent")
+        for method in dict.fromkeys(row["method"] for row in rows):
+            points = curve(rows, prior, method)
+            (low, low_db), (high, high_db) = points[0], points[-1]
+            try:
+                percent = bd_rate(*zip(*reference, strict=True), *zip(*points, strict=True)).percent
+            except ValueError:  # too few points or too little in common
+                percent = None
+            lines.append([prior, method, low, high, high / low, low_db, high_db, percent])
+    columns = ["prior", "method", "lowest bpp", "highest bpp", "ratio", "lowest dB", "highest dB"]
+    return charts.table([*columns, "BD-rate % to independent"], lines)
+
+
+def sizes() -> str:
+    """Numbers of the published model, 192 filters, for 1, 3 and 7 rates, and their bytes in f32."""
+    n = 192
+    base = Model(Balle2017(is_modulated=False)).n_network_params()
+    density = n_density_params(n)
+    nets = sum(2 * 50 + 50 * n + n for n in _vectors(Model(Balle2017())))
+    lines = []
+    for k in (1, 3, 7):
+        each = {
+            "independent": k * (base + density),
+            "bottleneck": base + density + k * 2 * n,
+            "modulated, a density a rate": base + nets + k * density,
+            "modulated, one density (ours)": base + nets + (2 * 50 + 50 * n + n) + density,
+        }
+        lines += [[k, name, total, 4 * total / 1e6] for name, total in each.items()]
+    return charts.table(["rates", "method", "numbers", "MB in f32"], lines)
+
+
+def n_density_params(n: int) -> int:
+    """Of n factorized densities: matrices, offsets and factors, see priors.py."""
+    widths = (1, *FILTERS, 1)
+    matrices = sum(a * b for a, b in itertools.pairwise(widths))
+    return n * (matrices + sum(widths[1:]) + sum(FILTERS))
+
+
+def _vectors(model: Model) -> list[int]:
+    """Lengths of the vectors that multiply channels of transforms."""
+    lengths = dict(modulation_of(model).vectors)
+    return [n for name, n in lengths.items() if name[1] in "as"]
+
+
+def check_tiny(rows: Sequence[lab.Row]) -> None:
+    assert len(rows) == 6, "two lambdas of one picture for each of three methods"
+
+
+def main() -> None:
+    made = lab.parser(__doc__ or "", full=True)
+    made.add_argument("--data", type=Path, action="append", metavar="DIR_OR_ZIP")
+    given = made.parse_args()
+    scale = TINY if given.tiny else FULL if given.full else SMALL
+    with lab.results_folder(Path(__file__).parent, tiny=given.tiny, full=given.full) as folder:
+        if not given.plot_only:
+            data = _data(given.data, folder, is_tiny=given.tiny)
+            pictures = given.pictures or (PICTURES[:1] if given.tiny else PICTURES)
+            lab.save(folder, list(fitted(folder, pictures, scale, data)))
+        rows = lab.load(folder)
+        plot(folder / "plot.png", rows)
+        print(table_of(rows), sizes(), sep="\n\n")
+        if given.tiny:
+            check_tiny(rows)
+
+
+def _data(paths: list[Path] | None, folder: Path, *, is_tiny: bool) -> Pictures:
+    if is_tiny:
+        noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
+        (folder / "work").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise).save(folder / "work" / "noise.png")
+        paths = [folder / "work"]
+    if not paths:
+        raise SystemExit("give --data: a folder or .zip of pictures to train on")
+    return open_pictures(*paths, warn=lambda text: print(text, file=sys.stderr))
+
+
+if __name__ == "__main__":
+    main()

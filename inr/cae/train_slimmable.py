@@ -1,0 +1,77 @@
+"""Trains a slimmable model whose lambdas are found on the way, stage after stage.
+
+stage_00, stage_01, ..   a folder a stage of slimming.py, each begun with the weights of the one
+                         before; the last is the training proper, with the lambdas found
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from inr.cae.autoencoder import Params
+from inr.cae.configs import Config
+from inr.cae.pictures import Pictures
+from inr.cae.slimming import Point, scheduled_lambdas
+from inr.cae.train import Leg, Report, train
+
+
+class _OutOfTime(Exception):
+    """A leg ended inside a stage."""
+
+
+def train_slimmable(
+    config: Config,
+    pictures: Pictures,
+    folder: Path,
+    *,
+    validation: Sequence[np.ndarray],
+    until: float | None = None,
+    report: Report | None = None,
+) -> tuple[Leg, Path]:
+    """`train` for a configuration with schedule_steps.
+
+    Returns:
+      What the last stage that was begun ended with, and its folder.
+    Raises:
+      ValueError: no validation pictures, which the schedule is read from.
+    """
+    if not validation:
+        raise ValueError("a schedule of lambdas is read from validation pictures; give some")
+    weights: Params | None = None
+    last: tuple[Leg, Path] | None = None
+    n_stages = 0
+
+    def run(stage: Config) -> Leg:
+        nonlocal weights, last, n_stages
+        path = folder / f"stage_{n_stages:02d}"
+        leg = train(
+            stage,
+            pictures,
+            path,
+            validation=validation,
+            validate_every=stage.train.steps,
+            until=until,
+            start=weights,
+            report=report,
+        )
+        weights, last, n_stages = leg.state.params, (leg, path), n_stages + 1
+        if int(leg.state.step) < stage.train.steps:
+            raise _OutOfTime
+        return leg
+
+    short = dataclasses.replace(config.train, steps=config.schedule_steps)
+
+    def train_on(lambdas: Sequence[float]) -> list[Point]:
+        stage = dataclasses.replace(config, train=short, width_lambdas=tuple(lambdas))
+        return [(point["bpp"], point["psnr_db"]) for point in run(stage).points]
+
+    try:
+        first = config.width_lambdas[-1]
+        lambdas = scheduled_lambdas(first, len(config.width_lambdas), train_on)
+        run(dataclasses.replace(config, width_lambdas=lambdas))
+    except _OutOfTime:
+        pass
+    assert last is not None
+    return last
