@@ -35,6 +35,10 @@ def train(
         list[Path] | None,
         typer.Option(metavar="DIR_OR_ZIP", help="Pictures to measure R-D on as it goes."),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Begin with the weights of another training."),
+    ] = None,
     time_budget: Annotated[
         float | None,
         typer.Option(metavar="S", help="End this leg after so many seconds; go on by a next one."),
@@ -47,8 +51,8 @@ def train(
 
     from inr.cae.configs import named_config
     from inr.cae.pictures import open_pictures
+    from inr.cae.train import load_state, validation_pictures
     from inr.cae.train import train as run
-    from inr.cae.train import validation_pictures
     from inr.cae.train_slimmable import train_slimmable
     from inr.progress import training_bar
     from inr.settings import with_values
@@ -63,6 +67,7 @@ def train(
     until = None if time_budget is None else started_at + time_budget
     with training_bar(show=not quiet and sys.stderr.isatty()) as report:
         given: Any = {"validation": held_out, "until": until, "report": report}
+        given["start"] = None if start is None else load_state(start)[1].mean
         if chosen.schedule_steps:
             done, folder = train_slimmable(chosen, pictures, folder, **given)
         else:

@@ -117,7 +117,8 @@ def compare(
         typer.Option(
             "--lambda",
             metavar="X",
-            help="Of recipes grid*, instead of sizes; 0.004 0.001 0.0004 0.0001 if not given.",
+            help="Of recipes grid* and cae, instead of sizes; if not given, 0.004 0.001 0.0004 "
+            "0.0001 and of cae 0.0128 0.004 0.0014 0.0005 0.0002.",
         ),
     ] = None,
     settings: Annotated[
@@ -132,7 +133,6 @@ def compare(
     """Draw R-D curves of recipes against classical codecs: BD-rates, a plot and a report in DIR."""
     from inr.compare import compare as run_comparison
     from inr.compare_inputs import (
-        LAMBDAS,
         TARGET_BPPS,
         choose_codecs,
         choose_recipes,
@@ -144,7 +144,7 @@ def compare(
         recipe or ["siren"],
         assignments(settings or []),
         target_bpp or TARGET_BPPS,
-        lambdas or LAMBDAS,
+        lambdas or (),
         seed=seed,
         show_progress=not quiet and sys.stderr.isatty(),
     )

@@ -212,7 +212,7 @@ class View:
     region: tuple[int, int, int, int] | None = None  # (x, y, width, height) of the scaled picture
     max_pixels: int | None = DEFAULT_MAX_PIXELS  # refuse to draw more; None for no limit
     use_jax: bool = False  # draw with jax, for large pictures on a GPU; within one level, of
-    # files of kind grid the same pixels
+    # files of kind grid the same pixels; those of kind cae are drawn by numpy alone
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.size is not None:

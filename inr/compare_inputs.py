@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ANCHOR = "jpeg420"
 TARGET_BPPS = (0.1, 0.2, 0.3, 0.45, 0.6)  # where recipes are used; each is a fit of its own
 LAMBDAS = (0.004, 0.001, 0.0004, 0.0001)  # the same for recipes of kind grid
+CAE_LAMBDAS = (0.0128, 0.004, 0.0014, 0.0005, 0.0002)  # of kind cae: the range of its model
 _OUTPUTS = ("rows.csv", "rd.png", "report.html")
 
 Tell = Callable[[str], None]
@@ -80,7 +81,7 @@ def choose_recipes(
     names: Sequence[str],
     settings: Mapping[str, str],
     target_bpps: Sequence[float],
-    lambdas: Sequence[float] = LAMBDAS,
+    lambdas: Sequence[float] = (),
     *,
     seed: int,
     show_progress: bool,
@@ -89,7 +90,7 @@ def choose_recipes(
 
     Args:
       target_bpps: where recipes of kind mlp are used.
-      lambdas: where those of other kinds are.
+      lambdas: where those of other kinds are; none for LAMBDAS or CAE_LAMBDAS.
     Raises:
       ValueError: an unknown recipe or setting, or a target, lambda or seed out of range.
     """
@@ -113,7 +114,7 @@ def choose_recipes(
 def codec_of(
     recipe: "AnyRecipe",
     target_bpps: Sequence[float],
-    lambdas: Sequence[float] = LAMBDAS,
+    lambdas: Sequence[float] = (),
     *,
     seed: int = 0,
     show_progress: bool = False,
@@ -127,9 +128,10 @@ def codec_of(
     runs: dict[float, tuple[AnyRecipe, Wish]]
     if recipe.KIND != "mlp":
         what = "lambda"
+        by_default = CAE_LAMBDAS if recipe.KIND == "cae" else LAMBDAS
         runs = {
             each: (dataclasses.replace(recipe, lambda_=each), Wish(seed=seed))
-            for each in sorted(lambdas, reverse=True)
+            for each in sorted(lambdas or by_default, reverse=True)
         }
     else:
         what = "target in bits per pixel"

@@ -137,11 +137,12 @@ class CaeCodec:
         log_scale, mean = told[..., :n], told[..., n:]
         if scales:
             log_scale = log_scale + scales[LOG_LATENT_SCALE]
-            mean = mean * scales[self.weights.model.transform.LATENT_SCALE]
         scale = np.floor(log_scale * SCALE_STEPS + (EVEN_SCALE + 0.5))
         scale = np.clip(scale, 0, N_SCALES - 1).astype(np.int64)
         if mean.shape[2] == 0:
             return np.zeros(shape, np.int64), scale
+        if scales:
+            mean = mean * scales[self.weights.model.transform.LATENT_SCALE]
         most = LIMIT << MEAN_BITS
         mean = np.floor(mean * (1 << MEAN_BITS) + 0.5)
         return np.clip(mean, -most, most).astype(np.int64), scale

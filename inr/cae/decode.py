@@ -15,20 +15,23 @@ from inr.render import Region
 from inr.resample import resample
 
 
-def render_cae(opened: OpenedCae, *, height: int, width: int, region: Region) -> np.ndarray:
+def render_cae(
+    opened: OpenedCae, *, height: int, width: int, region: Region, codec: CaeCodec | None = None
+) -> np.ndarray:
     """u8[region height, region width, n_channels].
 
     Args:
       height, width: of the whole output, of which region is a part.
+      codec: that of the file, where it is at hand already.
     Raises:
       FormatError: a damaged file, or one whose model is not at hand. Where a part is asked for at
         the native size only that is drawn, and the checksum of the colours is not verified.
     """
-    header = opened.header
+    header, codec = opened.header, codec or codec_of(opened)
     whole = Region(0, 0, header.width, header.height)
     if (height, width) == (header.height, header.width):
-        return _drawn(opened, region, is_whole=region == whole)
-    native = _drawn(opened, whole, is_whole=True)
+        return _drawn(opened, codec, region, is_whole=region == whole)
+    native = _drawn(opened, codec, whole, is_whole=True)
     samples = resample(native.astype(np.float32), height, width, region)
     pixels: np.ndarray = np.clip(np.rint(samples), 0, header.peak).astype(np.uint8)
     return pixels
@@ -56,8 +59,8 @@ def latents_of(opened: OpenedCae, codec: CaeCodec) -> Latents:
     return codec.read(payload, header.height, header.width, opened.coded.rate)
 
 
-def _drawn(opened: OpenedCae, region: Region, *, is_whole: bool) -> np.ndarray:
-    header, codec = opened.header, codec_of(opened)
+def _drawn(opened: OpenedCae, codec: CaeCodec, region: Region, *, is_whole: bool) -> np.ndarray:
+    header = opened.header
     latents = latents_of(opened, codec)
     colours = codec.draw(latents, header.height, header.width, opened.coded.rate, region)
     if is_whole and colours_crc(colours) != opened.coded.crc:

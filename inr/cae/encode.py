@@ -7,21 +7,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from inr import container
 from inr.cae.alpha import encode_alpha
-from inr.cae.cae_coding import CaeCodec
+from inr.cae.cae_coding import CaeCodec, Latents
 from inr.cae.cae_file import (
     HASH_BYTES,
     MAX_SIDE,
     Coded,
     colours_crc,
     colours_of,
+    open_sections,
     pack_cae,
     pixels_of,
 )
+from inr.cae.decode import render_cae
 from inr.cae.models import weights_named
-from inr.codec import Encoded, View, Wish, decode_picture
+from inr.codec import Encoded, Wish
 from inr.fit_types import FitError
 from inr.metrics import psnr_db
+from inr.render import Region
 
 if TYPE_CHECKING:
     from inr.cae.recipe import CaeRecipe
@@ -60,18 +64,32 @@ class _Encoder:
 
     def at(self, rate: int) -> _Trial:
         """The file, and what it draws."""
-        picture, codec = self._picture, self.codec
-        latents = codec.latents_of(self._colours, rate)
-        drawn = codec.draw(latents, picture.height, picture.width, rate)
-        coded = Coded(self._number, self._sha256, rate, self._width_index, colours_crc(drawn))
-        data = pack_cae(
+        picture = self._picture
+        latents = self.codec.latents_of(self._colours, rate)
+        drawn = self.codec.draw(latents, picture.height, picture.width, rate)
+        data = self._packed(rate, latents, colours_crc(drawn))
+        return _Trial(rate, data, pixels_of(drawn, self._alpha, picture.n_channels))
+
+    def n_bytes_at(self, rate: int) -> int:
+        """The length of the file, without the work of drawing it."""
+        return len(self._packed(rate, self.codec.latents_of(self._colours, rate), crc=0))
+
+    def _packed(self, rate: int, latents: Latents, crc: int) -> bytes:
+        picture = self._picture
+        return pack_cae(
             (picture.height, picture.width, picture.n_channels),
-            coded,
-            codec.write(latents, rate),
+            Coded(self._number, self._sha256, rate, self._width_index, crc),
+            self.codec.write(latents, rate),
             self._alpha_bytes,
             picture.icc_profile,
         )
-        return _Trial(rate, data, pixels_of(drawn, self._alpha, picture.n_channels))
+
+    def drawn_from(self, data: bytes) -> NDArray[np.uint8]:
+        """What decoders make of the file that have these weights, wherever those are."""
+        height, width = self._picture.height, self._picture.width
+        whole = Region(0, 0, width, height)
+        opened = open_sections(*container.unpack(data))
+        return render_cae(opened, height=height, width=width, region=whole, codec=self.codec)
 
 
 def encode_cae(picture: "Picture", recipe: "CaeRecipe", wish: Wish) -> Encoded:
@@ -103,7 +121,7 @@ def encode_cae(picture: "Picture", recipe: "CaeRecipe", wish: Wish) -> Encoded:
         trial = _to_bytes(encoder, int(wish.target_bpp * picture.height * picture.width / 8))
     else:
         trial = encoder.at(encoder.codec.rate_of(recipe.lambda_))
-    if not np.array_equal(decode_picture(trial.data, View(max_pixels=None)).pixels, trial.pixels):
+    if not np.array_equal(encoder.drawn_from(trial.data), trial.pixels):
         raise FitError("the file does not give back the picture it was made of; please report this")
     psnr = psnr_db(picture.pixels, trial.pixels)
     return Encoded(trial.data, psnr, 0, time.monotonic() - started_at)
@@ -115,20 +133,19 @@ def _to_bytes(encoder: _Encoder, max_bytes: int) -> _Trial:
     Sizes fall with the rate but for single bytes, so halving finds it.
     """
     low, high = 0, encoder.codec.n_rates - 1
-    best = encoder.at(high)
-    if len(best.data) > max_bytes:
+    n_bytes = encoder.n_bytes_at(high)
+    if n_bytes > max_bytes:
         raise ValueError(
             f"a target of {max_bytes} bytes is too small: at the largest lambda of the model this "
-            f"picture takes {len(best.data)}"
+            f"picture takes {n_bytes}"
         )
-    while low < high:
+    while low < high:  # high is a rate that was tried and fits
         middle = (low + high) // 2
-        trial = encoder.at(middle)
-        if len(trial.data) <= max_bytes:
-            best, high = trial, middle
+        if encoder.n_bytes_at(middle) <= max_bytes:
+            high = middle
         else:
             low = middle + 1
-    return best
+    return encoder.at(high)
 
 
 def _to_psnr(encoder: _Encoder, picture: "Picture", target_db: float) -> _Trial:

@@ -20,9 +20,14 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def shipped() -> dict[str, dict[str, Any]]:
-    """The entries of the manifest by name."""
-    text = (_folder() / "manifest.json").read_text(encoding="utf-8")
-    return {entry["name"]: entry for entry in json.loads(text)["models"]}
+    """The entries of the manifest by name; FormatError where the package is damaged."""
+    try:
+        text = (_folder() / "manifest.json").read_text(encoding="utf-8")
+        return {entry["name"]: _checked(entry) for entry in json.loads(text)["models"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FormatError(
+            f"the list of shipped models is damaged ({error!r}): install the package again"
+        ) from error
 
 
 def weights_named(name: str) -> tuple[Weights, int]:
@@ -59,7 +64,7 @@ def weights_of(number: int, sha256: bytes) -> Weights:
         raise FormatError(f"model {number} is not known; the file needs a newer version")
     folder = os.environ.get(VARIABLE)
     for path in sorted(Path(folder).glob("*.npz")) if folder else ():
-        data = path.read_bytes()
+        data = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(data).digest().startswith(sha256):
             return read_weights(data)
     raise FormatError(
@@ -71,10 +76,21 @@ def weights_of(number: int, sha256: bytes) -> Weights:
 @functools.lru_cache(maxsize=2)
 def _shipped_weights(name: str) -> Weights:
     entry = shipped()[name]
-    data = (_folder() / entry["file"]).read_bytes()
+    path = _folder() / entry["file"]
+    data = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise FormatError(f"the weights {entry['file']} are damaged: install the package again")
+        raise FormatError(
+            f"the weights {entry['file']} are damaged or missing: install the package again"
+        )
     return read_weights(data)
+
+
+def _checked(entry: dict[str, Any]) -> dict[str, Any]:
+    """Other fields of an entry are for people."""
+    for name, kind in (("id", int), ("file", str), ("sha256", str)):
+        if not isinstance(entry[name], kind):
+            raise TypeError(f"{name} is {entry[name]!r}")
+    return entry
 
 
 def _folder() -> Path:

@@ -28,6 +28,7 @@ def train_slimmable(
     *,
     validation: Sequence[np.ndarray],
     until: float | None = None,
+    start: Params | None = None,
     report: Report | None = None,
 ) -> tuple[Leg, Path]:
     """`train` for a configuration with schedule_steps.
@@ -39,7 +40,7 @@ def train_slimmable(
     """
     if not validation:
         raise ValueError("a schedule of lambdas is read from validation pictures; give some")
-    weights: Params | None = None
+    weights = start
     last: tuple[Leg, Path] | None = None
     n_stages = 0
 

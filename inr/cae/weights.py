@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from inr.cae.density_tables import DensityTables
+from inr.cae.exact_tensors import exact_scales, exact_tensors
 from inr.cae.layers import shapes
 from inr.cae.model import Model, model_from_json, model_to_json
 from inr.errors import FormatError
@@ -91,55 +92,60 @@ def read_weights(data: bytes) -> Weights:
             width: DensityTables(*(arrays[f"{_densities(width)}/{f}"] for f in _TABLE_FIELDS))
             for width in widths
         }
-        name, facts = str(meta["name"]), dict(meta["facts"])
+        tensors: dict[str, dict[str, np.ndarray]] = {group: {} for group in model.chains()}
+        vectors: dict[str, np.ndarray] = {}
+        for path, array in arrays.items():
+            group, _, tensor = path.partition("/")
+            if group in tensors:
+                tensors[group][tensor] = array
+            elif group == "vectors":
+                vectors[tensor] = array
+        name, facts, sha256 = str(meta["name"]), dict(meta["facts"]), hashlib.sha256(data)
+        made = Weights(name, model, tensors, vectors, densities, facts, sha256.hexdigest())
+        _check(made)
+        return made
     except FormatError:
         raise
     except Exception as error:  # numpy, zipfile and json raise a dozen kinds for damaged files
         raise FormatError(f"this is no weights file of an autoencoder: {error}") from error
-    tensors: dict[str, dict[str, np.ndarray]] = {group: {} for group in model.chains()}
-    vectors: dict[str, np.ndarray] = {}
-    for path, array in arrays.items():
-        group, _, tensor = path.partition("/")
-        if group in tensors:
-            tensors[group][tensor] = array
-        elif group == "vectors":
-            vectors[tensor] = array
-    _check(model, tensors, vectors, densities)
-    return Weights(
-        name, model, tensors, vectors, densities, facts, hashlib.sha256(data).hexdigest()
-    )
 
 
-def _check(
-    model: Model,
-    tensors: dict[str, dict[str, np.ndarray]],
-    vectors: dict[str, np.ndarray],
-    densities: dict[int, DensityTables],
-) -> None:
-    wanted = {
-        f"{group}/{name}": shape
-        for group, chain in model.chains().items()
-        for name, shape in shapes(chain).items()
-    }
+def _check(weights: Weights) -> None:
+    """Raises FormatError for weights with which pictures could not be coded, or not exactly."""
+    model = weights.model
+    wanted: dict[str, tuple[int, ...]] = {}
+    for each in (*(model.at_width(width) for width in model.widths), model):  # the largest last
+        for group, chain in each.chains().items():
+            wanted |= {f"{group}/{name}": shape for name, shape in shapes(chain).items()}
     lengths = model.scale_vectors()
     if lengths:
         lengths[LOG_LATENT_SCALE] = model.n_latents
     wanted |= {f"vectors/{name}": (N_KNOTS, n) for name, n in lengths.items()}
-    given = {f"{g}/{name}": t.shape for g, group in tensors.items() for name, t in group.items()}
-    given |= {f"vectors/{name}": v.shape for name, v in vectors.items()}
-    if model.widths:  # GDN of the widths stands beside
-        given = {name: shape for name, shape in given.items() if "@" not in name}
-    if given != wanted:
-        unlike = sorted(set(wanted.items()) ^ set(given.items()))
-        raise FormatError(f"weights do not fit their model: {unlike[:4]}")
-    for width, tables in densities.items():
-        tables.check()
-        n_channels = model.at_width(width).n_coded if width else model.n_coded
-        n_knots = N_KNOTS if vectors else 1
-        if tables.firsts.shape != (n_knots, n_channels):
-            raise FormatError(
-                f"densities of shape {tables.firsts.shape}; expected {(n_knots, n_channels)}"
-            )
+    groups = weights.tensors | {"vectors": weights.vectors}
+    given = {f"{group}/{name}": w for group, own in groups.items() for name, w in own.items()}
+    unlike = set(wanted.items()) ^ {(name, w.shape) for name, w in given.items()}
+    if unlike:
+        raise FormatError(f"weights do not fit their model: {sorted(unlike)[:4]}")
+    for name, w in given.items():
+        if w.dtype != np.float16 or not np.isfinite(w).all():
+            raise FormatError(f"{name} is {w.dtype} or not finite; expected are float16 numbers")
+    for width in model.widths or (0,):
+        _check_width(weights.at_width(width))
+
+
+def _check_width(weights: Weights) -> None:
+    model, tables = weights.model, weights.densities[0]
+    tables.check()
+    expected = N_KNOTS if weights.vectors else 1, model.n_coded
+    if tables.firsts.shape != expected:
+        raise FormatError(f"densities of shape {tables.firsts.shape}; expected {expected}")
+    try:
+        for group, chain in model.chains().items():
+            exact_tensors(chain, weights.tensors[group])
+            for knot in range(N_KNOTS if weights.vectors else 0):
+                exact_scales(chain, {name: v[knot] for name, v in weights.vectors.items()})
+    except ValueError as error:
+        raise FormatError(f"weights that could not be computed with exactly: {error}") from error
 
 
 def _densities(width: int) -> str:
