@@ -10,16 +10,27 @@ claims, or raise FormatError. Nothing else may come out, not even a warning.
 
 import argparse
 import dataclasses
+import os
 import re
 import sys
+import tempfile
 import time
 import tracemalloc
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
+from tiny_cae import MODELS, weights_of
 
 from inr import container
+from inr.cae.alpha import encode_alpha
+from inr.cae.cae_coding import CaeCodec
+from inr.cae.cae_file import HASH_BYTES, Coded, colours_crc, colours_of, pack_cae
+from inr.cae.models import VARIABLE
+from inr.cae.weights import write_weights
 from inr.codec import View, decode_picture
 from inr.coders.deflate import Deflate
 from inr.coders.huffman import Huffman
@@ -102,6 +113,49 @@ def built_grid(
     return write_grid(pyramid, bit_depth, coded, latents, pixels_crc(drawn), icc_profile)
 
 
+_CAE_MODELS = ("hyperprior", "factorized", "slimmable")
+
+
+def built_cae(
+    model: str = "hyperprior",
+    *,
+    n_channels: int = 3,
+    height: int = 7,
+    width: int = 9,
+    icc_profile: bytes | None = None,
+    seed: int = 0,
+) -> bytes:
+    """Writes a file of kind cae, of random weights; `cae_models` lets decoders find them."""
+    weights = weights_of(MODELS[model])
+    narrowest = weights.model.widths[0] if weights.model.widths else 0
+    codec = CaeCodec(weights.at_width(narrowest))
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (height, width, n_channels), np.uint8)
+    rate = codec.n_rates // 2
+    latents = codec.latents_of(colours_of(pixels), rate)
+    crc = colours_crc(codec.draw(latents, height, width, rate))
+    coded = Coded(0, bytes.fromhex(weights.sha256)[:HASH_BYTES], rate, 0, crc)
+    alpha = encode_alpha(pixels[..., -1]) if n_channels in (2, 4) else None
+    return pack_cae(pixels.shape, coded, codec.write(latents, rate), alpha, icc_profile)
+
+
+@contextmanager
+def cae_models() -> Iterator[None]:
+    """Lets decoders find the weights of `built_cae`."""
+    before = os.environ.get(VARIABLE)
+    with tempfile.TemporaryDirectory() as folder:
+        for model in _CAE_MODELS:
+            data = write_weights(weights_of(MODELS[model]))
+            (Path(folder) / f"{model}.npz").write_bytes(data)
+        os.environ[VARIABLE] = folder
+        try:
+            yield
+        finally:
+            del os.environ[VARIABLE]
+            if before is not None:
+                os.environ[VARIABLE] = before
+
+
 def built_files() -> list[bytes]:
     """One small file of each sort that the format knows."""
     small = Siren(hidden=6, n_layers=2)
@@ -124,6 +178,9 @@ def built_files() -> list[bytes]:
         built_grid(height=1, width=40, n_channels=2, bit_depth=16),
         built_grid(height=30, width=3, n_channels=4, icc_profile=bytes(range(200))),
         built_grid(n_channels=1, structure=Structure(n_hyper=2, first_level=1, hidden=3)),
+        built_cae(icc_profile=bytes(range(200))),
+        built_cae("factorized", height=30, width=3, n_channels=4),
+        built_cae("slimmable", height=1, width=40, n_channels=1),
     ]
 
 
@@ -206,6 +263,11 @@ class Summary:
 
 def run(cases: range, seed: int) -> Summary:
     """Tries the cases one by one; failures are collected, not raised."""
+    with cae_models():
+        return _run(cases, seed)
+
+
+def _run(cases: range, seed: int) -> Summary:
     files = built_files()
     pictures = {data: decode_picture(data).pixels for data in files}
     summary = Summary()

@@ -2,7 +2,7 @@
 
 Run it once when a format version is new, never to mend a failing test: files that exist stay as
 they are. Beside each .inr lie the pixels it decoded to (.npy) and the SHA-256
-of its integer codes, of kind grid those of networks and latents.
+of its integer codes, of kind grid those of networks and latents, of kind cae those of latents.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from fuzz import built_grid
 from PIL import Image
 
 from inr.any_file import open_any
+from inr.cae.decode import codec_of, latents_of
 from inr.codec import Wish, decode_picture, encode_picture
 from inr.fit_settings import FitSettings
 from inr.grid.fit_settings import GridFit
@@ -23,7 +24,7 @@ from inr.grid.grid_file import read_grid
 from inr.grid.structure import Structure
 from inr.mlp_file import read_codes
 from inr.picture import Picture
-from inr.recipes import AnyRecipe, fourier, grid_fast, siren, siren_zstd
+from inr.recipes import AnyRecipe, cae, fourier, grid_fast, siren, siren_zstd
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "v1"
@@ -50,6 +51,10 @@ def pictures() -> dict[str, tuple[AnyRecipe, Picture]]:
             _HYPER,
             Picture(np.stack([grey16, grey16[::-1]], axis=2), b"not a real profile"),
         ),
+        "cae_rgba_icc": (
+            cae(),
+            Picture(np.concatenate([rgb, alpha], axis=2), b"not a real profile"),
+        ),
     }
 
 
@@ -59,14 +64,17 @@ def codes_sha256(data: bytes) -> str:
     if opened.KIND == "grid":
         coded, latents = read_grid(opened)
         codes = [*coded.codes.values(), *latents]
+    elif opened.KIND == "cae":
+        found = latents_of(opened, codec_of(opened))
+        codes = [found.y] if found.z is None else [found.y, found.z]
     else:
         codes = [*read_codes(opened).values()]
     return hashlib.sha256(b"".join(c.astype("<i4").tobytes() for c in codes)).hexdigest()
 
 
 def encoded(recipe: AnyRecipe, picture: Picture) -> bytes:
-    """The picture after a short fit."""
-    if recipe.KIND == "grid":
+    """The picture after a short fit, of kind cae without any."""
+    if recipe.KIND != "mlp":
         return encode_picture(picture, recipe, Wish()).data
     recipe = replace(recipe, fit=FitSettings(steps=60))
     return encode_picture(picture, recipe, Wish(target_bytes=700)).data

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from inr import container
 from inr.coders.range_coder import RangeCoder
 from inr.container import (
+    KIND_CAE,
     KIND_GRID,
     MAX_ICC_BYTES,
     MAX_SIDE,
@@ -78,6 +79,14 @@ def test_exact_bytes_of_a_grid():
     assert unpack(expected) == (header, {4: b"\xaa", 5: b""})
 
 
+def test_exact_bytes_of_a_cae():
+    header = Header(1, 1, 2, 8, (FULL, FULL), b"\x07", KIND_CAE)
+    body = bytes.fromhex("89494e52 01 02 01 01 01 01 07 02 01 cc 05 00 06 01 aa")
+    expected = body + struct.pack("<I", crc32(body))
+    assert pack(header, {2: b"\xcc", 5: b"", 6: b"\xaa"}) == expected
+    assert unpack(expected) == (header, {2: b"\xcc", 5: b"", 6: b"\xaa"})
+
+
 def test_only_bytes_are_unpacked():
     with pytest.raises(TypeError, match=r"cannot decode a str: expected the bytes of a file"):
         unpack("photo.inr")
@@ -139,8 +148,8 @@ def test_a_typical_file_has_less_than_40_bytes_around_its_sections():
     [
         ("02 00 02 01 01 00 0100", "version 2 of the format is not known; this reads 1"),
         (
-            "01 02 02 01 01 00 0100",
-            r"kind 2 is not known; this version reads 0 \(mlp\), 1 \(grid\)",
+            "01 03 02 01 01 00 0100",
+            r"kind 3 is not known; this version reads 0 \(mlp\), 1 \(grid\), 2 \(cae\)",
         ),
         ("01 00 12 01 01 00 0100", "picture flags 0x12 are not known"),
         ("01 00 82 01 01 00 0100", "picture flags 0x82 are not known"),
@@ -156,7 +165,8 @@ def test_a_typical_file_has_less_than_40_bytes_around_its_sections():
         ("01 00 02 01 01 00", "no section of weights"),
         ("01 00 02 01 01 00 0200", "no section of weights"),
         ("01 00 02 01 01 00 0000", "section tag 0 is not known"),
-        ("01 00 02 01 01 00 0100 0600", "section tag 6 is not known"),
+        ("01 00 02 01 01 00 0100 0600", "a file of kind mlp has no alpha"),
+        ("01 00 02 01 01 00 0100 0700", "section tag 7 is not known"),
         ("01 00 02 01 01 00 0100 0400", "a file of kind mlp has no networks"),
         ("01 00 02 01 01 00 0400 0500", "a file of kind mlp has no networks"),
         ("01 01 02 01 01 00 0100", "a file of kind grid has no weights"),
@@ -165,6 +175,13 @@ def test_a_typical_file_has_less_than_40_bytes_around_its_sections():
         ("01 01 02 01 01 00 0500", "no section of networks"),
         ("01 01 02 01 01 00 0400", "no section of latents"),
         ("01 01 02 01 01 00 0500 0400", "section networks stands out of order"),
+        ("01 01 02 01 01 00 0400 0500 0600", "a file of kind grid has no alpha"),
+        ("01 02 02 01 01 00", "no section of latents"),
+        ("01 02 01 01 01 00 0600", "no section of latents"),
+        ("01 02 02 01 01 00 0100 0500", "a file of kind cae has no weights"),
+        ("01 02 02 01 01 00 0300 0500", "a file of kind cae has no bands"),
+        ("01 02 02 01 01 00 0400 0500", "a file of kind cae has no networks"),
+        ("01 02 01 01 01 00 0600 0500", "section latents stands out of order"),
         ("01 00 02 01 01 00 0200 0100", "section weights stands out of order"),
         ("01 00 02 01 01 00 0100 0300 0200", "section icc_profile stands out of order"),
         ("01 00 02 01 01 00 0300", "no section of weights"),

@@ -23,7 +23,8 @@ SMALL = fuzz.built_file(Siren(hidden=6, n_layers=2), Zstd())
 
 @pytest.fixture(scope="module")
 def files():
-    return fuzz.built_files()
+    with fuzz.cae_models():
+        yield fuzz.built_files()
 
 
 def test_damaged_files_give_the_right_picture_or_a_format_error():

@@ -1,5 +1,6 @@
 """pillow_plugin.py: after `import inr`, an .inr file is a picture like any other to Pillow."""
 
+import dataclasses
 import gc
 import io
 
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 import inr
+from inr import container
 from inr.coders.range_coder import RangeCoder
 from inr.fields.siren import Siren
 from inr.image import from_array
@@ -51,6 +53,21 @@ def test_sixteen_bit_colour_is_rounded_to_the_eight_that_pillow_has(n_channels, 
         assert image.mode == mode
         expected = np.rint(inr.decode(data) / 257)
         np.testing.assert_array_equal(np.asarray(image), expected)
+
+
+@pytest.mark.parametrize("n_channels", [1, 4])
+def test_files_of_kind_cae(tmp_path, n_channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, n_channels), np.uint8)
+    image = Image.fromarray(pixels.squeeze())
+    image.save(tmp_path / "a.inr", recipe=inr.recipes.cae(), target_bytes=5000)
+    data = (tmp_path / "a.inr").read_bytes()
+    with Image.open(tmp_path / "a.inr") as drawn:
+        assert (drawn.format, drawn.mode, drawn.size) == ("INR", image.mode, (30, 20))
+        np.testing.assert_array_equal(np.asarray(drawn), inr.decode(data))
+    header, sections = container.unpack(data)
+    short = container.pack(dataclasses.replace(header, stages=b"?"), sections)
+    with pytest.raises(OSError, match="the model is cut short"):
+        Image.open(io.BytesIO(short))
 
 
 def test_the_colour_profile_is_passed_on():

@@ -103,12 +103,12 @@ def forward(
         z = apply("hyper_analysis", y)  # [n, h / 64, w / 64, hidden]
         z_noisy = noisy(z, z_key)
         told = apply("hyper_synthesis", jnp.where(is_hard, rounded(z), z_noisy))
-        log_scale, mean = told[..., : model.n_latents], told[..., model.n_latents :]
+        log_scale = told[..., : model.n_latents]
+        mean = told[..., model.n_latents :] if model.prior.has_mean else jnp.zeros(())
         if model.transform.LATENT_SCALE in scales:
             factor = scales[model.transform.LATENT_SCALE][:, None, None]
             log_scale, mean = log_scale + jnp.log(factor), mean * factor
         log_scale = jnp.clip(log_scale, *LOG_SCALE_RANGE)
-        mean = mean if model.prior.has_mean else jnp.zeros(())
         bits = laplace_bits(y_noisy, mean, log_scale).sum((1, 2, 3))
         bits += factorized_bits(params["prior"], z_noisy, stretch).sum((1, 2, 3))
     else:

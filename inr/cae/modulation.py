@@ -29,8 +29,8 @@ class Modulation(nn.Module):
             slope = slopes.get(name, 0.0)
             w0 = self.param(f"{name}_w0", _first_weights)
             b0 = self.param(f"{name}_b0", _first_offsets)
-            w1 = self.param(f"{name}_w1", lambda key, n, s: _last_weights(n, s), length, slope)
-            b1 = self.param(f"{name}_b1", lambda key, n, s: jnp.full(n, -s), length, slope)
+            w1 = self.param(f"{name}_w1", _last_weights, length, slope)
+            b1 = self.param(f"{name}_b1", _last_offsets, length, slope)
             hidden = nn.relu(position[:, None] @ w0 + b0)  # [n, 50]
             made[name] = jnp.exp(hidden @ w1 + b1)
         return made
@@ -48,6 +48,11 @@ def _first_offsets(key: jax.Array) -> jax.Array:
     return jax.random.uniform(key, (HIDDEN,)).at[0].set(1.0)
 
 
-def _last_weights(length: int, slope: float) -> jax.Array:
+def _last_weights(key: jax.Array, length: int, slope: float) -> jax.Array:
     """Zeros but for the slope: what multiplies latents and what divides them begin as inverses."""
     return jnp.zeros((HIDDEN, length)).at[0].set(slope)
+
+
+def _last_offsets(key: jax.Array, length: int, slope: float) -> jax.Array:
+    """Of a dtype that steps keep: else the second step of a training would be compiled again."""
+    return jnp.full(length, -slope, jnp.float32)

@@ -43,6 +43,15 @@ class Training:
     is_trained: Callable[[str, str], bool] = field(default=lambda group, name: True)
     conv_dtype: Any = jnp.float32
 
+    def __post_init__(self) -> None:
+        # Here, not in TrainSettings: `--set` changes one of the two numbers after the other.
+        s = self.settings
+        if not 0 <= s.warmup_steps < s.steps:
+            raise ValueError(
+                f"warmup_steps={s.warmup_steps}: expected 0 or more, and fewer than the {s.steps} "
+                "steps of the whole training"
+            )
+
     def start(self, given: Params | None = None) -> State:
         """The state before the first step: weights of the seed, and those given in their place.
 

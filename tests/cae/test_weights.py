@@ -109,7 +109,7 @@ def test_a_width_is_a_corner_of_the_kernels_with_gdn_and_densities_of_its_own():
         (changed(analysis__a0_w=lambda w: w[1:]), r"do not fit their model.*analysis/a0_w"),
         (changed(analysis__a0_w=lambda w: w.astype("f4")), "a0_w is float32 or not finite"),
         (changed(analysis__a0_b=lambda w: w * np.float16(np.nan)), "a0_b is float16 or not fin"),
-        (changed(vectors__log_m=lambda v: v / np.float16(0.001) ** 4), "log_m is .*not finite"),
+        (changed(vectors__log_m=lambda v: v * np.float16(np.nan)), "log_m is .*not finite"),
         (changed(vectors__ms0=lambda v: v[:5]), r"do not fit their model.*vectors/ms0"),
         (changed(vectors__ma2=lambda v: v * 0 + np.float16(6e4)), "not be computed with exactly"),
         (changed(analysis__a2_w=lambda w: w * 0 + np.float16(6e4)), "'a2_w': sums may reach"),
@@ -119,7 +119,6 @@ def test_a_width_is_a_corner_of_the_kernels_with_gdn_and_densities_of_its_own():
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-@pytest.mark.filterwarnings("error", "ignore:divide by zero:RuntimeWarning")
 def test_other_files_are_refused(data, message):
     with pytest.raises(FormatError, match=message):
         read_weights(data)

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 from compare_samples import noise, saved
 
+from inr.cae.cae_coding import CaeCodec
+from inr.cae.models import weights_named
 from inr.codec import Encoded, Wish
-from inr.compare_inputs import check_folder, choose_codecs, choose_recipes, load_pictures
+from inr.compare_inputs import (
+    CAE_LAMBDAS,
+    check_folder,
+    choose_codecs,
+    choose_recipes,
+    load_pictures,
+)
 
 
 def test_pictures_become_rgb(tmp_path):
@@ -87,6 +95,15 @@ def test_recipes_of_kind_grid_run_along_lambda():
     assert codec.settings.endswith("seed 3; lambda")
     (by_default,) = choose_recipes(["grid"], {}, [0.5], seed=3, show_progress=False)
     assert by_default.qualities == (0.004, 0.001, 0.0004, 0.0001)
+
+
+def test_the_recipe_cae_runs_along_the_lambdas_of_its_model():
+    (codec,) = choose_recipes(["cae"], {}, [0.5], seed=3, show_progress=False)
+    assert codec.qualities == (0.0128, 0.004, 0.0014, 0.0005, 0.0002)
+    (codec,) = choose_recipes(["cae"], {}, [0.5], [1e-3, 1e-2], seed=3, show_progress=False)
+    assert codec.qualities == (0.01, 0.001)
+    model = CaeCodec(weights_named("hyperprior")[0])
+    assert [model.rate_of(each) for each in CAE_LAMBDAS][::4] == [255, 0]
 
 
 def test_lambda_reaches_the_recipe(monkeypatch):

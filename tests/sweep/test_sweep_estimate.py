@@ -48,6 +48,10 @@ def test_a_target_that_cannot_be_met_is_no_work():
     assert fit_work(noise(), recipes.siren(), Wish(target_bytes=3)) == 0
 
 
+def test_nothing_is_fitted_in_kind_cae():
+    assert fit_work(noise(), recipes.cae(), Wish()) == 0
+
+
 def test_seconds_of_hand_counted_groups(make_run, monkeypatch):
     speed = Speed(core_flops=1e9)
     # 7 s to compile, 1 s a run, and 6e8 operations at 60 % of 1e9 a second
