@@ -43,8 +43,9 @@ def exported(name: str, model: Model, params: Params, facts: dict[str, Any]) -> 
         stretches = scales[PRIOR_SCALE] if scales else np.ones((1, own.n_coded))
         densities[width] = _tables(prior, own.n_coded, stretches)
     if scales:
-        scales[LOG_LATENT_SCALE] = np.log(scales[model.transform.LATENT_SCALE])
-    kept = {k: v.astype(np.float16) for k, v in scales.items()}
+        with np.errstate(divide="ignore"):  # -inf, which is refused
+            scales[LOG_LATENT_SCALE] = np.log(scales[model.transform.LATENT_SCALE])
+    kept = {k: _half(k, v) for k, v in scales.items()}
     data = write_weights(Weights(name, model, tensors, kept, densities, facts, ""))
     return read_weights(data)
 
@@ -82,7 +83,12 @@ def _plain(name: str, tensor: jax.Array) -> np.ndarray:
         tensor = gdn.value(tensor, gdn.BETA_LEAST)
     elif name.endswith("_gamma"):
         tensor = gdn.value(tensor, 0.0)
-    half = np.asarray(tensor, np.float32).astype(np.float16)
+    return _half(name, np.asarray(tensor, np.float32))
+
+
+def _half(name: str, tensor: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # infinity, which is refused
+        half = tensor.astype(np.float16)
     if not np.isfinite(half).all():
         raise ValueError(f"tensor {name} has numbers that float16 does not hold; train again")
     return half

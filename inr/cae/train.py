@@ -87,8 +87,8 @@ def train(
     training = Training(config.model, settings, config.is_trained, dtype)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = _checkpoint(config, folder)
+    state, seconds = _resumed(training.start(start), checkpoint)  # refuses that of another training
     (folder / CONFIG_FILE).write_text(config.to_json(), encoding="utf-8")
-    state, seconds = _resumed(training.start(start), checkpoint)
     first, n_a_call = int(state.step), _GPU_STEPS if is_gpu else 1
     run = jax.jit(training.steps, donate_argnums=0)
     lambdas = jnp.asarray(config.width_lambdas, jnp.float32)

@@ -5,7 +5,6 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from cae_models import PLAIN, TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,12 +32,12 @@ def test_published_count():
 
 
 @settings(deadline=None, max_examples=10)
-@given(st.floats(-3, 3), st.integers(1, 4))
-def test_scales_begin_as_the_exponential_of_a_slope(slope, length):
-    module = Modulation((("a", length), ("b", 2)), (("a", slope),))
+@given(st.floats(-3, 3))
+def test_scales_begin_as_the_exponential_of_a_slope(slope):
+    module = Modulation((("a", 3), ("b", 3)), (("a", slope),))
     made = module.apply(started(module), POSITIONS)
     expected = np.exp(slope * np.asarray(POSITIONS, np.float64))
-    np.testing.assert_allclose(made["a"], expected[:, None].repeat(length, 1), rtol=3e-6)
+    np.testing.assert_allclose(made["a"], expected[:, None].repeat(3, 1), rtol=3e-6)
     assert (np.asarray(made["b"]) == 1).all()
 
 
@@ -93,4 +92,4 @@ def test_each_picture_has_the_vectors_of_its_own_lambda():
     for i, position in enumerate((-0.3, 0.8)):
         one = module.apply(params, jnp.array([position]))["a"]
         np.testing.assert_allclose(both[i : i + 1], one, rtol=1e-6)
-    assert both.shape == pytest.approx((2, 3))
+    assert both.shape == (2, 3)
