@@ -32,7 +32,11 @@ from inr.cae.weights import read_weights
 from inr.metrics import bpp, psnr_db
 
 PICTURES = [lab.ASSETS / f"kodim{n}.png" for n in ("05", "08", "15", "23")]
-PRIORS = {"factorized": Factorized(), "hyperprior": Hyperprior(hidden=32)}
+PRIORS = {
+    "factorized": Factorized(),
+    "hyperprior": Hyperprior(hidden=32),
+    "as published": Factorized(),  # GDN before the latents, no block transform beside the layers
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Scale:
     transform: Balle2017
     lambdas: tuple[float, ...]
     train: TrainSettings
-    priors: tuple[str, ...] = ("factorized", "hyperprior")
+    priors: tuple[str, ...] = ("factorized", "hyperprior", "as published")
 
 
 SMALL = Scale(
@@ -60,20 +64,24 @@ FULL = Scale(  # Yang et al. 2020, lambdas 1 / 64 to 1 / 4096 of our loss
     Balle2017(),
     tuple(1 / 2**i for i in range(6, 13)),
     TrainSettings(steps=550_000, side=256, learning_rate=4e-4),
+    ("factorized", "hyperprior"),
 )
 
 
 def configs(scale: Scale, prior: str) -> list[Config]:
     """One model a lambda, then bottleneck scaling, then the modulated autoencoder."""
-    plain = dataclasses.replace(scale.transform, is_modulated=False)
-    scaled = dataclasses.replace(scale.transform, only_latents=True)
+    transform = scale.transform
+    if prior == "as published":
+        transform = dataclasses.replace(transform, has_latent_gdn=True, has_shortcut=False)
+    plain = dataclasses.replace(transform, is_modulated=False)
+    scaled = dataclasses.replace(transform, only_latents=True)
     high, low = scale.lambdas[0], scale.lambdas[-1]
     made = [
         Config(f"independent_{i}", Model(plain, PRIORS[prior], each, each), scale.train)
         for i, each in enumerate(scale.lambdas)
     ]
     bottleneck = Model(scaled, PRIORS[prior], low, high)
-    modulated = Model(scale.transform, PRIORS[prior], low, high)
+    modulated = Model(transform, PRIORS[prior], low, high)
     return [
         *made,
         Config("bottleneck", bottleneck, scale.train, only_scales=True),
