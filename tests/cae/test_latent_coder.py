@@ -188,8 +188,8 @@ def test_factorized_round_trip(data, shape):
     back = decoded(coded, lambda reader: read_factorized(reader, *shape, tables, knot))
     assert back.dtype == np.int32
     assert back.tolist() == y.tolist()
-    # The last word is whole, and trailing zero bytes are left out.
-    assert factorized_bits(y, tables, knot) == pytest.approx(8 * len(coded), abs=96)
+    # The last words are whole. No lower bound: trailing zero bytes are left out, however many.
+    assert 8 * len(coded) <= factorized_bits(y, tables, knot) + 96
 
 
 @QUICK
@@ -203,7 +203,7 @@ def test_laplace_round_trip(data, shape):
     back = decoded(coded, lambda reader: read_laplace(reader, mean, scale))
     assert back.dtype == np.int32
     assert back.tolist() == y.tolist()
-    assert laplace_bits(y, mean, scale) == pytest.approx(8 * len(coded), abs=96)
+    assert 8 * len(coded) <= laplace_bits(y, mean, scale) + 96
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
