@@ -19,16 +19,27 @@ def describe(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> dict[str, Any
     max_pixels: of kind grid, the latents of a header that claims more are not decoded.
     """
     opened = open_any(data)
+    header, n_bytes = opened.header, len(data)
+    common = {
+        "n_bytes": n_bytes,
+        "bpp": bpp(n_bytes, header.height, header.width),
+        "version": VERSION,
+        "kind": opened.KIND,
+        "height": header.height,
+        "width": header.width,
+        "n_channels": header.n_channels,
+        "bit_depth": header.bit_depth,
+    }
     if opened.KIND == "grid":
         from inr.grid.describe import describe_grid
 
         n_pixels = opened.header.height * opened.header.width
-        return describe_grid(opened, len(data), with_latents=n_pixels <= max_pixels)
+        return common | describe_grid(opened, n_bytes, with_latents=n_pixels <= max_pixels)
     if opened.KIND == "cae":
         from inr.cae.describe import describe_cae
 
-        return describe_cae(opened, len(data))
-    return _describe_mlp(opened, len(data))
+        return common | describe_cae(opened, n_bytes)
+    return common | _describe_mlp(opened, n_bytes)
 
 
 def _describe_mlp(opened: Opened, n_bytes: int) -> dict[str, Any]:
@@ -38,14 +49,6 @@ def _describe_mlp(opened: Opened, n_bytes: int) -> dict[str, Any]:
     tensors = _tensors(opened, weights)
     n_zeros = sum(tensor["n_zeros"] for tensor in tensors)
     return {
-        "n_bytes": n_bytes,
-        "bpp": bpp(n_bytes, header.height, header.width),
-        "version": VERSION,
-        "kind": opened.KIND,
-        "height": header.height,
-        "width": header.width,
-        "n_channels": header.n_channels,
-        "bit_depth": header.bit_depth,
         "ranges": [list(pair) for pair in header.ranges],
         "split": _stage(stages.split),
         "field": _stage(stages.field),

@@ -2,46 +2,50 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from inr.cae.train import TrainProgress
     from inr.fit_types import Progress
 
 
+class _Steps(Protocol):
+    """What every progress has."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def n_steps(self) -> int: ...
+    @property
+    def seconds_left(self) -> float: ...
+
+
+P = TypeVar("P", bound=_Steps)
+
+
+def progress_bar(*, show: bool) -> "AbstractContextManager[Callable[[Progress], None] | None]":
+    """Gives the `report` of a fit, or None where nothing is to be shown."""
+
+    def quality(progress: "Progress") -> str:
+        return f"{progress.psnr_db:.2f} dB"
+
+    return _bar("fitting", show, quality)
+
+
+def training_bar(*, show: bool) -> "AbstractContextManager[Callable[[TrainProgress], None] | None]":
+    """Gives the `report` of a training, or None where nothing is to be shown."""
+
+    def quality(progress: "TrainProgress") -> str:
+        return f"loss {progress.loss:.4f} {progress.psnr_db:.2f} dB {progress.bpp:.3f} bpp"
+
+    return _bar("training", show, quality)
+
+
 @contextlib.contextmanager
-def progress_bar(*, show: bool) -> Iterator["Callable[[Progress], None] | None"]:
-    """Yields the `report` of a fit, or None where nothing is to be shown."""
-    with _bar("fitting", show) as update:
-        if update is None:
-            yield None
-            return
-
-        def report(progress: "Progress") -> None:
-            told = f"{progress.psnr_db:.2f} dB"
-            update(progress.step, progress.n_steps, told, progress.seconds_left)
-
-        yield report
-
-
-@contextlib.contextmanager
-def training_bar(*, show: bool) -> Iterator["Callable[[TrainProgress], None] | None"]:
-    """Yields the `report` of a training, or None where nothing is to be shown."""
-    with _bar("training", show) as update:
-        if update is None:
-            yield None
-            return
-
-        def report(progress: "TrainProgress") -> None:
-            told = f"loss {progress.loss:.4f} {progress.psnr_db:.2f} dB {progress.bpp:.3f} bpp"
-            update(progress.step, progress.n_steps, told, progress.seconds_left)
-
-        yield report
-
-
-@contextlib.contextmanager
-def _bar(verb: str, show: bool) -> Iterator["Callable[[int, int, str, float], None] | None"]:
-    """Yields a function of step, number of steps, quality and seconds left."""
+def _bar(
+    verb: str, show: bool, quality: Callable[[P], str]
+) -> Iterator[Callable[[P], None] | None]:
     if not show:
         yield None
         return
@@ -59,9 +63,14 @@ def _bar(verb: str, show: bool) -> Iterator["Callable[[int, int, str, float], No
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(verb, total=1, quality="", left="compiling")
 
-        def update(step: int, n_steps: int, quality: str, seconds_left: float) -> None:
-            minutes, seconds = divmod(round(seconds_left), 60)
-            left = f"{minutes}:{seconds:02d} left"
-            bar.update(task, completed=step, total=n_steps, quality=quality, left=left)
+        def report(progress: P) -> None:
+            minutes, seconds = divmod(round(progress.seconds_left), 60)
+            bar.update(
+                task,
+                completed=progress.step,
+                total=progress.n_steps,
+                quality=quality(progress),
+                left=f"{minutes}:{seconds:02d} left",
+            )
 
-        yield update
+        yield report

@@ -69,6 +69,13 @@ def resample(
     return out
 
 
+def resampled_pixels(pixels: np.ndarray, height: int, width: int, region: Region) -> np.ndarray:
+    """`resample` for u8 or u16 pixels [h, w, n_channels], rounded to their kind again."""
+    samples = resample(pixels.astype(np.float32), height, width, region)
+    found: np.ndarray = np.clip(np.rint(samples), 0, np.iinfo(pixels.dtype).max)
+    return found.astype(pixels.dtype)
+
+
 def _keys(x: np.ndarray) -> np.ndarray:
     """Keys' kernel with a = -0.5; 0 from a distance of 2 on."""
     x = np.abs(x)

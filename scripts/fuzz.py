@@ -28,9 +28,10 @@ from tiny_cae import MODELS, weights_of
 from inr import container
 from inr.cae.alpha import encode_alpha
 from inr.cae.cae_coding import CaeCodec
-from inr.cae.cae_file import HASH_BYTES, Coded, colours_crc, colours_of, pack_cae
+from inr.cae.cae_file import HASH_BYTES, Coded, colours_of, pack_cae
 from inr.cae.models import VARIABLE
 from inr.cae.weights import write_weights
+from inr.checksum import pixels_crc
 from inr.codec import View, decode_picture
 from inr.coders.deflate import Deflate
 from inr.coders.huffman import Huffman
@@ -45,7 +46,7 @@ from inr.fields.fourier import Fourier
 from inr.fields.protocol import Field
 from inr.fields.siren import Siren
 from inr.grid.draw import draw
-from inr.grid.grid_file import pixels_crc, write_grid
+from inr.grid.grid_file import write_grid
 from inr.grid.network_coding import quantized
 from inr.grid.start import first_networks
 from inr.grid.structure import Pyramid, Structure
@@ -133,7 +134,7 @@ def built_cae(
     pixels = rng.integers(0, 256, (height, width, n_channels), np.uint8)
     rate = codec.n_rates // 2
     latents = codec.latents_of(colours_of(pixels), rate)
-    crc = colours_crc(codec.draw(latents, height, width, rate))
+    crc = pixels_crc(codec.draw(latents, height, width, rate))
     coded = Coded(0, bytes.fromhex(weights.sha256)[:HASH_BYTES], rate, 0, crc)
     alpha = encode_alpha(pixels[..., -1]) if n_channels in (2, 4) else None
     return pack_cae(pixels.shape, coded, codec.write(latents, rate), alpha, icc_profile)

@@ -18,11 +18,10 @@ import charts
 import lab
 
 from inr.bd_rate import bd_rate
-from inr.cae.autoencoder import modulation_of
 from inr.cae.cae_coding import CaeCodec
 from inr.cae.configs import Config
 from inr.cae.export import exported_file
-from inr.cae.model import Factorized, Hyperprior, Model
+from inr.cae.model import PRIOR_SCALE, Factorized, Hyperprior, Model
 from inr.cae.pictures import Pictures, open_pictures
 from inr.cae.priors import FILTERS
 from inr.cae.train import train
@@ -193,8 +192,7 @@ def n_density_params(n: int) -> int:
 
 def _vectors(model: Model) -> list[int]:
     """Lengths of the vectors that multiply channels of transforms."""
-    lengths = dict(modulation_of(model).vectors)
-    return [n for name, n in lengths.items() if name[1] in "as"]
+    return [n for name, n in model.scale_vectors().items() if name != PRIOR_SCALE]
 
 
 def check_tiny(rows: Sequence[lab.Row]) -> None:

@@ -15,7 +15,6 @@ the checksum: it promises every pixel.
 """
 
 import struct
-import zlib
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -103,11 +102,6 @@ def open_sections(header: Header, sections: dict[int, bytes]) -> OpenedCae:
     coded = Coded(*_STAGES.unpack(reader.take(_STAGES.size)))
     reader.finish()
     return OpenedCae(header, coded, sections)
-
-
-def colours_crc(colours: Pixels) -> int:
-    """The checksum of u8[height, width, 3]."""
-    return zlib.crc32(np.ascontiguousarray(colours).data)
 
 
 def colours_of(pixels: Pixels) -> Pixels:

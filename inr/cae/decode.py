@@ -7,12 +7,13 @@ cubic convolution (resample.py).
 import numpy as np
 
 from inr.cae.cae_coding import CaeCodec, Latents
-from inr.cae.cae_file import OpenedCae, colours_crc, pixels_of
+from inr.cae.cae_file import OpenedCae, pixels_of
 from inr.cae.models import weights_of
+from inr.checksum import check_pixels
 from inr.container import SECTION_LATENTS
 from inr.errors import FormatError
 from inr.render import Region
-from inr.resample import resample
+from inr.resample import resampled_pixels
 
 
 def render_cae(
@@ -32,9 +33,7 @@ def render_cae(
     if (height, width) == (header.height, header.width):
         return _drawn(opened, codec, region, is_whole=region == whole)
     native = _drawn(opened, codec, whole, is_whole=True)
-    samples = resample(native.astype(np.float32), height, width, region)
-    pixels: np.ndarray = np.clip(np.rint(samples), 0, header.peak).astype(np.uint8)
-    return pixels
+    return resampled_pixels(native, height, width, region)
 
 
 def codec_of(opened: OpenedCae) -> CaeCodec:
@@ -63,11 +62,8 @@ def _drawn(opened: OpenedCae, codec: CaeCodec, region: Region, *, is_whole: bool
     header = opened.header
     latents = latents_of(opened, codec)
     colours = codec.draw(latents, header.height, header.width, opened.coded.rate, region)
-    if is_whole and colours_crc(colours) != opened.coded.crc:
-        raise FormatError(
-            "the pixels do not match their checksum: the file was damaged before it was sealed, or "
-            "this machine computes wrongly"
-        )
+    if is_whole:
+        check_pixels(colours, opened.coded.crc)
     alpha = opened.alpha()
     if alpha is not None:
         rows = slice(region.y, region.y + region.height)

@@ -4,24 +4,15 @@ from typing import Any
 
 from inr.cae.cae_file import OpenedCae
 from inr.cae.decode import codec_of
-from inr.container import SECTION_NAMES, VERSION
-from inr.metrics import bpp
+from inr.container import SECTION_NAMES
 
 
 def describe_cae(opened: OpenedCae, n_bytes: int) -> dict[str, Any]:
-    """Header, model, rate and sections, ready for JSON; raises FormatError."""
-    header, coded = opened.header, opened.coded
+    """Model, rate and sections, ready for JSON; raises FormatError."""
+    coded = opened.coded
     sections = {SECTION_NAMES[tag]: len(payload) for tag, payload in opened.sections.items()}
     codec = codec_of(opened)
     return {
-        "n_bytes": n_bytes,
-        "bpp": bpp(n_bytes, header.height, header.width),
-        "version": VERSION,
-        "kind": opened.KIND,
-        "height": header.height,
-        "width": header.width,
-        "n_channels": header.n_channels,
-        "bit_depth": header.bit_depth,
         "colours_crc32": f"{coded.crc:08x}",
         "model": codec.weights.name,
         "model_id": coded.model,

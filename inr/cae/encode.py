@@ -14,7 +14,6 @@ from inr.cae.cae_file import (
     HASH_BYTES,
     MAX_SIDE,
     Coded,
-    colours_crc,
     colours_of,
     open_sections,
     pack_cae,
@@ -22,6 +21,7 @@ from inr.cae.cae_file import (
 )
 from inr.cae.decode import render_cae
 from inr.cae.models import weights_named
+from inr.checksum import pixels_crc
 from inr.codec import Encoded, Wish
 from inr.fit_types import FitError
 from inr.metrics import psnr_db
@@ -67,7 +67,7 @@ class _Encoder:
         picture = self._picture
         latents = self.codec.latents_of(self._colours, rate)
         drawn = self.codec.draw(latents, picture.height, picture.width, rate)
-        data = self._packed(rate, latents, colours_crc(drawn))
+        data = self._packed(rate, latents, pixels_crc(drawn))
         return _Trial(rate, data, pixels_of(drawn, self._alpha, picture.n_channels))
 
     def n_bytes_at(self, rate: int) -> int:

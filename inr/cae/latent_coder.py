@@ -36,7 +36,7 @@ from inr.grid.laplace_tables import (
     LaplaceTables,
     laplace_tables,
 )
-from inr.grid.residuals import ESCAPE_BITS, Letters, letters_of, read_front, write_part
+from inr.grid.residuals import ESCAPE_BITS, Letters, letter_bits, letters_of, read_front, write_part
 
 Ints = NDArray[np.int64]
 Latents = NDArray[np.int32]
@@ -91,7 +91,8 @@ def factorized_bits(y: Latents, tables: DensityTables, knot: int) -> float:
     """Bits that `encode_factorized` takes, by its frequency tables; it raises the same."""
     bits = 0.0
     for row, symbol, escaped in _symbols(y, tables, knot):
-        bits += _table_bits(row[symbol]) + 2 * ESCAPE_BITS * escaped.size
+        bits += PRECISION_BITS * symbol.size - float(np.log2(row[symbol]).sum())
+        bits += 2 * ESCAPE_BITS * escaped.size
     return bits
 
 
@@ -134,12 +135,7 @@ def read_laplace(reader: Reader, mean: Ints, scale: Ints) -> Latents:
 def laplace_bits(y: Latents, mean: Ints, scale: Ints) -> float:
     """Bits that `encode_laplace` takes, by its frequency tables; it raises the same."""
     tables = laplace_tables()
-    bits = 0.0
-    for letters in _letters(y, mean, scale, tables):
-        bits += float(letters.n_raw.sum() + 2 * ESCAPE_BITS * letters.is_escape.sum())
-        for rows, part in ((tables.narrow, ~letters.is_wide), (tables.wide, letters.is_wide)):
-            bits += _table_bits(rows[letters.row[part], letters.symbol[part]] + 1)
-    return bits
+    return sum(letter_bits(letters, tables) for letters in _letters(y, mean, scale, tables))
 
 
 def _symbols(
@@ -176,10 +172,6 @@ def _mean_index(mean: Ints, piece: slice) -> Ints:
     """32 * centre + frac + 16, as kind grid counts."""
     index: Ints = mean.reshape(-1)[piece] + N_FRACTIONS // 2
     return index
-
-
-def _table_bits(frequency: NDArray[np.int64] | NDArray[np.float64]) -> float:
-    return PRECISION_BITS * frequency.size - float(np.log2(frequency).sum())
 
 
 def _check_latents(y: Latents) -> None:

@@ -9,6 +9,7 @@ them before and the rest behind, and n * s samples become n. A Deconv is the adj
 its kernel and stride.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -108,6 +109,10 @@ class Gate:
     gate: "Chain"
     value: "Chain"
 
+    @property
+    def branches(self) -> tuple["Chain", ...]:
+        return self.gate, self.value
+
 
 Layer = Conv | Deconv | Gdn | Scale | Relu | Abs | Shuffle | Sum | Gate
 Chain = tuple[Layer, ...]
@@ -117,11 +122,9 @@ def walk(chain: Chain) -> Iterator[Layer]:
     """All layers, those inside of Sum and Gate in their place."""
     for layer in chain:
         match layer:
-            case Sum(branches):
-                for branch in branches:
+            case Sum() | Gate():
+                for branch in layer.branches:
                     yield from walk(branch)
-            case Gate(gate, value):
-                yield from walk(gate + value)
             case _:
                 yield layer
 
@@ -142,13 +145,7 @@ def scales(chain: Chain) -> dict[str, int]:
 
 def n_params(chain: Chain) -> int:
     """Numbers to be trained."""
-    total = 0
-    for shape in shapes(chain).values():
-        n = 1
-        for side in shape:
-            n *= side
-        total += n
-    return total
+    return sum(math.prod(shape) for shape in shapes(chain).values())
 
 
 def macs(chain: Chain, samples: float = 1.0) -> float:
@@ -188,12 +185,10 @@ def _macs(chain: Chain, samples: float) -> tuple[float, float]:
                 total += samples * n * n
             case Shuffle(factor):
                 samples *= factor**2
-            case Sum(branches):
-                each = [_macs(branch, samples) for branch in branches]
+            case Sum() | Gate():
+                each = [_macs(branch, samples) for branch in layer.branches]
                 total += sum(own for own, _ in each)
                 samples = each[0][1]
-            case Gate(gate, value):
-                total += _macs(gate, samples)[0] + _macs(value, samples)[0]
             case _:
                 pass
     return total, samples
@@ -209,19 +204,13 @@ def _reach(chain: Chain, pitch: int, is_synthesis: bool) -> tuple[int, int]:
                 pitch *= stride
             case Shuffle(factor):
                 pitch *= factor
-            case Sum(branches):
+            case Sum() | Gate():
                 each = [
                     _reach(tuple(reversed(b)) if is_synthesis else b, pitch, is_synthesis)
-                    for b in branches
+                    for b in layer.branches
                 ]
                 total += max(own for own, _ in each)
                 pitch = each[0][1]
-            case Gate(gate, value):
-                each = [
-                    _reach(tuple(reversed(b)) if is_synthesis else b, pitch, is_synthesis)
-                    for b in (gate, value)
-                ]
-                total += max(own for own, _ in each)
             case _:
                 pass
     return total, pitch

@@ -8,18 +8,7 @@ from flax import linen as nn
 from jax import lax
 
 from inr.cae import gdn
-from inr.cae.layers import (
-    Abs,
-    Chain,
-    Conv,
-    Deconv,
-    Gate,
-    Gdn,
-    Relu,
-    Scale,
-    Shuffle,
-    Sum,
-)
+from inr.cae.layers import Abs, Chain, Conv, Deconv, Gate, Gdn, Relu, Scale, Shuffle, Sum
 
 Params = dict[str, jax.Array]
 Scales = Mapping[str, jax.Array]  # f32[n, channels] by name: a vector for each picture of a batch

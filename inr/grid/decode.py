@@ -9,7 +9,7 @@ import numpy as np
 
 from inr.grid.grid_file import OpenedGrid, draw_grid
 from inr.render import Region
-from inr.resample import resample
+from inr.resample import resampled_pixels
 
 
 def render_grid(
@@ -31,6 +31,4 @@ def render_grid(
     if height >= header.height and width >= header.width:
         return draw_grid(opened, region, size=(height, width), use_jax=use_jax)
     native = draw_grid(opened, use_jax=use_jax)
-    samples = resample(native.astype(np.float32), height, width, region)
-    pixels: np.ndarray = np.clip(np.rint(samples), 0, header.peak).astype(native.dtype)
-    return pixels
+    return resampled_pixels(native, height, width, region)

@@ -4,20 +4,19 @@ from typing import Any
 
 from inr.coders.costs import tensor_bytes
 from inr.coders.range_coder import RangeCoder
-from inr.container import SECTION_NAMES, SECTION_NETWORKS, VERSION
+from inr.container import SECTION_NAMES, SECTION_NETWORKS
 from inr.grid.grid_file import OpenedGrid, read_grid, read_networks_of
 from inr.grid.latent_coder import level_bits
 from inr.grid.network_coding import CODE_BITS, CodedNetworks
 from inr.grid.structure import Pyramid
-from inr.metrics import bpp
 
 
 def describe_grid(opened: OpenedGrid, n_bytes: int, *, with_latents: bool) -> dict[str, Any]:
-    """Header, structure, levels, networks and sections, ready for JSON; raises FormatError.
+    """Structure, levels, networks and sections, ready for JSON; raises FormatError.
 
     with_latents: decode the latents, to tell their bits level by level.
     """
-    header, pyramid = opened.header, opened.pyramid
+    pyramid = opened.pyramid
     sections = {SECTION_NAMES[tag]: len(payload) for tag, payload in opened.sections.items()}
     bits: list[float | None] = [None] * len(pyramid.levels)
     if with_latents:
@@ -28,14 +27,6 @@ def describe_grid(opened: OpenedGrid, n_bytes: int, *, with_latents: bool) -> di
         coded = read_networks_of(opened)
     groups = _groups(opened, coded)
     return {
-        "n_bytes": n_bytes,
-        "bpp": bpp(n_bytes, header.height, header.width),
-        "version": VERSION,
-        "kind": opened.KIND,
-        "height": header.height,
-        "width": header.width,
-        "n_channels": header.n_channels,
-        "bit_depth": header.bit_depth,
         "pixels_crc32": f"{opened.crc:08x}",
         "structure": {name: vars(pyramid.structure)[name] for name, _ in pyramid.structure.WIRE},
         "n_weights": sum(group["n_weights"] for group in groups),

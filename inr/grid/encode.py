@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inr.checkpoint import checkpoint_of
+from inr.checksum import pixels_crc
 from inr.codec import Encoded, View, Wish, decode_picture
 from inr.container import pack_icc
 from inr.errors import FormatError
 from inr.fit_types import FitError, Progress
 from inr.grid.draw import draw
 from inr.grid.fit import FittedGrid, GridFitting, GridJob
-from inr.grid.grid_file import check_sides, pixels_crc, write_grid
+from inr.grid.grid_file import check_sides, write_grid
 from inr.grid.network_coding import CodedNetworks
 from inr.grid.network_search import chosen_networks
 from inr.grid.structure import Pyramid

@@ -11,13 +11,13 @@ checksum: it promises every pixel.
 """
 
 import struct
-import zlib
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from inr import container
+from inr.checksum import check_pixels
 from inr.container import Header, Reader
 from inr.errors import FormatError
 from inr.grid.draw import draw
@@ -29,11 +29,6 @@ from inr.render import Region
 MAX_SIDE = 1 << 14  # pixels; twelve levels, and what the context model was proven for
 
 Latents = list[np.ndarray]  # int32[h, w] of each level
-
-
-def pixels_crc(pixels: np.ndarray) -> int:
-    """The checksum of u8 or u16 [height, width, n_channels]."""
-    return zlib.crc32(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).data)
 
 
 def check_sides(height: int, width: int) -> None:
@@ -165,11 +160,8 @@ def draw_grid(
         pixels = draw_jax.draw(latents, params, opened.pyramid, bit_depth, own_region)
     else:
         pixels = draw(latents, params, opened.pyramid, bit_depth, own_region)
-    if own_region is None and pixels_crc(pixels) != opened.crc:
-        raise FormatError(
-            "the pixels do not match their checksum: the file was damaged before it was sealed, or "
-            "this machine computes wrongly"
-        )
+    if own_region is None:
+        check_pixels(pixels, opened.crc)
     if size is None:
         return pixels
     return draw(latents, params, opened.pyramid, bit_depth, region, size=size)

@@ -30,7 +30,6 @@ from inr.coders.range_coder import (
     words_from_bytes,
     words_to_bytes,
 )
-from inr.coders.tables import PRECISION_BITS
 from inr.errors import FormatError
 from inr.grid.context import (
     UNIT,
@@ -44,7 +43,7 @@ from inr.grid.context import (
 )
 from inr.grid.fronts import Band, SkewedBand, bands
 from inr.grid.laplace_tables import MEAN_BITS, LaplaceTables, laplace_tables
-from inr.grid.residuals import ESCAPE_BITS, Letters, letters_of, read_front, write_part
+from inr.grid.residuals import Letters, letter_bits, letters_of, read_front, write_part
 from inr.grid.structure import LATENT_LIMIT, REACH, TAPS, Level, Pyramid
 
 Latents = Sequence[NDArray[np.int32]]  # i32[h, w] of each level
@@ -86,12 +85,8 @@ def level_bits(latents: Latents, params: Params, pyramid: Pyramid) -> list[float
     ends = np.cumsum([level.size for level in pyramid.levels])
     n_before = 0
     for band, letters in _all_letters(latents, params, pyramid, tables):
-        bits = float(letters.n_raw.sum() + 2 * ESCAPE_BITS * letters.is_escape.sum())
-        narrow, wide = ~letters.is_wide, letters.is_wide
-        for rows, part in ((tables.narrow, narrow), (tables.wide, wide)):
-            frequency = rows[letters.row[part], letters.symbol[part]] + 1
-            bits += PRECISION_BITS * frequency.size - float(np.log2(frequency).sum())
-        all_bits[int(np.searchsorted(ends, n_before, side="right"))] += bits
+        level = int(np.searchsorted(ends, n_before, side="right"))
+        all_bits[level] += letter_bits(letters, tables)
         n_before += band.size
     return all_bits
 

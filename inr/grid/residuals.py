@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inr.coders.range_coder import Reader, Writer
-from inr.coders.tables import TOTAL, uniform_table
+from inr.coders.tables import PRECISION_BITS, TOTAL, uniform_table
 from inr.grid.fronts import Ints
 from inr.grid.laplace_tables import (
     MEAN_BITS,
@@ -72,6 +72,15 @@ def letters_of(y: NDArray[np.int32], density: Ints, tables: LaplaceTables) -> Le
     has_raw = (r != 0) & ~is_escape
     raw = place & ((1 << n_raw) - 1)
     return Letters(is_wide, row, symbol, n_raw * has_raw, raw, is_escape, place - (half << n_raw))
+
+
+def letter_bits(letters: Letters, tables: LaplaceTables) -> float:
+    """Bits that letters take, by their frequency tables."""
+    bits = float(letters.n_raw.sum() + 2 * ESCAPE_BITS * letters.is_escape.sum())
+    for rows, part in ((tables.narrow, ~letters.is_wide), (tables.wide, letters.is_wide)):
+        frequency = rows[letters.row[part], letters.symbol[part]] + 1
+        bits += PRECISION_BITS * frequency.size - float(np.log2(frequency).sum())
+    return bits
 
 
 def write_part(writer: Writer, letters: Letters, which: Ints, tables: NDArray[np.float64]) -> None:

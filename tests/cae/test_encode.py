@@ -189,7 +189,7 @@ def test_sides_that_files_do_not_hold():
 
 @pytest.mark.usefixtures("tiny")
 def test_a_file_that_does_not_give_the_picture_back_is_not_returned(monkeypatch):
-    monkeypatch.setattr(encode, "colours_crc", lambda colours: 1)
+    monkeypatch.setattr(encode, "pixels_crc", lambda colours: 1)
     with pytest.raises(FormatError, match="do not match their checksum"):
         encoded(picture(20, 20))
     monkeypatch.undo()

@@ -12,6 +12,7 @@ from fuzz import SMALL_GRID, built_file, built_grid
 import inr
 from inr import container
 from inr.any_file import open_any
+from inr.checksum import pixels_crc
 from inr.codec import View, decode_picture
 from inr.coders.range_coder import RangeCoder
 from inr.container import KIND_GRID, KIND_MLP, pack, unpack
@@ -19,7 +20,7 @@ from inr.describe import achieved_sparsity, describe
 from inr.errors import FormatError
 from inr.fields.siren import Siren
 from inr.grid.draw import draw
-from inr.grid.grid_file import MAX_SIDE, open_grid, pixels_crc, read_grid, write_grid
+from inr.grid.grid_file import MAX_SIDE, open_grid, read_grid, write_grid
 from inr.grid.latent_coder import latent_bits, level_bits
 from inr.grid.network_coding import CodedNetworks
 from inr.grid.structure import Pyramid, Structure
