@@ -9,9 +9,7 @@ bench.py gpu        10,000 full-batch steps of the classic network on 512x512, a
 """
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +20,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
+from timed_commands import ROOT, told_by, wall_seconds
 
 from inr.fields.joint import Joint, Part
 from inr.fields.protocol import Params, n_weights
@@ -33,9 +32,6 @@ from inr.optimizers import Adam
 from inr.quantize.uniform import Uniform
 from inr.sparsify.dense import Dense
 from inr.sweep.origin import machine
-
-ROOT = Path(__file__).resolve().parent.parent
-INR = str(Path(sys.executable).parent / "inr")
 
 
 def fitting(net: Siren, height: int, width: int, settings: FitSettings) -> Fitting:
@@ -85,13 +81,11 @@ def bench_quantizer() -> None:
     """PSNR of one network at several mean widths of its codes; 16 bits stand for float."""
     with tempfile.TemporaryDirectory() as folder:
         for bits in (16, 8, 6):
-            command = [
-                *(INR, "encode", str(ROOT / "assets/pictures/kodim23.png"), "--json", "-f"),
-                *("-o", str(Path(folder) / "a.inr"), "--set", f"quantize.bits={bits}"),
+            result = told_by(
+                *("encode", ROOT / "assets/pictures/kodim23.png", "-f"),
+                *("-o", Path(folder) / "a.inr", "--set", f"quantize.bits={bits}"),
                 *("--set", "field.hidden=58", "--set", "fit.steps=1500"),
-            ]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            result = json.loads(done.stdout)
+            )
             print(f"{bits:2d} bits   {result['psnr_db']:.2f} dB at {result['bpp']:.3f} bpp")
 
 
@@ -100,19 +94,11 @@ def bench_decode() -> None:
     with tempfile.TemporaryDirectory() as folder:
         coded = Path(folder) / "picture.inr"
         picture = ROOT / "assets/pictures/kodim15.png"
-        encode = [INR, "encode", str(picture), "-o", str(coded), "-q", "--set", "fit.steps=20"]
-        subprocess.run(encode, check=True)
-        decoded = str(coded.with_suffix(".png"))
-        for command in (
-            [INR, "info", str(coded), "--json"],
-            [INR, "decode", str(coded), "-o", decoded, "-f", "-q"],
-        ):
-            seconds = []
-            for _ in range(7):
-                started_at = time.monotonic()
-                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-                seconds.append(time.monotonic() - started_at)
-            print(f"inr {command[1]:8s} {min(seconds):.2f} s at best, {max(seconds):.2f} at worst")
+        told_by("encode", picture, "-o", coded, "--set", "fit.steps=20")
+        decoded = coded.with_suffix(".png")
+        for command in (("info", coded, "--json"), ("decode", coded, "-o", decoded, "-f", "-q")):
+            seconds = wall_seconds(*command)
+            print(f"inr {command[0]:8s} {min(seconds):.2f} s at best, {max(seconds):.2f} at worst")
 
 
 def bench_batch() -> None:
@@ -139,11 +125,10 @@ def bench_batch() -> None:
     single_seconds = time.monotonic() - started_at
     with tempfile.TemporaryDirectory() as folder:
         crop.save(Path(folder) / "crop.png")
-        command = [INR, "encode", str(Path(folder) / "crop.png"), "-f", "-q"]
-        started_at = time.monotonic()
-        for seed in range(2):
-            subprocess.run([*command, "--set", "fit.steps=600", "--seed", str(seed)], check=True)
-        command_seconds = 4 * (time.monotonic() - started_at)
+        command = ("encode", Path(folder) / "crop.png", "-f", "-q", "--set", "fit.steps=600")
+        command_seconds = 4 * sum(
+            seconds for seed in "01" for seconds in wall_seconds(*command, "--seed", seed, n=1)
+        )
     for name, seconds in (
         ("a batch of 8", batch_seconds),
         ("8 fits in one process", single_seconds),

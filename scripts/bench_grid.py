@@ -10,10 +10,7 @@ bench_grid.py cool-chic one fit of `grid` at lambda 0.001 on the crop of kodim15
 """
 
 import argparse
-import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
+from timed_commands import ROOT, peak_gb, told_by, wall_seconds
 
 from inr.container import SECTION_LATENTS
 from inr.grid.decode import render_grid
@@ -35,8 +33,6 @@ from inr.render import Region
 from inr.resample import resample
 from inr.sweep.origin import machine
 
-ROOT = Path(__file__).resolve().parent.parent
-INR = str(Path(sys.executable).parent / "inr")
 PICTURE = ROOT / "assets" / "pictures" / "kodim15.png"
 CROP = (200, 100, 456, 356)
 _N_STEPS, _N_BLOCKS = 10, 6
@@ -70,9 +66,7 @@ def bench_step() -> None:
 def encoded(folder: Path, picture: Path, *options: str) -> tuple[Path, dict[str, float]]:
     """A file made by the command line, and what it told."""
     output = folder / "a.inr"
-    command = [INR, "encode", str(picture), "-o", str(output), "--recipe", "grid", "-f", "--json"]
-    done = subprocess.run([*command, *options], stdout=subprocess.PIPE, check=True)
-    return output, json.loads(done.stdout)
+    return output, told_by("encode", picture, "-o", output, "--recipe", "grid", "-f", *options)
 
 
 def bench_exact() -> None:
@@ -101,12 +95,7 @@ def bench_decode() -> None:
     with tempfile.TemporaryDirectory() as folder:
         options = ("--set", "fit.steps=60", "--set", "lambda=0.0002")
         output, told = encoded(Path(folder), PICTURE, *options)
-        seconds = []
-        for _ in range(7):
-            started_at = time.monotonic()
-            decoded = str(Path(folder) / "a.png")
-            subprocess.run([INR, "decode", str(output), "-o", decoded, "-f", "-q"], check=True)
-            seconds.append(time.monotonic() - started_at)
+        seconds = wall_seconds("decode", output, "-o", Path(folder) / "a.png", "-f", "-q")
     best, median = min(seconds), float(np.median(seconds))
     print(f"decode of 768x512 at {told['bpp']:.2f} bpp: {best:.2f} s, median {median:.2f}")
 
@@ -143,7 +132,7 @@ def bench_cool_chic() -> None:
     loss = 10 ** (-told["psnr_db"] / 10) + 1e-3 * told["bpp"]
     print(
         f"loss {1e3 * loss:.4f}e-3 ({told['psnr_db']:.2f} dB, {told['bpp']:.4f} bpp), "
-        f"{told['seconds']:.0f} s, {cpu_seconds:.0f} CPU-s, peak {after.ru_maxrss / 2**20:.2f} GB"
+        f"{told['seconds']:.0f} s, {cpu_seconds:.0f} CPU-s, peak {peak_gb():.2f} GB"
     )
 
 
