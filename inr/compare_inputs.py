@@ -92,7 +92,7 @@ def choose_recipes(
       target_bpps: where recipes of kind mlp are used.
       lambdas: where those of other kinds are; none for LAMBDAS or CAE_LAMBDAS.
     Raises:
-      ValueError: an unknown recipe or setting, or a target, lambda or seed out of range.
+      ValueError: an unknown recipe, setting or model, or a target, lambda or seed out of range.
     """
     from inr.recipes import named
     from inr.settings import with_settings
@@ -124,6 +124,7 @@ def codec_of(
     from inr.codec import View, Wish, decode_picture, encode_picture
     from inr.picture import Picture
     from inr.progress import progress_bar
+    from inr.recipes import configuration_of
 
     runs: dict[float, tuple[AnyRecipe, Wish]]
     if recipe.KIND != "mlp":
@@ -143,7 +144,7 @@ def codec_of(
 
     return PictureCodec(
         recipe.name,
-        f"{recipe}, seed {seed}; {what}",
+        f"{configuration_of(recipe)}, seed {seed}; {what}",
         tuple(runs),
         encode,
         lambda data: decode_picture(data, View(max_pixels=None)).pixels,

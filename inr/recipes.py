@@ -52,6 +52,19 @@ class Recipe:
 AnyRecipe = Recipe | GridRecipe | CaeRecipe
 
 
+def configuration_of(recipe: AnyRecipe) -> str:
+    """Its settings, and the hash of weights that it names: a path may hold others tomorrow.
+
+    Raises:
+      ValueError: there is no such file of weights.
+    """
+    if recipe.KIND != "cae":
+        return str(recipe)
+    from inr.cae.models import hash_named
+
+    return f"{recipe}, weights of SHA-256 {hash_named(recipe.model)}"
+
+
 def siren() -> Recipe:
     """The default: SIREN, learned steps, range coder; about a minute for 768x512 on two cores."""
     return Recipe("siren", Siren(), FitSettings())

@@ -39,16 +39,19 @@ def weights_named(name: str) -> tuple[Weights, int]:
     models = shipped()
     if name in models:
         return _shipped_weights(name), int(models[name]["id"])
-    path = Path(name)
-    if path.suffix != ".npz" or not path.is_file():
-        raise ValueError(
-            f"model {name!r}: there are {', '.join(models)}, or give the path of an .npz that "
-            "`inr cae export` wrote"
-        )
+    path = _path_named(name)
     try:
         return read_weights(path.read_bytes()), 0
     except FormatError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def hash_named(name: str) -> str:
+    """The SHA-256, in hexadecimal, of the same weights file; raises ValueError likewise."""
+    models = shipped()
+    if name in models:
+        return str(models[name]["sha256"])
+    return hashlib.sha256(_path_named(name).read_bytes()).hexdigest()
 
 
 def weights_of(number: int, sha256: bytes) -> Weights:
@@ -71,6 +74,16 @@ def weights_of(number: int, sha256: bytes) -> Weights:
         f"the file was made with weights of SHA-256 {sha256.hex()}..., which are not shipped; put "
         f"them into a folder and set {VARIABLE} to it"
     )
+
+
+def _path_named(name: str) -> Path:
+    path = Path(name)
+    if path.suffix != ".npz" or not path.is_file():
+        raise ValueError(
+            f"model {name!r}: there are {', '.join(shipped())}, or give the path of an .npz that "
+            "`inr cae export` wrote"
+        )
+    return path
 
 
 @functools.lru_cache(maxsize=2)

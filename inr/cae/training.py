@@ -107,7 +107,9 @@ class Training:
         shift_key, noise_key = jax.random.split(key)
         # One from each of n equal parts of the range: even in each batch, not only on average.
         share = (jnp.arange(n) + jax.random.uniform(shift_key, (n,))) / n
-        return self._loss_at(self.model, params, x, 2 * share - 1, None, noise_key, is_hard)
+        low, high = jnp.log(self.model.lambda_low), jnp.log(self.model.lambda_high)
+        lambdas = jnp.exp(low + share * (high - low))
+        return self._loss_at(self.model, params, x, 2 * share - 1, lambdas, noise_key, is_hard)
 
     def _slim_loss(
         self, params: Params, x: jax.Array, lambdas: jax.Array, key: jax.Array, is_hard: jax.Array
@@ -129,15 +131,10 @@ class Training:
         params: Params,
         x: jax.Array,
         position: jax.Array,
-        lambdas: jax.Array | None,
+        lambdas: jax.Array,
         key: jax.Array,
         is_hard: jax.Array,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        if lambdas is None:
-            lambdas = jnp.exp(
-                jnp.log(model.lambda_low)
-                + (position + 1) / 2 * (jnp.log(model.lambda_high) - jnp.log(model.lambda_low))
-            )
         scales = vectors(model, params, position)
         drawn, bits = forward(
             model, params, x, scales, key, is_hard=is_hard, conv_dtype=self.conv_dtype

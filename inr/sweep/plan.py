@@ -137,7 +137,13 @@ def hash_of_picture(picture: Picture) -> str:
 
 def hash_of_run(pixels_hash: str, recipe: AnyRecipe, wish: Wish) -> str:
     """Hash of picture, recipe, wish with its seed, and version of the package."""
-    config = repr((pixels_hash, recipe, wish, metadata.version("inr")))
+    facts = (
+        repr(pixels_hash),
+        recipes.configuration_of(recipe),
+        repr(wish),
+        repr(metadata.version("inr")),
+    )
+    config = f"({', '.join(facts)})"
     return hashlib.sha256(config.encode()).hexdigest()
 
 

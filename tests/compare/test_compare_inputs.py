@@ -102,7 +102,9 @@ def test_the_recipe_cae_runs_along_the_lambdas_of_its_model():
     assert codec.qualities == (0.0128, 0.004, 0.0014, 0.0005, 0.0002)
     (codec,) = choose_recipes(["cae"], {}, [0.5], [1e-3, 1e-2], seed=3, show_progress=False)
     assert codec.qualities == (0.01, 0.001)
-    model = CaeCodec(weights_named("hyperprior")[0])
+    weights, _ = weights_named("hyperprior")
+    assert weights.sha256 in codec.settings
+    model = CaeCodec(weights)
     assert [model.rate_of(each) for each in CAE_LAMBDAS][::4] == [255, 0]
 
 

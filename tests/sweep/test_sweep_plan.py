@@ -1,5 +1,6 @@
 """plan.py: which runs a sweep has, and what is refused before the first."""
 
+import dataclasses
 import itertools
 import re
 from pathlib import Path
@@ -127,6 +128,20 @@ def test_the_hash_is_of_all_that_decides_the_bytes():
         (recipes.siren(), Wish(target_bytes=500)),
     ]
     assert len({hash_of_run(pixels_hash, *c) for pixels_hash in hashes for c in configs}) == 24
+
+
+def test_the_hash_is_of_the_weights_that_a_recipe_names(tmp_path):
+    weights = tmp_path / "model.npz"
+    recipe = dataclasses.replace(recipes.cae(), model=str(weights))
+    hashes = []
+    for content in (b"one", b"another", b"one"):
+        weights.write_bytes(content)
+        hashes.append(hash_of_run("", recipe, Wish()))
+    assert hashes[0] == hashes[2] != hashes[1]
+    weights.unlink()
+    with pytest.raises(ValueError, match="give the path of an"):
+        hash_of_run("", recipe, Wish())
+    assert hash_of_run("", recipes.cae(), Wish()) not in hashes
 
 
 @pytest.mark.usefixtures("folder")
