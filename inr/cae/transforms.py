@@ -25,7 +25,7 @@ class Balle2017:
     has_latent_gdn: bool = True  # GDN between the last convolution and the latents
     has_shortcut: bool = False  # a linear transform of blocks of 16x16 beside the three layers
     is_modulated: bool = True  # channels are multiplied by vectors that come from lambda
-    only_latents: bool = False  # those of the latents alone: bottleneck scaling
+    only_latents: bool = False  # those that are rounded next alone: bottleneck scaling
     gdn_suffix: str = ""  # of the names of GDN tensors: those of one width of a slimmable model
 
     LATENT_SCALE: ClassVar[str] = "ma2"  # the vector that multiplies the latents
@@ -40,7 +40,7 @@ class Balle2017:
         shortcut = Conv("a_short", N_COLOURS, m, BLOCK, BLOCK, has_bias=False)
         chain: Chain = (Sum((first, (shortcut,))),) if self.has_shortcut else first
         latent_gdn = (self._gdn("ga2", m),) if self.has_latent_gdn else ()
-        return (*chain, *self._scale("ma2", m), *latent_gdn)
+        return (*chain, *self._around(self._scale("ma2", m), latent_gdn))
 
     def synthesis(self) -> Chain:
         n, m = self.hidden, self.n_latents
@@ -52,13 +52,18 @@ class Balle2017:
         shortcut = Deconv("s_short", m, N_COLOURS, BLOCK, BLOCK, has_bias=False)
         chain: Chain = (Sum((last, (shortcut,))),) if self.has_shortcut else last
         latent_gdn = (self._gdn("gs0", m, True),) if self.has_latent_gdn else ()
-        return (*latent_gdn, *self._scale("ms0", m), *chain)
+        return (*reversed(self._around(self._scale("ms0", m), latent_gdn)), *chain)
 
     def _gdn(self, name: str, n: int, is_inverse: bool = False) -> Gdn:
         return Gdn(name + self.gdn_suffix, n, is_inverse)
 
     def _scale(self, name: str, n: int) -> Chain:
         return (Scale(name, n),) if self.is_modulated else ()
+
+    def _around(self, scale: Chain, latent_gdn: Chain) -> Chain:
+        """In the order of the analysis: modulation follows a convolution, bottleneck scaling comes
+        right before the rounding."""
+        return (*latent_gdn, *scale) if self.only_latents else (*scale, *latent_gdn)
 
     def _inner(self, name: str) -> Chain:
         return () if self.only_latents else self._scale(name, self.hidden)

@@ -75,6 +75,14 @@ def test_counts_of_the_residual_transform_by_hand():
     assert made == ends + 4 * block + 4 * upsampled + 2 * attention == 19_398_147
 
 
+def test_bottleneck_scaling_is_all_that_stands_between_network_and_rounding():
+    modulated, scaled = Balle2017(4, 6), Balle2017(4, 6, only_latents=True)
+    ends = [(t.analysis()[-1], t.synthesis()[0]) for t in (scaled, modulated)]
+    assert ends[0] == (Scale("ma2", 6), Scale("ms0", 6))
+    assert ends[1] == (Gdn("ga2", 6), Gdn("gs0", 6, is_inverse=True))
+    assert scales(scaled.analysis() + scaled.synthesis()) == {"ma2": 6, "ms0": 6}
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_shapes_of_what_chains_make(name):
     model = MODELS[name]
