@@ -6,7 +6,7 @@ so do these.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from inr.cae.losses import Distortion
@@ -72,9 +72,10 @@ def hyperprior() -> Config:
 
 
 def factorized() -> Config:
-    """The same with a factorized prior."""
-    config = hyperprior()
-    return replace(config, name="factorized", model=replace(config.model, prior=Factorized()))
+    """Shipped too: a sixth of the weights, factorized prior; 128 latents end at 27 to 36 dB."""
+    transform = Balle2017(hidden=32, n_latents=128, has_latent_gdn=False, has_shortcut=True)
+    train = TrainSettings(steps=12000, batch=4, learning_rate=1e-3, warmup_steps=100)
+    return Config("factorized", Model(transform, Factorized()), train)
 
 
 def mae() -> Config:
