@@ -55,6 +55,7 @@ def pictures() -> dict[str, tuple[AnyRecipe, Picture]]:
             cae(),
             Picture(np.concatenate([rgb, alpha], axis=2), b"not a real profile"),
         ),
+        "cae_factorized_grey": (replace(cae(), model="factorized"), Picture(rgb[..., 1:2])),
     }
 
 

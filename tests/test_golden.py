@@ -14,7 +14,7 @@ GOLDEN = sorted((Path(__file__).parent / "golden").glob("v*/*.inr"))
 
 
 def test_there_are_golden_files():
-    assert len(GOLDEN) >= 8
+    assert len(GOLDEN) >= 10
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
