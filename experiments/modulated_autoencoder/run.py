@@ -18,6 +18,7 @@ import charts
 import lab
 
 from inr.bd_rate import bd_rate
+from inr.cae.autoencoder import Params
 from inr.cae.cae_coding import CaeCodec
 from inr.cae.configs import Config
 from inr.cae.export import exported_file
@@ -31,11 +32,15 @@ from inr.cae.weights import read_weights
 from inr.metrics import bpp, psnr_db
 
 PICTURES = [lab.ASSETS / f"kodim{n}.png" for n in ("05", "08", "15", "23")]
+PUBLISHED = "as published"  # GDN before the latents, no block transform beside the layers
+CONTINUED = "as published, continued"  # all trainings begin where that of its highest rate ended
 PRIORS = {
     "factorized": Factorized(),
     "hyperprior": Hyperprior(hidden=32),
-    "as published": Factorized(),  # GDN before the latents, no block transform beside the layers
+    PUBLISHED: Factorized(),
+    CONTINUED: Factorized(),
 }
+MOST_LOSS_DB = 0.5  # below the independent models, where a rate counts as served
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +50,13 @@ class Scale:
     transform: Balle2017
     lambdas: tuple[float, ...]
     train: TrainSettings
-    priors: tuple[str, ...] = ("factorized", "hyperprior", "as published")
+    variants: tuple[str, ...] = tuple(PRIORS)
 
 
 SMALL = Scale(
     Balle2017(hidden=32, n_latents=128, has_latent_gdn=False, has_shortcut=True),
-    tuple(0.0128 / 2**i for i in range(5)),
-    TrainSettings(steps=1200, batch=4, learning_rate=1e-3, warmup_steps=100, ema=0.995),
+    tuple(0.0128 / 4**i for i in range(4)),
+    TrainSettings(steps=12_000, batch=4, learning_rate=1e-3, warmup_steps=100),
 )
 TINY = Scale(
     Balle2017(hidden=4, n_latents=6, has_latent_gdn=False, has_shortcut=True),
@@ -67,20 +72,20 @@ FULL = Scale(  # Yang et al. 2020, lambdas 1 / 64 to 1 / 4096 of our loss
 )
 
 
-def configs(scale: Scale, prior: str) -> list[Config]:
+def configs(scale: Scale, variant: str) -> list[Config]:
     """One model a lambda, then bottleneck scaling, then the modulated autoencoder."""
-    transform = scale.transform
-    if prior == "as published":
+    transform, prior = scale.transform, PRIORS[variant]
+    if variant in (PUBLISHED, CONTINUED):
         transform = dataclasses.replace(transform, has_latent_gdn=True, has_shortcut=False)
     plain = dataclasses.replace(transform, is_modulated=False)
     scaled = dataclasses.replace(transform, only_latents=True)
     high, low = scale.lambdas[0], scale.lambdas[-1]
     made = [
-        Config(f"independent_{i}", Model(plain, PRIORS[prior], each, each), scale.train)
+        Config(f"independent_{i}", Model(plain, prior, each, each), scale.train)
         for i, each in enumerate(scale.lambdas)
     ]
-    bottleneck = Model(scaled, PRIORS[prior], low, high)
-    modulated = Model(transform, PRIORS[prior], low, high)
+    bottleneck = Model(scaled, prior, low, high)
+    modulated = Model(transform, prior, low, high)
     return [
         *made,
         Config("bottleneck", bottleneck, scale.train, only_scales=True),
@@ -92,20 +97,22 @@ def fitted(
     folder: Path, pictures: Sequence[Path], scale: Scale, data: Pictures
 ) -> Iterator[lab.Row]:
     """Trains or goes on, and codes all pictures with each model at its lambdas."""
-    for prior in scale.priors:
-        weights = None
-        for config in configs(scale, prior):
-            place = folder / "work" / prior / config.name
-            print(f"{prior} {config.name}", file=sys.stderr, flush=True)
-            start = weights if config.only_scales else None
+    highest: Params | None = None  # the last independent model is that of the highest rate
+    for variant in scale.variants:
+        begun = highest if variant == CONTINUED else None
+        for config in configs(scale, variant):
+            place = folder / "work" / variant / config.name
+            print(f"{variant}: {config.name}", file=sys.stderr, flush=True)
+            start = begun or (highest if config.only_scales else None)
             leg = train(config, data, place, start=start)
-            weights = leg.state.mean  # the last independent model is that of the highest rate
+            if config.name.startswith("independent"):
+                highest = leg.state.mean
             codec = CaeCodec(read_weights(exported_file(place)[0]))
             model = config.model
             for each in scale.lambdas:
                 if model.lambda_low <= each * 1.001 and each <= model.lambda_high * 1.001:
                     for picture in pictures:
-                        named = {"prior": prior, "method": config.name.partition("_")[0]}
+                        named = {"variant": variant, "method": config.name.partition("_")[0]}
                         yield named | {"lambda": each} | coded(codec, picture, each)
 
 
@@ -125,9 +132,9 @@ def coded(codec: CaeCodec, picture: Path, lambda_: float) -> lab.Row:
     }
 
 
-def curve(rows: Sequence[lab.Row], prior: str, method: str) -> list[tuple[float, float]]:
+def curve(rows: Sequence[lab.Row], variant: str, method: str) -> list[tuple[float, float]]:
     """(bpp, PSNR), each the mean over the pictures, by rising rate."""
-    own = [row for row in rows if row["prior"] == prior and row["method"] == method]
+    own = [row for row in rows if row["variant"] == variant and row["method"] == method]
     groups: dict[float, list[lab.Row]] = {}
     for row in own:
         groups.setdefault(row["lambda"], []).append(row)
@@ -139,30 +146,46 @@ def curve(rows: Sequence[lab.Row], prior: str, method: str) -> list[tuple[float,
 
 
 def plot(path: Path, rows: Sequence[lab.Row]) -> None:
-    priors = list(dict.fromkeys(row["prior"] for row in rows))
+    variants = list(dict.fromkeys(row["variant"] for row in rows))
     methods = list(dict.fromkeys(row["method"] for row in rows))
     panels = [
-        charts.Panel(prior, "bits a pixel", "PSNR, dB", {m: curve(rows, prior, m) for m in methods})
-        for prior in priors
+        charts.Panel(each, "bits a pixel", "PSNR, dB", {m: curve(rows, each, m) for m in methods})
+        for each in variants
     ]
     charts.plot(path, panels)
 
 
+def good_rates(
+    reference: list[tuple[float, float]], points: list[tuple[float, float]]
+) -> tuple[float, float]:
+    """The lowest and the highest rate at which a curve is at most MOST_LOSS_DB below another, both
+    straight between their points over the logarithm of the rate; zeros where it never is."""
+    (own, own_db), (other, other_db) = (np.array(curve).T for curve in (points, reference))
+    rates = np.geomspace(max(own[0], other[0]), min(own[-1], other[-1]), 1000)
+    drawn, asked = (
+        np.interp(np.log(rates), np.log(x), y) for x, y in ((own, own_db), (other, other_db))
+    )
+    good = rates[drawn >= asked - MOST_LOSS_DB]
+    return (float(good[0]), float(good[-1])) if good.size else (0.0, 0.0)
+
+
 def table_of(rows: Sequence[lab.Row]) -> str:
-    """Mean rates, and BD-rates against the independent models."""
+    """Mean rates, those not far below the independent models, and BD-rates against these."""
     lines = []
-    for prior in dict.fromkeys(row["prior"] for row in rows):
-        reference = curve(rows, prior, "independent")
+    for variant in dict.fromkeys(row["variant"] for row in rows):
+        reference = curve(rows, variant, "independent")
         for method in dict.fromkeys(row["method"] for row in rows):
-            points = curve(rows, prior, method)
+            points = curve(rows, variant, method)
             (low, low_db), (high, high_db) = points[0], points[-1]
+            good = good_rates(reference, points)
             try:
                 percent = bd_rate(*zip(*reference, strict=True), *zip(*points, strict=True)).percent
             except ValueError:  # too few points or too little in common
                 percent = None
-            lines.append([prior, method, low, high, high / low, low_db, high_db, percent])
-    columns = ["prior", "method", "lowest bpp", "highest bpp", "ratio", "lowest dB", "highest dB"]
-    return charts.table([*columns, "BD-rate % to independent"], lines)
+            reached = [low, high, high / low, low_db, high_db]
+            lines.append([variant, method, *reached, *good, percent])
+    columns = ["variant", "method", "lowest bpp", "highest bpp", "ratio", "lowest dB", "highest dB"]
+    return charts.table([*columns, "good from", "good to", "BD-rate % to independent"], lines)
 
 
 def sizes() -> str:
