@@ -135,7 +135,7 @@ def main() -> None:
         "--table", action="store_true", help="print the rows there are, run nothing"
     )
     given = parser.parse_args()
-    pictures = given.pictures or sorted((ROOT / "assets/pictures").glob("*.png"))
+    pictures = given.pictures or sorted((ROOT / "assets/pictures").glob("kodim*.png"))
     if given.table:
         print(table(stored_rows({picture.name for picture in pictures})))
         return
