@@ -3,7 +3,8 @@
 Bits and errors of a fit fall on their way, by about the same share for all pictures, so what they
 will be in the end can be told early; lambda is moved until that is what was asked. What the
 networks take is known only when they are coded: the last percent goes by rounding latents with a
-wider dead zone, and a file that misses still is fitted on from where it stands.
+wider dead zone. A file that misses still is fitted on from where it stands, one that misses by far
+is fitted anew: late in a fit latents hardly follow lambda.
 """
 
 import math
@@ -43,7 +44,8 @@ _LAMBDAS = (1e-7, 1.0)
 _AIM_DB = 0.04  # above the PSNR asked for
 _WIDEST_DEAD_ZONE, _N_HALVINGS = 0.25, 7  # codes; of the search for a dead zone
 _SLACK_BYTES = 16  # a file takes a little more than its latents' bits
-_FURTHER, _MAX_FURTHER = 0.7, 2  # progress from which a file that misses is fitted on; how often
+_FAR, _FAR_DB = math.log(1.3), 1.0  # misses that many further steps make good
+_FURTHER, _MAX_FURTHER = 0.7, 3  # progress from which a file that misses is fitted on; how often
 
 
 def encode_to_target(
@@ -66,17 +68,22 @@ def encode_to_target(
     job = job_of(picture, recipe, wish)
     job = GridJob(job.picture, target.first_lambda(), job.seed)
     fitted: FittedGrid | None = None
+    is_far = False
     tried: list[Encoded] = []
     for _ in range(1 + _MAX_FURTHER):
         fitting = GridFitting([job], pyramid, recipe.fit, deadline)
-        begin = None if fitted is None else (fitted, _FURTHER)
+        begin = None if fitted is None or is_far else (fitted, _FURTHER)
         (fitted,) = fitting.run(report=report, steer=target.steer, begin=begin)
         coded = coded_networks(picture, pyramid, fitted, wish.seed, ends_at)
         latents = target.trimmed(fitted, coded, picture, pyramid)
         tried.append(finished_grid(picture, pyramid, coded, latents, fitted.n_steps, started_at))
         if target.is_met(tried[-1]) or time.monotonic() > ends_at:
             break
-        job = GridJob(job.picture, target.corrected(fitted, tried[-1]), job.seed)
+        lambda_ = target.corrected(fitted, tried[-1])
+        is_far = target.miss(tried[-1]) > _followed((1 - _FURTHER) * recipe.fit.steps)
+        if is_far:  # as if lambda had been what it was on average
+            lambda_ *= (job.lambda_ / fitted.lambda_) ** 0.5
+        job = GridJob(job.picture, _within(lambda_), job.seed)
         if deadline is not None:
             deadline = time.monotonic() + (ends_at - time.monotonic()) / 2
     return target.best(tried)
@@ -142,6 +149,10 @@ class BytesTarget:
     def is_met(self, encoded: Encoded) -> bool:
         return _LEAST * self._n_bytes <= len(encoded.data) <= self._n_bytes
 
+    def miss(self, encoded: Encoded) -> float:
+        """In units of what many further steps make good."""
+        return abs(math.log(len(encoded.data) / self._n_bytes)) / _FAR
+
     def corrected(self, fitted: FittedGrid, encoded: Encoded) -> float:
         """The lambda with which to fit on; from here on the other bytes are known."""
         latents_bytes = len(open_grid(encoded.data).sections[SECTION_LATENTS])
@@ -193,6 +204,10 @@ class PsnrTarget:
     def is_met(self, encoded: Encoded) -> bool:
         return abs(encoded.psnr_db - self._psnr_db) <= _NEAR_DB
 
+    def miss(self, encoded: Encoded) -> float:
+        """In units of what many further steps make good."""
+        return abs(encoded.psnr_db - self._psnr_db) / _FAR_DB
+
     def corrected(self, fitted: FittedGrid, encoded: Encoded) -> float:
         too_good_db = encoded.psnr_db - self._psnr_db
         self._aim -= too_good_db  # what clipping, rounding and coded networks changed
@@ -234,10 +249,14 @@ class _Steering:
         self._progress = progress
         if not _EARLIEST <= progress <= _LATEST:
             return lambdas
-        gain = 1 - math.exp(-steps / _RESPONSE_STEPS)
-        step = np.clip(gain * correction, -_LARGEST, _LARGEST)
+        step = np.clip(_followed(steps) * correction, -_LARGEST, _LARGEST)
         moved: np.ndarray = np.clip(lambdas * np.exp(step), *_LAMBDAS)
         return moved
+
+
+def _followed(n_steps: float) -> float:
+    """The share of a change of lambda that latents have followed after some steps."""
+    return 1 - math.exp(-n_steps / _RESPONSE_STEPS)
 
 
 def _within(lambda_: float) -> float:

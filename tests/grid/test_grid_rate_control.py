@@ -1,5 +1,6 @@
 """Targets of grid files: how lambda is steered, and where files land."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -71,6 +72,16 @@ def test_bytes_are_met_at_most_three_percent_below(n_bytes, is_met):
     assert bytes_target().is_met(encoded(n_bytes, 30.0)) == is_met
 
 
+@pytest.mark.parametrize(("n_bytes", "miss"), [(1538, 1.0), (2000, 0.0), (2600, 1.0)])
+def test_how_far_a_file_is_from_its_bytes(n_bytes, miss):
+    assert bytes_target().miss(encoded(n_bytes, 30.0)) == pytest.approx(miss, abs=0.01)
+
+
+@pytest.mark.parametrize(("psnr", "miss"), [(29.0, 1.0), (30.0, 0.0), (32.0, 2.0)])
+def test_how_far_a_file_is_from_its_quality(psnr, miss):
+    assert PsnrTarget(30.0, 1).miss(encoded(1, psnr)) == pytest.approx(miss)
+
+
 def test_the_largest_file_that_is_not_too_large_is_taken():
     tried = [encoded(n, 30.0) for n in (1500, 1990, 2040)]
     assert len(bytes_target().best(tried).data) == 1990
@@ -107,3 +118,13 @@ def test_files_land_where_they_are_asked_to():
     good = encode_picture(image, RECIPE, Wish(target_psnr=31.0))
     assert math.isclose(good.psnr_db, 31.0, abs_tol=0.1)
     assert psnr_db(image.pixels, decode_picture(good.data).pixels) == good.psnr_db
+
+
+@pytest.mark.slow  # two fits of 180 steps and more
+def test_a_first_lambda_far_too_small_is_made_good(monkeypatch):
+    """In a short fit latents do not follow lambda so far, and late in one hardly at all."""
+    guess = BytesTarget.first_lambda
+    monkeypatch.setattr(BytesTarget, "first_lambda", lambda self: 0.2 * guess(self))
+    short = dataclasses.replace(RECIPE, fit=GridFit(180, n_starts=1))
+    made = encode_picture(picture(), short, Wish(target_bytes=900))
+    assert 0.97 * 900 <= len(made.data) <= 900
