@@ -13,7 +13,7 @@ _INR = str(Path(sys.executable).parent / "inr")
 
 
 def told_by(*arguments: str | Path) -> dict[str, Any]:
-    """What `inr ... --json` prints; exits with the command's error."""
+    """What `inr ... --json` prints; CalledProcessError where the command fails."""
     command = [_INR, *map(str, arguments), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     told: dict[str, Any] = json.loads(done.stdout)
