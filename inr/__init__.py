@@ -8,11 +8,19 @@ After `import inr`, Pillow opens .inr files: `Image.open("photo.inr")`.
 
 from inr import pillow_plugin, recipes
 from inr.codec import decode, encode
-from inr.errors import FormatError
-from inr.fit_types import FitError
-from inr.picture import ImageError
+from inr.errors import FitError, FormatError, ImageError, InrError, UsageError
 from inr.recipes import Recipe
 
-__all__ = ["FitError", "FormatError", "ImageError", "Recipe", "decode", "encode", "recipes"]
+__all__ = [
+    "FitError",
+    "FormatError",
+    "ImageError",
+    "InrError",
+    "Recipe",
+    "UsageError",
+    "decode",
+    "encode",
+    "recipes",
+]
 
 pillow_plugin.register()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inr import baselines_ffmpeg
+from inr.errors import UsageError
 
 Pixels = NDArray[np.uint8]  # [h, w, 3] RGB
 
@@ -38,7 +39,7 @@ def codec_named(name: str) -> PictureCodec:
         if codec.name == name:
             return codec
     known = ", ".join(codec.name for codec in CODECS)
-    raise ValueError(f"unknown codec {name!r}; there are {known}")
+    raise UsageError(f"unknown codec {name!r}; there are {known}")
 
 
 def _encode_pillow(

@@ -14,6 +14,8 @@ import subprocess
 import numpy as np
 from numpy.typing import NDArray
 
+from inr.errors import UsageError
+
 Pixels = NDArray[np.uint8]  # [h, w, 3] RGB
 Plane = NDArray[np.float64]  # [h, w]
 
@@ -116,7 +118,7 @@ def _padded_size(height: int, width: int) -> tuple[int, int]:
 def _padded(pixels: Pixels) -> Pixels:
     height, width = pixels.shape[:2]
     if max(height, width) > 0xFFFF:
-        raise ValueError(f"{width}x{height} pixels: sides above 65535 are more than the file holds")
+        raise UsageError(f"{width}x{height} pixels: sides above 65535 are more than the file holds")
     n_rows, n_cols = _padded_size(height, width)
     return np.pad(pixels, ((0, n_rows - height), (0, n_cols - width), (0, 0)), mode="edge")
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inr.errors import UsageError
+
 MIN_POINTS = 4  # fewer leave the shape of the curve open
 MIN_OVERLAP_DB = 3.0  # over less, BD-rate says little: COIN gets +6 % to JPEG on Kodak, and loses
 
@@ -48,7 +50,7 @@ def bd_rate(
     x, y = _curve("candidate", bpp, quality)
     low, high = max(anchor_x[0], x[0]), min(anchor_x[-1], x[-1])
     if high - low < MIN_OVERLAP_DB:
-        raise ValueError(
+        raise UsageError(
             f"the anchor spans {anchor_x[0]:.2f}..{anchor_x[-1]:.2f} dB, the candidate "
             f"{x[0]:.2f}..{x[-1]:.2f} dB: {max(high - low, 0):.2f} dB in common, BD-rate needs "
             f"{MIN_OVERLAP_DB:g}; add settings until the curves meet"
@@ -61,21 +63,21 @@ def bd_rate(
 def ms_ssim_db(similarity: float) -> float:
     """MS-SSIM as -10 log10(1 - x) dB, in which equal steps mean equal shares of what is lost."""
     if not 0 <= similarity <= 1:
-        raise ValueError(f"ms_ssim={similarity} is outside 0..1")
+        raise UsageError(f"ms_ssim={similarity} is outside 0..1")
     return -10 * math.log10(1 - similarity) if similarity < 1 else math.inf
 
 
 def _curve(name: str, bpp: Sequence[float], quality: Sequence[float]) -> tuple[Values, Values]:
     """Quality and log rate, both rising."""
     if len(bpp) != len(quality):
-        raise ValueError(f"{name}: {len(bpp)} rates and {len(quality)} qualities; give one for one")
+        raise UsageError(f"{name}: {len(bpp)} rates and {len(quality)} qualities; give one for one")
     if len(bpp) < MIN_POINTS:
-        raise ValueError(
+        raise UsageError(
             f"{name}: {len(bpp)} points, BD-rate needs {MIN_POINTS}; add settings of that codec"
         )
     rates, x = np.asarray(bpp, np.float64), np.asarray(quality, np.float64)
     if not (np.isfinite(rates).all() and np.isfinite(x).all() and rates.min() > 0):
-        raise ValueError(
+        raise UsageError(
             f"{name}: rates must be above 0 and qualities finite, got rates {rates.min():g}.."
             f"{rates.max():g} and {x.min():g}..{x.max():g} dB; leave out lossless points"
         )
@@ -84,7 +86,7 @@ def _curve(name: str, bpp: Sequence[float], quality: Sequence[float]) -> tuple[V
     falls = np.flatnonzero((np.diff(x) <= 0) | (np.diff(rates) <= 0))
     if len(falls) > 0:
         i = int(falls[0])
-        raise ValueError(
+        raise UsageError(
             f"{name}: {x[i]:.3f} dB at {rates[i]:.4f} bpp, then {x[i + 1]:.3f} dB at "
             f"{rates[i + 1]:.4f} bpp; BD-rate needs quality that rises with the rate, leave out "
             "the worse setting"

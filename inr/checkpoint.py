@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from inr.errors import UsageError
 from inr.files import write_whole
 
 
@@ -53,11 +54,11 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except Exception as error:  # numpy and zipfile raise a dozen kinds for damaged files
-            raise ValueError(
+            raise UsageError(
                 f"checkpoint {self._path} cannot be read ({error}); delete it to start again"
             ) from error
         if fingerprint != self._fingerprint:
-            raise ValueError(
+            raise UsageError(
                 f"checkpoint {self._path} belongs to another picture, recipe or seed; "
                 "delete it or name another file"
             )

@@ -26,6 +26,7 @@ from inr.cli_output import (
     warner,
 )
 from inr.container import DEFAULT_MAX_PIXELS
+from inr.errors import UsageError
 
 app = typer.Typer(
     help="Stores a picture as a small function fitted to it, and draws it again at any size.",
@@ -185,7 +186,7 @@ def evaluate(
 
     (expected, _), (given, n_bytes) = opened(reference), opened(candidate)
     if expected.pixels.shape != given.pixels.shape or expected.bit_depth != given.bit_depth:
-        raise ValueError(
+        raise UsageError(
             f"pictures of unlike size cannot be compared: {reference} is {kind_of(expected)}, "
             f"{candidate} is {kind_of(given)}"
         )
@@ -228,7 +229,7 @@ def list_recipes(as_json: Json = False) -> None:
 
 def main() -> None:
     """Runs the command line; every failure is one line on stderr and exit code 1."""
-    from inr.errors import FormatError
+    from inr.errors import InrError
 
     try:
         try:
@@ -242,5 +243,5 @@ def main() -> None:
         fail("not enough memory; try a smaller picture, size or region")
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except (FormatError, ValueError, RuntimeError) as error:
+    except InrError as error:
         fail(str(error))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from inr.cli_output import Json, Quiet, assignments, check_output, print_result, warner
+from inr.errors import UsageError
 
 app = typer.Typer(
     help="Train the autoencoders of kind cae, and export their weights.",
@@ -60,7 +61,7 @@ def train(
     started_at = time.monotonic()
     chosen = with_values(named_config(config), assignments(settings or []))
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; name a folder")
+        raise UsageError(f"{folder} is a file; name a folder")
     warn = warner(quiet)
     pictures = open_pictures(*data, warn=warn)
     held_out = validation_pictures(open_pictures(*validation, warn=warn)) if validation else []
@@ -107,7 +108,7 @@ def export(
 
     check_output(output, force, inputs=[])
     if output.suffix != ".npz":
-        raise ValueError(f"{output}: name a file that ends in .npz")
+        raise UsageError(f"{output}: name a file that ends in .npz")
     data, facts = exported_file(folder, name)
     with write_whole(output, overwrite=force) as file:
         file.write(data)

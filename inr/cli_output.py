@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from inr.errors import UsageError
+
 if TYPE_CHECKING:
     from inr.picture import Picture
 
@@ -72,24 +74,24 @@ def kind_of(picture: "Picture") -> str:
 def check_output(path: Path, force: bool, inputs: list[Path]) -> None:
     """Finds out before the work what would stop the result from being written after it."""
     if any(path.exists() and other.exists() and path.samefile(other) for other in inputs):
-        raise ValueError(f"{path} would overwrite an input or another output; name another file")
+        raise UsageError(f"{path} would overwrite an input or another output; name another file")
     if path in inputs:
-        raise ValueError(f"{path} is named twice; name another file")
+        raise UsageError(f"{path} is named twice; name another file")
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; name a file")
+        raise UsageError(f"{path} is a folder; name a file")
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is not an ordinary file; name another")
+        raise UsageError(f"{path} is not an ordinary file; name another")
     if os.path.lexists(path) and not path.exists():
-        raise ValueError(f"{path} is a link to nothing; remove it or name another file")
+        raise UsageError(f"{path} is a link to nothing; remove it or name another file")
     if path.exists() and not force:
-        raise ValueError(f"{path} exists; give -f to overwrite it or -o to name another file")
+        raise UsageError(f"{path} exists; give -f to overwrite it or -o to name another file")
     if not path.parent.is_dir():
-        raise ValueError(f"the folder {path.parent} does not exist")
+        raise UsageError(f"the folder {path.parent} does not exist")
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise ValueError(f"cannot write to the folder {path.parent}: {error.strerror}") from error
+        raise UsageError(f"cannot write to the folder {path.parent}: {error.strerror}") from error
 
 
 def assignments(texts: list[str]) -> dict[str, str]:
@@ -97,7 +99,7 @@ def assignments(texts: list[str]) -> dict[str, str]:
     for text in texts:
         path, equals, value = text.partition("=")
         if not equals:
-            raise ValueError(f"--set {text}: expected PATH=VALUE, as in fit.steps=500")
+            raise UsageError(f"--set {text}: expected PATH=VALUE, as in fit.steps=500")
         assignments[path.strip()] = value.strip()
     return assignments
 
@@ -109,7 +111,7 @@ def numbers_of(text: str, separator: str, n: int, option: str, example: str) -> 
     except ValueError:
         values = ()
     if len(values) != n:
-        raise ValueError(f"{option} {text}: expected {n} whole numbers, as in {example}")
+        raise UsageError(f"{option} {text}: expected {n} whole numbers, as in {example}")
     return values
 
 

@@ -9,6 +9,7 @@ import typer
 
 from inr.cli_output import Json, MaxPixels, Quiet, assignments, print_result, warner
 from inr.container import DEFAULT_MAX_PIXELS
+from inr.errors import InrError, UsageError
 
 
 def sweep(
@@ -52,7 +53,7 @@ def sweep(
     changes = assignments(settings or [])
     if target_bpp is not None:
         if "target_bpp" in changes:
-            raise ValueError("target_bpp is given twice, by --target-bpp and by --set")
+            raise UsageError("target_bpp is given twice, by --target-bpp and by --set")
         changes["target_bpp"] = str(target_bpp)
     varied = parse_vary(vary or [])
     request = Request(tuple(pictures), tuple(recipe), varied, changes, tuple(seed or [0]))
@@ -81,7 +82,7 @@ def sweep(
     )
     print_result(result, "\n".join(lines), as_json, quiet and not dry_run)
     if n_failed:
-        raise RuntimeError(
+        raise InrError(
             f"{n_failed} of {len(todo.runs)} runs failed, first {first_failure}; the same command "
             "tries them again"
         )

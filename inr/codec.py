@@ -16,7 +16,7 @@ import numpy as np
 
 from inr.any_file import open_any
 from inr.container import DEFAULT_MAX_PIXELS, Header, pack_icc
-from inr.errors import FormatError
+from inr.errors import FormatError, UsageError
 from inr.mlp_file import Opened, PictureFacts, read_weights
 
 if TYPE_CHECKING:
@@ -48,17 +48,17 @@ class Wish:
         targets = {name: vars(self)[name] for name in ("target_bpp", "target_bytes", "target_psnr")}
         given = [name for name, value in targets.items() if value is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} exclude each other; give one of them")
+            raise UsageError(f"{' and '.join(given)} exclude each other; give one of them")
         if self.target_psnr is not None and not 5 <= self.target_psnr <= 80:
-            raise ValueError(f"target_psnr={self.target_psnr} is outside 5..80 dB")
+            raise UsageError(f"target_psnr={self.target_psnr} is outside 5..80 dB")
         if self.target_bpp is not None and not 0 < self.target_bpp < 1e3:
-            raise ValueError(f"target_bpp={self.target_bpp}: expected bits per pixel above 0")
+            raise UsageError(f"target_bpp={self.target_bpp}: expected bits per pixel above 0")
         if self.target_bytes is not None and self.target_bytes < 1:
-            raise ValueError(f"target_bytes={self.target_bytes}: expected at least 1")
+            raise UsageError(f"target_bytes={self.target_bytes}: expected at least 1")
         if self.time_budget is not None and not self.time_budget > 0:
-            raise ValueError(f"time_budget={self.time_budget}: expected seconds above 0")
+            raise UsageError(f"time_budget={self.time_budget}: expected seconds above 0")
         if not 0 <= self.seed < 1 << 32:
-            raise ValueError(f"seed={self.seed} is outside 0..{(1 << 32) - 1}")
+            raise UsageError(f"seed={self.seed} is outside 0..{(1 << 32) - 1}")
 
     @property
     def has_target(self) -> bool:
@@ -181,7 +181,7 @@ def _encode_one_colour(
     data = file_of_one_colour(facts, recipe)
     wished = wish.max_bytes(recipe, facts)
     if wished is not None and len(data) > wished:
-        raise ValueError(f"a target of {wished} bytes is too small: this picture takes {len(data)}")
+        raise UsageError(f"a target of {wished} bytes is too small: this picture takes {len(data)}")
     return finished(picture, data, 0, started_at)
 
 
@@ -216,11 +216,11 @@ class View:
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.size is not None:
-            raise ValueError("scale and size exclude each other; give one of them")
+            raise UsageError("scale and size exclude each other; give one of them")
         if self.scale is not None and not 0 < self.scale < 1e6:
-            raise ValueError(f"scale={self.scale}: expected a number above 0, such as 2 or 0.5")
+            raise UsageError(f"scale={self.scale}: expected a number above 0, such as 2 or 0.5")
         if self.size is not None and min(self.size) < 1:
-            raise ValueError(
+            raise UsageError(
                 f"size {self.size[0]}x{self.size[1]}: each side needs at least 1 pixel"
             )
 
@@ -276,7 +276,7 @@ def decode_picture(data: bytes, view: View = _AS_IT_IS) -> "Picture":
     height, width = view.output_size(header)
     part = _checked_region(view.region, height, width)
     if max_pixels is not None and part.height * part.width > max_pixels:
-        raise ValueError(
+        raise UsageError(
             f"{part.width}x{part.height} pixels are more than the limit of {max_pixels}; "
             "draw a smaller size or region, or give a higher --max-pixels"
         )
@@ -323,7 +323,7 @@ def _checked_region(region: tuple[int, int, int, int] | None, height: int, width
     x, y, region_width, region_height = region if region is not None else (0, 0, width, height)
     inside = 0 <= x and 0 <= y and x + region_width <= width and y + region_height <= height
     if not inside or region_width < 1 or region_height < 1:
-        raise ValueError(
+        raise UsageError(
             f"region {x},{y},{region_width},{region_height} (x,y,width,height) does not lie "
             f"inside the picture of {width}x{height} pixels"
         )

@@ -22,6 +22,7 @@ from inr.compare_inputs import NamedPicture, check_folder
 from inr.compare_plot import plot
 from inr.compare_report import Compared, bd_rates, csv_text, mean_curves, means, page
 from inr.compare_rows import Ledger, Row
+from inr.errors import UsageError
 from inr.files import write_whole
 from inr.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim, psnr_db
 from inr.report import Pair, Table
@@ -67,7 +68,7 @@ def compare(
     codecs = [*classical, *recipes]
     names = [codec.name for codec in codecs]
     if anchor not in names:
-        raise ValueError(f"the anchor {anchor!r} is not compared; there are {', '.join(names)}")
+        raise UsageError(f"the anchor {anchor!r} is not compared; there are {', '.join(names)}")
     check_folder(out_dir)
     ledger = Ledger(out_dir / "rows.jsonl")
     jobs = _jobs(pictures, codecs)
@@ -92,7 +93,7 @@ def compare(
             tell(f"{left}: {job.what}: {row.bpp:.4f} bpp, {row.psnr_db:.2f} dB")
         rows.append(row)
     if not rows:
-        raise ValueError(f"nothing could be coded; {skipped[0]}")
+        raise UsageError(f"nothing could be coded; {skipped[0]}")
     compared = bd_rates(rows, anchor)
     paragraphs = [
         *_conventions(pictures),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inr.baselines import CODECS, PictureCodec, Pixels, codec_named
+from inr.errors import UsageError
 
 if TYPE_CHECKING:
     from inr.recipes import AnyRecipe
@@ -45,11 +46,11 @@ def load_pictures(paths: Sequence[Path], *, max_pixels: int, warn: Tell) -> list
         picture = load(path, max_pixels=max_pixels, warn=warn)
         if picture.has_alpha or picture.bit_depth != 8:
             what = "has alpha" if picture.has_alpha else f"has {picture.bit_depth} bits"
-            raise ValueError(
+            raise UsageError(
                 f"{path} {what}, which not every codec here can store; convert it to 8-bit RGB"
             )
         if path.name in pictures:
-            raise ValueError(f"two pictures are called {path.name}; rename one of them")
+            raise UsageError(f"two pictures are called {path.name}; rename one of them")
         pixels = np.broadcast_to(picture.pixels, (picture.height, picture.width, 3))
         pictures[path.name] = NamedPicture(path.name, np.ascontiguousarray(pixels))
     return list(pictures.values())
@@ -71,7 +72,7 @@ def choose_codecs(names: Sequence[str], anchor: str, *, warn: Tell) -> list[Pict
         if reason is None:
             chosen.append(codec)
         elif names or codec.name == anchor:
-            raise ValueError(f"{codec.name} cannot run here: {reason}")
+            raise UsageError(f"{codec.name} cannot run here: {reason}")
         else:
             warn(f"{codec.name} is left out: {reason}")
     return chosen
@@ -98,7 +99,7 @@ def choose_recipes(
     from inr.settings import with_settings
 
     if "lambda" in settings:
-        raise ValueError("a curve is drawn by a list of lambdas: give --lambda, not --set lambda")
+        raise UsageError("a curve is drawn by a list of lambdas: give --lambda, not --set lambda")
     return [
         codec_of(
             with_settings(named(name), settings),
@@ -160,12 +161,12 @@ def check_folder(out_dir: Path) -> None:
       ValueError: it cannot be made, or holds results that no comparison has written.
     """
     if out_dir.exists() and not out_dir.is_dir():
-        raise ValueError(f"{out_dir} is a file; name a folder")
+        raise UsageError(f"{out_dir} is a file; name a folder")
     if not out_dir.parent.is_dir():
-        raise ValueError(f"the folder {out_dir.parent} does not exist")
+        raise UsageError(f"the folder {out_dir.parent} does not exist")
     there = [name for name in _OUTPUTS if (out_dir / name).exists()]
     if there and not (out_dir / "rows.jsonl").exists():
-        raise ValueError(
+        raise UsageError(
             f"{out_dir / there[0]} exists, and no rows.jsonl of a comparison beside it; "
             "name another folder"
         )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from inr.bd_rate import bd_rate, ms_ssim_db
 from inr.compare_rows import Row
+from inr.errors import UsageError
 from inr.report import Curve, Pair, Point, Table, report_html
 
 Quality = Callable[[Row], float | None]  # dB; None where the row has none
@@ -67,7 +68,7 @@ def _compared(rows: Sequence[Row], anchor: str, codec: str, measure: str, pictur
     (anchor_bpp, anchor_quality), (bpp, quality) = curves
     try:
         result = bd_rate(anchor_bpp, anchor_quality, bpp, quality)
-    except ValueError as error:
+    except UsageError as error:
         return Compared(codec, measure, picture, None, None, None, 0, str(error))
     return Compared(codec, measure, picture, result.percent, result.low, result.high, 1, None)
 

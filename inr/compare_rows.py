@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inr.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Row:
@@ -49,7 +51,7 @@ class Ledger:
                 stored = json.loads(line)
                 self._rows[str(stored["key"])] = _row_of(stored["row"])
             except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(
+                raise UsageError(
                     f"{path} line {number} is not a row of inr compare ({error}); delete the file "
                     "to measure again, or name another folder"
                 ) from error

@@ -37,7 +37,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from inr.errors import FormatError
+from inr.errors import FormatError, UsageError
 
 MAGIC = b"\x89INR"
 VERSION = 1
@@ -146,7 +146,7 @@ class VarintField:
 
     def write(self, value: int, name: str) -> bytes:
         if not self.low <= value <= self.high:
-            raise ValueError(f"{name}={value} is outside {self.low}..{self.high}")
+            raise UsageError(f"{name}={value} is outside {self.low}..{self.high}")
         return varint(value)
 
     def read(self, reader: Reader, name: str) -> int:
@@ -165,7 +165,7 @@ class FloatField:
 
     def write(self, value: float, name: str) -> bytes:
         if not self.low <= value <= self.high:  # also false for NaN
-            raise ValueError(f"{name}={value} is outside {self.low}..{self.high}")
+            raise UsageError(f"{name}={value} is outside {self.low}..{self.high}")
         return struct.pack("<f", value)
 
     def read(self, reader: Reader, name: str) -> float:
@@ -192,7 +192,7 @@ class NameField:
         names = self._names()
         if value not in names:
             near = ", ".join(difflib.get_close_matches(value, names, n=4, cutoff=0.0))
-            raise ValueError(f"{name}={value!r} is none of the {len(names)} known, such as {near}")
+            raise UsageError(f"{name}={value!r} is none of the {len(names)} known, such as {near}")
         return varint(len(value)) + value.encode("ascii")
 
     def read(self, reader: Reader, name: str) -> str:
@@ -259,7 +259,7 @@ def pack(header: Header, sections: dict[int, bytes]) -> bytes:
       ValueError: a side that `unpack` would refuse.
     """
     if not (1 <= header.height <= MAX_SIDE and 1 <= header.width <= MAX_SIDE):
-        raise ValueError(
+        raise UsageError(
             f"a picture of {header.width}x{header.height} pixels: each side must be 1..{MAX_SIDE}"
         )
     has_ranges = header.ranges != header.full_ranges
@@ -347,7 +347,7 @@ def _read_header(reader: Reader, kind: int) -> Header:
 def pack_icc(profile: bytes) -> bytes:
     """Writes the icc_profile section: profiles shrink by about a third under zlib."""
     if len(profile) > MAX_ICC_BYTES:
-        raise ValueError(
+        raise UsageError(
             f"the colour profile has {len(profile)} bytes, more than the {MAX_ICC_BYTES} allowed; "
             "convert the picture to sRGB or remove the profile"
         )

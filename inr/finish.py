@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from inr.fit_types import AllLevels, Codes, FitError, Fitted, Job
+from inr.errors import FitError
+from inr.fit_types import AllLevels, Codes, Fitted, Job
 from inr.landing import landed_levels
 from inr.quantize.ste import away_from_zero_numpy
 from inr.quantize.uniform import Uniform

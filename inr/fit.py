@@ -7,8 +7,9 @@ steps, fit_step.py the step itself.
 from collections.abc import Callable, Sequence
 
 from inr.checkpoint import Checkpoint
+from inr.errors import FitError
 from inr.fit_settings import FitSettings
-from inr.fit_types import FitError, Fitted, Job, NotANumberError, Progress
+from inr.fit_types import Fitted, Job, NotANumberError, Progress
 from inr.fitting import Fitting
 
 _MAX_RETRIES = 3  # after a NaN, each at half the rate

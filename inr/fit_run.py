@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inr.errors import UsageError
 from inr.fit_step import State
 from inr.fit_types import AllLevels, Codes
 
@@ -79,7 +80,7 @@ def restored(
     leaves, tree = jax.tree.flatten(template)
     shapes = [np.shape(leaf) for leaf in jax.tree.leaves(like)]
     if shapes != [array.shape for array in arrays[: len(shapes)]] or len(leaves) != len(arrays):
-        raise ValueError("the checkpoint has other tensors; delete it to start again")
+        raise UsageError("the checkpoint has other tensors; delete it to start again")
     state, levels, best_params, good_state = jax.tree.unflatten(tree, arrays)
     member = Member(
         levels=None if levels is None else {name: levels[name] for name in trained_names},

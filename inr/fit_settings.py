@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from inr.errors import UsageError
 from inr.optimizers import Adam, Muon
 
 # With fewer pixels, noise makes hard pictures of 768x512 unstable at useful rates; a small
@@ -34,14 +35,14 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise ValueError(f"fit.steps={self.steps}: at least 1 step is needed")
+            raise UsageError(f"fit.steps={self.steps}: at least 1 step is needed")
         if self.batch is not None and self.batch < 1:
-            raise ValueError(f"fit.batch={self.batch}: at least 1 pixel is needed")
+            raise UsageError(f"fit.batch={self.batch}: at least 1 pixel is needed")
         if self.rate_lambda is not None and not 0 < self.rate_lambda < float("inf"):
-            raise ValueError(f"fit.rate_lambda={self.rate_lambda}: expected a number above 0")
+            raise UsageError(f"fit.rate_lambda={self.rate_lambda}: expected a number above 0")
         for name in ("warmup", "final_rate", "rounding", "seed_trial"):
             value = vars(self)[name]
             if not 0 <= value <= 1:
-                raise ValueError(f"fit.{name}={value} is outside 0..1")
+                raise UsageError(f"fit.{name}={value} is outside 0..1")
         if not 1 <= self.n_seeds <= 64:
-            raise ValueError(f"fit.n_seeds={self.n_seeds} is outside 1..64")
+            raise UsageError(f"fit.n_seeds={self.n_seeds} is outside 1..64")

@@ -13,10 +13,6 @@ Codes = dict[str, np.ndarray]  # int32 codes, or float weights, by name, in file
 AllLevels = dict[str, Levels]  # what maps the codes of each tensor to weights
 
 
-class FitError(RuntimeError):
-    """The fit did not end in usable weights."""
-
-
 @dataclass(frozen=True)
 class Progress:
     """What `report` is told after each block."""

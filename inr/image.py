@@ -31,12 +31,12 @@ from PIL.ImageFile import ImageFile
 
 from inr import image_16bit
 from inr.container import DEFAULT_MAX_PIXELS
+from inr.errors import ImageError, UsageError
 from inr.image_save import check_savable, save, to_pil
-from inr.picture import ImageError, Picture
+from inr.picture import Picture
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
-    "ImageError",
     "Picture",
     "check_savable",
     "from_array",
@@ -66,7 +66,7 @@ def load(
       ImageError: for every file that is not a readable picture.
     """
     if max_pixels < 1:
-        raise ValueError(f"max_pixels={max_pixels} is below 1; the default is {DEFAULT_MAX_PIXELS}")
+        raise UsageError(f"max_pixels={max_pixels} is below 1; the default is {DEFAULT_MAX_PIXELS}")
     notes: list[str] = []
     with _as_image_errors(str(path), max_pixels), _pillow_limit(max_pixels):
         picture = _load_file(Path(path), max_pixels, notes)
@@ -93,14 +93,14 @@ def from_array(array: np.ndarray) -> Picture:
     """Copies uint8 or uint16 pixels, [h, w] or [h, w, 1..4]; the channels are kept as given."""
     array = np.asarray(array)
     if array.dtype.kind != "u" or array.dtype.itemsize > 2:
-        raise ValueError(
+        raise UsageError(
             f"array has dtype {array.dtype}, expected uint8 or uint16; "
             "for floats in 0..1 pass (array * 255).round().astype(numpy.uint8)"
         )
     if array.ndim == 2:
         array = array[..., None]  # [h, w, 1]
     if array.ndim != 3 or not 1 <= array.shape[2] <= 4 or 0 in array.shape:
-        raise ValueError(
+        raise UsageError(
             f"array has shape {array.shape}, expected [height, width] or "
             "[height, width, 1..4] with no empty side"
         )

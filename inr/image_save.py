@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from inr import image_16bit
+from inr.errors import UsageError
 from inr.picture import Picture
 
 
@@ -77,7 +78,7 @@ def save(
     """
     if suffix is None:
         if not isinstance(target, (str, os.PathLike)):
-            raise ValueError('a file object has no name to go by; pass suffix=".png"')
+            raise UsageError('a file object has no name to go by; pass suffix=".png"')
         suffix = Path(target).suffix
     chosen = _format_for(picture, suffix)
     icc_profile = picture.icc_profile if picture.n_channels in chosen.profile_channels else None
@@ -100,16 +101,16 @@ def save(
 def _format_for(picture: Picture, suffix: str) -> _Format:
     name = suffix.lower()
     if name not in _FORMATS:
-        raise ValueError(f"cannot write {suffix!r} files; choose one of {' '.join(_FORMATS)}")
+        raise UsageError(f"cannot write {suffix!r} files; choose one of {' '.join(_FORMATS)}")
     chosen = _FORMATS[name]
     if picture.bit_depth not in chosen.bit_depths:
-        raise ValueError(f"{name} holds 8 bits, the picture has 16; choose .png or .tiff")
+        raise UsageError(f"{name} holds 8 bits, the picture has 16; choose .png or .tiff")
     if picture.n_channels not in chosen.channels:
         if picture.has_alpha:
-            raise ValueError(f"{name} holds no alpha, the picture has it; choose .png or .webp")
-        raise ValueError(f"{name} holds grey only, the picture is RGB; choose .ppm or .png")
+            raise UsageError(f"{name} holds no alpha, the picture has it; choose .png or .webp")
+        raise UsageError(f"{name} holds grey only, the picture is RGB; choose .ppm or .png")
     if max(picture.height, picture.width) > chosen.max_side:
-        raise ValueError(
+        raise UsageError(
             f"{name} holds at most {chosen.max_side} pixels a side, the picture is "
             f"{picture.width}x{picture.height}; choose .png"
         )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inr.errors import UsageError
+
 if TYPE_CHECKING:
     import jax
     import optax
@@ -20,7 +22,7 @@ _MUON_MIN_SIDE = 8  # a matrix with a shorter side goes to Adam: orthogonalising
 
 def _check_rate(name: str, rate: float) -> None:
     if not 0 < rate < float("inf"):
-        raise ValueError(f"fit.optimizer.{name}={rate}: expected a number above 0")
+        raise UsageError(f"fit.optimizer.{name}={rate}: expected a number above 0")
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 
-class ImageError(ValueError):
-    """The picture cannot be read: missing, damaged, too large, or of an unknown kind."""
-
-
 @dataclass(frozen=True)
 class Picture:
     """Pixels as they are shown, upright, with the colour profile that describes them."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inr.errors import UsageError
 from inr.fields.protocol import n_weights
 from inr.fit_types import Budget, Job, Signal
 from inr.mlp_file import MAX_WEIGHTS, BandPeaks, PictureFacts, write_file
@@ -100,13 +101,13 @@ def _sized(design: Design, facts: PictureFacts, recipe: "Recipe", max_bytes: int
     else:
         size = choose_size(design, target_bytes=max_bytes, overhead_bytes=overhead_bytes)
     if size is None or size.budget_bits < size.design.n_kept:
-        raise ValueError(
+        raise UsageError(
             f"a target of {max_bytes} bytes is too small for this picture and recipe, whose "
             f"header takes {overhead_bytes}; give a larger target or a smaller field.hidden"
         )
     n_all = n_weights(size.design.joint.shapes())
     if n_all > MAX_WEIGHTS:
-        raise ValueError(
+        raise UsageError(
             f"a network of {n_all} weights is above the limit of {MAX_WEIGHTS}; give a smaller "
             "target or field.hidden"
         )

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inr.codec import Encoded, Wish, finished
+from inr.errors import FitError, UsageError
 from inr.fit import fit
-from inr.fit_types import AllLevels, Codes, FitError, Fitted
+from inr.fit_types import AllLevels, Codes, Fitted
 from inr.metrics import psnr_db
 from inr.preparation import Prepared, facts_of, prepare
 
@@ -48,7 +49,7 @@ def encode_to_psnr(
     """
     assert wish.target_psnr is not None
     if wish.checkpoint is not None:
-        raise ValueError("--checkpoint holds one fit, and a target of PSNR takes several")
+        raise UsageError("--checkpoint holds one fit, and a target of PSNR takes several")
     started_at = time.monotonic()
     target_db = wish.target_psnr
     deadline = None if wish.time_budget is None else started_at + wish.time_budget

@@ -9,6 +9,7 @@ from inr.cae.recipe import CaeRecipe
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
+from inr.errors import UsageError
 from inr.fields.fourier import Fourier
 from inr.fields.protocol import Field
 from inr.fields.siren import Siren
@@ -46,7 +47,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not 0 < self.target_bpp < 1e3:
-            raise ValueError(f"target_bpp={self.target_bpp}: expected bits per pixel above 0")
+            raise UsageError(f"target_bpp={self.target_bpp}: expected bits per pixel above 0")
 
 
 AnyRecipe = Recipe | GridRecipe | CaeRecipe
@@ -163,5 +164,5 @@ RECIPES: dict[str, Callable[[], AnyRecipe]] = {
 def named(name: str) -> AnyRecipe:
     """The recipe of that name; ValueError lists those there are."""
     if name not in RECIPES:
-        raise ValueError(f"unknown recipe {name!r}; there are {', '.join(RECIPES)}")
+        raise UsageError(f"unknown recipe {name!r}; there are {', '.join(RECIPES)}")
     return RECIPES[name]()

@@ -12,6 +12,7 @@ from inr.coders.huffman import Huffman
 from inr.coders.lzma_coder import Lzma
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
+from inr.errors import UsageError
 from inr.fields.fourier import Fourier
 from inr.fields.siren import Siren
 from inr.optimizers import Adam, Muon
@@ -105,7 +106,7 @@ def _replaced(node: T, names: list[str], text: str, path: str) -> T:
             f"{other}.*" if dataclasses.is_dataclass(value) else other
             for other, value in values.items()
         )
-        raise ValueError(f"unknown setting {path}: {type(node).__name__} has {known or 'none'}")
+        raise UsageError(f"unknown setting {path}: {type(node).__name__} has {known or 'none'}")
     if rest:
         value = _replaced(values[name], rest, text, path)
     else:
@@ -116,7 +117,7 @@ def _replaced(node: T, names: list[str], text: str, path: str) -> T:
 def _stage(path: str, text: str) -> Any:
     methods = {method.__name__.lower(): method for method in STAGES[path]}
     if text.lower() not in methods:
-        raise ValueError(f"{path}={text}: expected one of {', '.join(methods)}")
+        raise UsageError(f"{path}={text}: expected one of {', '.join(methods)}")
     return methods[text.lower()]()
 
 
@@ -128,7 +129,7 @@ def _parsed(text: str, annotation: Any, path: str) -> Any:
     if annotation is bool:
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
-        raise ValueError(f"{path}={text}: expected true or false")
+        raise UsageError(f"{path}={text}: expected true or false")
     try:
         if typing.get_origin(annotation) is tuple:  # "tuple[int, ...]"
             item = typing.get_args(annotation)[0]
@@ -136,4 +137,4 @@ def _parsed(text: str, annotation: Any, path: str) -> Any:
         return annotation(text)
     except ValueError:
         expected = "a whole number" if annotation is int else "a number"
-        raise ValueError(f"{path}={text}: expected {expected}") from None
+        raise UsageError(f"{path}={text}: expected {expected}") from None

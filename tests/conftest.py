@@ -1,15 +1,22 @@
 """What all tests share: jax on the CPU, with the strict settings that the code base can meet."""
 
+import os
 import sys
 from pathlib import Path
 
-import jax
-import numpy as np
-import pytest
-
-from inr.fit_step import Loop
-
 ROOT = Path(__file__).parent.parent
+# Nearly all of a tiny fit is XLA compiling. Set before jax is loaded, so that the processes which
+# tests start inherit it; whoever names another folder may share it between checkouts.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from inr.fit_step import Loop  # noqa: E402
+
 # `methods`, `tiny_fits` and `fuzz` are modules of these folders; the package must be installed.
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "scripts")]
 

@@ -9,9 +9,10 @@ from tiny_fits import smooth, tiny
 
 from inr.batch import batch_key, encode_batch
 from inr.codec import Wish, encode_picture
+from inr.errors import FitError
 from inr.fit import fit_batch
 from inr.fit_step import Loop
-from inr.fit_types import FitError, NotANumberError
+from inr.fit_types import NotANumberError
 from inr.fitting import Fitting
 from inr.image import from_array
 from inr.mlp_file import open_file, read_codes

@@ -8,8 +8,8 @@ from PIL import Image, ImageCms
 
 import inr
 from inr.codec import Wish, decode_picture, encode_picture
+from inr.errors import FitError
 from inr.fields.siren import Siren
-from inr.fit_types import FitError
 from inr.image import Picture, from_array
 from inr.mlp_file import open_file
 from inr.settings import with_settings

@@ -7,9 +7,10 @@ import pytest
 from methods import QUANTIZERS
 from tiny_fits import job_of
 
+from inr.errors import FitError
 from inr.fields.fourier import Fourier
 from inr.finish import Finisher
-from inr.fit_types import Budget, FitError
+from inr.fit_types import Budget
 from inr.quantize.kmeans import KMeans
 from inr.quantize.uniform import Uniform, wire_step
 from inr.sizing import AIM

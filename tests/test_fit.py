@@ -8,10 +8,11 @@ import pytest
 from tiny_fits import fitted, fitting_of, smooth
 
 from inr import recipes
+from inr.errors import FitError
 from inr.fit_rounding import freeze_or_correct, keep_best, landed
 from inr.fit_settings import FitSettings
 from inr.fit_step import Loop
-from inr.fit_types import FitError, NotANumberError
+from inr.fit_types import NotANumberError
 from inr.fitting import Fitting
 from inr.metrics import psnr_db
 from inr.quantize.uniform import Uniform

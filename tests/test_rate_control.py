@@ -10,7 +10,7 @@ from tiny_fits import fitted, smooth, tiny
 import inr
 from inr import rate_control
 from inr.codec import Encoded, Wish, decode_picture, encode_picture
-from inr.fit_types import FitError
+from inr.errors import FitError
 from inr.image import from_array
 from inr.metrics import psnr_db
 from inr.mlp_file import open_file, read_codes

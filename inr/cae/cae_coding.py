@@ -33,7 +33,7 @@ from inr.cae.model import HYPER_BLOCK, Hyperprior
 from inr.cae.transforms import BLOCK
 from inr.cae.weights import LOG_LATENT_SCALE, N_KNOTS, Weights
 from inr.coders.range_coder import new_reader, new_writer, words_from_bytes, words_to_bytes
-from inr.errors import FormatError
+from inr.errors import FormatError, UsageError
 from inr.grid.laplace_tables import EVEN_SCALE, MEAN_BITS, N_SCALES, SCALE_STEPS
 from inr.render import Region
 
@@ -71,7 +71,7 @@ class CaeCodec:
         model = self.weights.model
         slack = 1 + 1e-6
         if not model.lambda_low / slack <= lambda_ <= model.lambda_high * slack:
-            raise ValueError(
+            raise UsageError(
                 f"lambda={lambda_}: the model {self.weights.name} knows {model.lambda_low:.6g}.."
                 f"{model.lambda_high:.6g}"
             )

@@ -13,6 +13,7 @@ from inr.cae.losses import Distortion
 from inr.cae.model import Factorized, Hyperprior, Model, model_from_json, model_to_json
 from inr.cae.training_settings import TrainSettings
 from inr.cae.transforms import Balle2017, Residual
+from inr.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if len(self.width_lambdas) != len(self.model.widths):
-            raise ValueError(
+            raise UsageError(
                 f"width_lambdas={self.width_lambdas}: expected one for each of the "
                 f"{len(self.model.widths)} widths of the model"
             )
@@ -61,7 +62,7 @@ def read_config(path: Path) -> Config:
         fields["width_lambdas"] = tuple(fields["width_lambdas"])
         return Config(**fields)
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no configuration of a training: {error!r}") from error
+        raise UsageError(f"{path} is no configuration of a training: {error!r}") from error
 
 
 def hyperprior() -> Config:
@@ -126,7 +127,7 @@ def named_config(name: str) -> Config:
         return CONFIGS[name]()
     path = Path(name)
     if path.suffix != ".json" or not path.is_file():
-        raise ValueError(
+        raise UsageError(
             f"config {name!r}: there are {', '.join(CONFIGS)}, or give a config.json that a "
             "training wrote"
         )

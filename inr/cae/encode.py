@@ -23,7 +23,7 @@ from inr.cae.decode import render_cae
 from inr.cae.models import weights_named
 from inr.checksum import pixels_crc
 from inr.codec import Encoded, Wish
-from inr.fit_types import FitError
+from inr.errors import FitError, UsageError
 from inr.metrics import psnr_db
 from inr.render import Region
 
@@ -52,7 +52,7 @@ class _Encoder:
         width = recipe.width or (widths[-1] if widths else 0)
         if width and width not in widths:
             known = ", ".join(map(str, widths)) or "only one, 0"
-            raise ValueError(f"width={width}: the model {weights.name} has {known}")
+            raise UsageError(f"width={width}: the model {weights.name} has {known}")
         self._width_index = widths.index(width) if width else 0
         self._sha256 = bytes.fromhex(weights.sha256)[:HASH_BYTES]
         self.codec = CaeCodec(weights.at_width(width))
@@ -104,11 +104,11 @@ def encode_cae(picture: "Picture", recipe: "CaeRecipe", wish: Wish) -> Encoded:
     """
     started_at = time.monotonic()
     if picture.bit_depth != 8:
-        raise ValueError(
+        raise UsageError(
             "recipe cae was trained on 8 bits a sample and this picture has 16; use siren or grid"
         )
     if max(picture.height, picture.width) > MAX_SIDE:
-        raise ValueError(
+        raise UsageError(
             f"a picture of {picture.width}x{picture.height} pixels: a recipe of kind cae takes at "
             f"most {MAX_SIDE} a side; cut it into parts, make it smaller or use the recipe siren"
         )
@@ -135,7 +135,7 @@ def _to_bytes(encoder: _Encoder, max_bytes: int) -> _Trial:
     low, high = 0, encoder.codec.n_rates - 1
     n_bytes = encoder.n_bytes_at(high)
     if n_bytes > max_bytes:
-        raise ValueError(
+        raise UsageError(
             f"a target of {max_bytes} bytes is too small: at the largest lambda of the model this "
             f"picture takes {n_bytes}"
         )

@@ -15,6 +15,7 @@ from inr.cae.exact_pointwise import (
     Tensors,
 )
 from inr.cae.layers import Chain, Conv, Deconv, Gdn, Shape
+from inr.errors import UsageError
 
 WEIGHT_BITS = 14  # fraction of a weight and of what Scale multiplies by
 _SUM_BITS = FEATURE_BITS + WEIGHT_BITS
@@ -66,12 +67,12 @@ def exact_scales(chain: Chain, scales: Tensors) -> dict[str, np.ndarray]:
 
 def _given(name: str, shape: Shape, params: Tensors) -> np.ndarray:
     if name not in params:
-        raise ValueError(f"{name!r} is missing; pass the tensors of this very architecture")
+        raise UsageError(f"{name!r} is missing; pass the tensors of this very architecture")
     w = np.asarray(params[name], np.float64)
     if w.shape != shape:
-        raise ValueError(f"{name!r} is {list(w.shape)}, not {list(shape)}; is it another width?")
+        raise UsageError(f"{name!r} is {list(w.shape)}, not {list(shape)}; is it another width?")
     if not np.isfinite(w).all():
-        raise ValueError(f"{name!r} holds numbers that are not finite; train it again")
+        raise UsageError(f"{name!r} holds numbers that are not finite; train it again")
     return w
 
 
@@ -92,14 +93,14 @@ def _exact_gdn(name: str, found: Tensors) -> dict[str, np.ndarray]:
     beta, gamma = found[f"{name}_beta"], found[f"{name}_gamma"]
     for tensor, w in ((f"{name}_beta", beta), (f"{name}_gamma", gamma)):
         if (w < 0).any():
-            raise ValueError(f"{tensor!r} holds {w.min()}, below 0; export what GDN itself uses")
+            raise UsageError(f"{tensor!r} holds {w.min()}, below 0; export what GDN itself uses")
     for bits in reversed(range(_GAMMA_BITS + 1)):
         unit = 2.0 ** (2 * SQUARED_BITS + bits)  # of the sum
         b = np.maximum(_rounded(beta, 2 * SQUARED_BITS + bits), np.ceil(_LEAST_BETA * unit) / unit)
         g = _rounded(gamma, bits)
         if ((g.sum(1) * SQUARED_LIMIT**2 + b) * unit < 2.0**_EXACT_BITS).all():
             return {f"{name}_beta": b, f"{name}_gamma": g}
-    raise ValueError(
+    raise UsageError(
         f"{name}_gamma: a row sums up to {gamma.sum(1).max():g}, so that sums could be inexact; "
         f"keep them below {2.0 ** (_EXACT_BITS - 2 * SQUARED_BITS) / SQUARED_LIMIT**2:g}"
     )
@@ -109,7 +110,7 @@ def _check(name: str, sums: np.ndarray) -> None:
     """Sums up to these, and the half that rounding adds, must be exact in units of 2**-26."""
     limit = 2.0 ** (_EXACT_BITS - _SUM_BITS)
     if not (sums + 0.5 / ONE < limit).all():
-        raise ValueError(
+        raise UsageError(
             f"{name!r}: sums may reach {sums.max():g} and could be inexact; keep the weights of an "
             f"output below {limit / FEATURE_LIMIT:g} in sum"
         )

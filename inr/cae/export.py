@@ -16,6 +16,7 @@ from inr.cae.model import PRIOR_SCALE, Model
 from inr.cae.priors import FactorizedDensity
 from inr.cae.train import LOG_FILE, load_state
 from inr.cae.weights import LOG_LATENT_SCALE, N_KNOTS, Weights, read_weights, write_weights
+from inr.errors import UsageError
 
 
 def exported(name: str, model: Model, params: Params, facts: dict[str, Any]) -> Weights:
@@ -90,7 +91,7 @@ def _half(name: str, tensor: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):  # infinity, which is refused
         half = tensor.astype(np.float16)
     if not np.isfinite(half).all():
-        raise ValueError(f"tensor {name} has numbers that float16 does not hold; train again")
+        raise UsageError(f"tensor {name} has numbers that float16 does not hold; train again")
     return half
 
 

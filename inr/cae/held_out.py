@@ -13,6 +13,8 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
+from inr.errors import UsageError
+
 Pixels = NDArray[np.uint8]  # [height, width, 3]
 
 
@@ -50,7 +52,7 @@ def refuse_if_listed(pixels: Pixels, name: str, known: dict[str, Listed]) -> Non
     for turn in range(8):
         entry = known.get(identity(turned(pixels, turn)))
         if entry is not None:
-            raise ValueError(
+            raise UsageError(
                 f"{name} is the test picture {entry.name}, and results on pictures of the training "
                 "mean nothing: remove it from the training pictures"
             )

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inr.errors import UsageError
 from inr.metrics import K1, K2, SIGMA, TAPS, WEIGHTS
 
 # MS-SSIM raises the means of its scales to powers below 1, whose slope at 0 is infinite.
@@ -33,9 +34,9 @@ class Distortion:
     def __post_init__(self) -> None:
         weights = asdict(self)
         if not all(0 <= weight < math.inf for weight in weights.values()):  # NaN too
-            raise ValueError(f"{weights}: every weight must be a number, 0 or more")
+            raise UsageError(f"{weights}: every weight must be a number, 0 or more")
         if not any(weights.values()):
-            raise ValueError(f"{weights}: nothing to be near to; give one a weight above 0")
+            raise UsageError(f"{weights}: nothing to be near to; give one a weight above 0")
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         """f32 [n] of two batches f32 [n, height, width, 3] in 0..1; ValueError as each of them."""
@@ -76,7 +77,7 @@ def ms_ssim(x: jax.Array, y: jax.Array) -> jax.Array:
     _check(x, y)
     side = min(x.shape[1:3])
     if side < TAPS:
-        raise ValueError(
+        raise UsageError(
             f"ms_ssim needs pictures of at least {TAPS} pixels a side, got {x.shape[1:3]}; "
             "train on larger crops"
         )
@@ -106,14 +107,14 @@ def lpips(x: jax.Array, y: jax.Array) -> jax.Array:
     """
     _check(x, y)
     if min(x.shape[1:3]) < LPIPS_MIN_SIDE:
-        raise ValueError(
+        raise UsageError(
             f"lpips needs pictures of at least {LPIPS_MIN_SIDE} pixels a side, got "
             f"{x.shape[1:3]}; train on larger crops"
         )
     try:
         import jaxlpips
     except ImportError as error:
-        raise ValueError(
+        raise UsageError(
             "lpips needs the package jaxlpips: pip install jaxlpips, or set its weight to 0"
         ) from error
     with jax.ensure_compile_time_eval():  # the networks are constants, inside of jit too

@@ -9,6 +9,7 @@ from typing import Any
 
 from inr.cae.layers import Abs, Chain, Conv, Deconv, Relu, Scale, n_params, scales
 from inr.cae.transforms import Balle2017, Residual
+from inr.errors import UsageError
 
 Transform = Balle2017 | Residual
 
@@ -75,7 +76,7 @@ class Model:
 
     def __post_init__(self) -> None:
         if not 0 < self.lambda_low <= self.lambda_high < 1e3:
-            raise ValueError(
+            raise UsageError(
                 f"lambda_low={self.lambda_low}, lambda_high={self.lambda_high}: expected "
                 "0 < lambda_low <= lambda_high"
             )
@@ -85,7 +86,7 @@ class Model:
             or self.widths[-1] != self.transform.hidden
             or self.transform.hidden != self.transform.n_latents
         ):
-            raise ValueError(
+            raise UsageError(
                 f"widths={self.widths}: expected rising widths that end with transform.hidden, and "
                 "a Balle2017 transform with as many latents as filters"
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inr.cae.weights import Weights, read_weights
-from inr.errors import FormatError
+from inr.errors import FormatError, UsageError
 
 VARIABLE = "INR_MODELS"
 _PACKAGE = Path(__file__).parents[1]
@@ -43,7 +43,7 @@ def weights_named(name: str) -> tuple[Weights, int]:
     try:
         return read_weights(path.read_bytes()), 0
     except FormatError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UsageError(f"{path}: {error}") from error
 
 
 def hash_named(name: str) -> str:
@@ -79,7 +79,7 @@ def weights_of(number: int, sha256: bytes) -> Weights:
 def _path_named(name: str) -> Path:
     path = Path(name)
     if path.suffix != ".npz" or not path.is_file():
-        raise ValueError(
+        raise UsageError(
             f"model {name!r}: there are {', '.join(shipped())}, or give the path of an .npz that "
             "`inr cae export` wrote"
         )

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inr.cae.held_out import Pixels, listed, refuse_if_listed, turned
+from inr.errors import UsageError
 
 if TYPE_CHECKING:
     from inr.picture import Picture
@@ -69,7 +70,7 @@ class Pictures:
             return kept
         pixels = decode_rgb(self.sources[index].read(), str(self.sources[index]))
         if pixels is None or pixels.shape[:2] != tuple(self.sizes[index]):
-            raise ValueError(
+            raise UsageError(
                 f"{self.sources[index]} has changed since it was opened; start the training again"
             )
         return pixels
@@ -107,7 +108,7 @@ def open_pictures(*paths: Path, warn: Warn, max_cached_bytes: int = MAX_CACHED_B
         sizes.append(pixels.shape[:2])
         decoded.append(pixels if keep else None)
     if not sources:
-        raise ValueError(
+        raise UsageError(
             f"no pictures in {', '.join(map(str, paths)) or 'no path'}: looked for "
             f"{' '.join(sorted('*' + suffix for suffix in SUFFIXES))}, left out {n_with_alpha} "
             "with alpha; give folders or .zip archives of opaque pictures"
@@ -129,8 +130,8 @@ def decode_rgb(data: bytes, name: str) -> Pixels | None:
     """
     from PIL import Image
 
+    from inr.errors import ImageError
     from inr.image import from_pil
-    from inr.picture import ImageError
 
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -165,7 +166,7 @@ def crops(pictures: Pictures, n: int, side: int, seed: int, step: int) -> Pixels
     n_counted = np.minimum(pictures.sizes.prod(axis=1), MAX_COUNTED_PIXELS)  # [n_pictures]
     n_counted[pictures.sizes.min(axis=1) < side] = 0
     if not n_counted.any():
-        raise ValueError(
+        raise UsageError(
             f"side={side}: none of the {len(pictures.sources)} pictures is that large, the largest "
             f"has {pictures.sizes.min(axis=1).max()} pixels on its shorter side; cut smaller crops"
         )
@@ -212,7 +213,7 @@ def _found(paths: Iterable[Path]) -> Iterator[tuple[Source, bytes]]:
                     if _is_picture(Path(member)):
                         yield Source(path, member), archive.read(member)
         else:
-            raise ValueError(f"{path} is neither a folder nor a .zip archive; give one of pictures")
+            raise UsageError(f"{path} is neither a folder nor a .zip archive; give one of pictures")
 
 
 def _is_picture(path: Path) -> bool:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from inr.errors import UsageError
+
 
 @dataclass(frozen=True)
 class CaeRecipe:
@@ -17,4 +19,4 @@ class CaeRecipe:
 
     def __post_init__(self) -> None:
         if not 0 < self.lambda_ < 1e3:
-            raise ValueError(f"lambda={self.lambda_}: expected a number above 0, such as 0.001")
+            raise UsageError(f"lambda={self.lambda_}: expected a number above 0, such as 0.001")

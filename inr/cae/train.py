@@ -28,6 +28,7 @@ from inr.cae.pictures import Pictures, crops, prefetched
 from inr.cae.training import State, Training, sliced
 from inr.cae.transforms import BLOCK
 from inr.checkpoint import Checkpoint
+from inr.errors import UsageError
 
 CONFIG_FILE, LOG_FILE = "config.json", "log.jsonl"
 _SAVE_SECONDS = 120.0  # between checkpoints
@@ -148,7 +149,7 @@ def load_state(folder: Path) -> tuple[Config, State]:
     start = training.start()
     state, _ = _resumed(start, _checkpoint(config, folder))
     if state is start:
-        raise ValueError(f"{folder} holds no checkpoint; train first")
+        raise UsageError(f"{folder} holds no checkpoint; train first")
     return config, state
 
 

@@ -15,6 +15,7 @@ from inr.cae.configs import Config
 from inr.cae.pictures import Pictures
 from inr.cae.slimming import Point, scheduled_lambdas
 from inr.cae.train import Leg, Report, train
+from inr.errors import UsageError
 
 
 class _OutOfTime(Exception):
@@ -39,7 +40,7 @@ def train_slimmable(
       ValueError: no validation pictures, which the schedule is read from.
     """
     if not validation:
-        raise ValueError("a schedule of lambdas is read from validation pictures; give some")
+        raise UsageError("a schedule of lambdas is read from validation pictures; give some")
     weights = start
     last: tuple[Leg, Path] | None = None
     n_stages = 0

@@ -18,6 +18,7 @@ from inr.cae.autoencoder import Params, forward, init, vectors
 from inr.cae.layers import shapes
 from inr.cae.model import Model
 from inr.cae.training_settings import TrainSettings
+from inr.errors import UsageError
 
 _PRIOR_RATE = 5.0  # times the learning rate, as Yang et al. 2020 have it
 
@@ -47,7 +48,7 @@ class Training:
         # Here, not in TrainSettings: `--set` changes one of the two numbers after the other.
         s = self.settings
         if not 0 <= s.warmup_steps < s.steps:
-            raise ValueError(
+            raise UsageError(
                 f"warmup_steps={s.warmup_steps}: expected 0 or more, and fewer than the {s.steps} "
                 "steps of the whole training"
             )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from inr.cae.losses import Distortion
+from inr.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         if self.side < 64 or self.side % 64:
-            raise ValueError(f"side={self.side}: expected a multiple of 64 pixels")
+            raise UsageError(f"side={self.side}: expected a multiple of 64 pixels")
         for name in ("steps", "batch"):
             if vars(self)[name] < 1:
-                raise ValueError(f"{name}={vars(self)[name]}: expected at least 1")
+                raise UsageError(f"{name}={vars(self)[name]}: expected at least 1")
         if not 0 <= self.hard_from <= 1:
-            raise ValueError(f"hard_from={self.hard_from} is outside 0..1")
+            raise UsageError(f"hard_from={self.hard_from} is outside 0..1")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inr.coders.byte_layout import Layout, decode_layout, encode_smallest
 from inr.container import Wire
-from inr.errors import FormatError
+from inr.errors import FormatError, UsageError
 
 DEFAULT_LEVEL = 19  # the highest of those that zstd counts as usual
 MIN_WINDOW_BYTES = 1 << 10  # the smallest window a zstd frame can declare
@@ -28,7 +28,7 @@ class Zstd:
 
     def __post_init__(self) -> None:
         if not 1 <= self.level <= zstandard.MAX_COMPRESSION_LEVEL:
-            raise ValueError(f"level={self.level} is outside 1..{zstandard.MAX_COMPRESSION_LEVEL}")
+            raise UsageError(f"level={self.level} is outside 1..{zstandard.MAX_COMPRESSION_LEVEL}")
 
     def encode(self, codes: Sequence[NDArray[np.int32]], bits: int) -> bytes:
         """Codes all tensors into one frame; the inverse of `decode`.

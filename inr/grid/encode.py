@@ -15,8 +15,8 @@ from inr.checkpoint import checkpoint_of
 from inr.checksum import pixels_crc
 from inr.codec import Encoded, View, Wish, decode_picture
 from inr.container import pack_icc
-from inr.errors import FormatError
-from inr.fit_types import FitError, Progress
+from inr.errors import FitError, FormatError
+from inr.fit_types import Progress
 from inr.grid.draw import draw
 from inr.grid.fit import FittedGrid, GridFitting, GridJob
 from inr.grid.grid_file import check_sides, write_grid

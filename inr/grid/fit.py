@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from inr.checkpoint import Checkpoint
-from inr.fit_types import FitError, NotANumberError, Progress
+from inr.errors import FitError, UsageError
+from inr.fit_types import NotANumberError, Progress
 from inr.grid.fit_settings import GridFit
 from inr.grid.fit_step import Data, Inputs, Loop, State, noise_pool, picked
 from inr.grid.start import first_networks
@@ -321,7 +322,7 @@ class GridFitting:
         template = (like, like if numbers["has_best"] else None)
         leaves, tree = jax.tree_util.tree_flatten(template)
         if [np.shape(leaf) for leaf in leaves] != [array.shape for array in arrays]:
-            raise ValueError("the checkpoint has other tensors; delete it to start again")
+            raise UsageError("the checkpoint has other tensors; delete it to start again")
         state, best = jax.tree_util.tree_unflatten(tree, [jnp.asarray(a) for a in arrays])
         return _Run(
             state,

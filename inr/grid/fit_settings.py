@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from inr.errors import UsageError
+
 
 @dataclass(frozen=True)
 class GridFit:
@@ -22,16 +24,16 @@ class GridFit:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise ValueError(f"fit.steps={self.steps}: at least 1 step is needed")
+            raise UsageError(f"fit.steps={self.steps}: at least 1 step is needed")
         if not 1 <= self.n_starts <= 64:
-            raise ValueError(f"fit.n_starts={self.n_starts} is outside 1..64")
+            raise UsageError(f"fit.n_starts={self.n_starts} is outside 1..64")
         for name in ("trial", "tail"):
             if not 0 <= vars(self)[name] < 1:
-                raise ValueError(f"fit.{name}={vars(self)[name]} is outside 0..1")
+                raise UsageError(f"fit.{name}={vars(self)[name]} is outside 0..1")
         positive = ("learning_rate", "latent_rate", "gain", "temperature", "final_temperature")
         for name in positive:
             if not 0 < vars(self)[name] < float("inf"):
-                raise ValueError(f"fit.{name}={vars(self)[name]}: expected a number above 0")
+                raise UsageError(f"fit.{name}={vars(self)[name]}: expected a number above 0")
         for name in ("noise", "final_noise"):
             if not 0 <= vars(self)[name] < float("inf"):
-                raise ValueError(f"fit.{name}={vars(self)[name]}: expected a number from 0")
+                raise UsageError(f"fit.{name}={vars(self)[name]}: expected a number from 0")

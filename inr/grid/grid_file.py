@@ -19,7 +19,7 @@ import numpy as np
 from inr import container
 from inr.checksum import check_pixels
 from inr.container import Header, Reader
-from inr.errors import FormatError
+from inr.errors import FormatError, UsageError
 from inr.grid.draw import draw
 from inr.grid.latent_coder import decode_latents, encode_latents
 from inr.grid.network_coding import CodedNetworks, read_networks, write_networks
@@ -34,7 +34,7 @@ Latents = list[np.ndarray]  # int32[h, w] of each level
 def check_sides(height: int, width: int) -> None:
     """Refuses what a grid file cannot hold, with ValueError."""
     if max(height, width) > MAX_SIDE:
-        raise ValueError(
+        raise UsageError(
             f"a picture of {width}x{height} pixels: a recipe of kind grid takes at most {MAX_SIDE} "
             "a side; cut it into parts, make it smaller or use the recipe siren"
         )

@@ -16,7 +16,8 @@ import numpy as np
 
 from inr.codec import Encoded, Wish
 from inr.container import SECTION_LATENTS, pack_icc
-from inr.fit_types import FitError, Progress
+from inr.errors import FitError, UsageError
+from inr.fit_types import Progress
 from inr.grid.draw import draw
 from inr.grid.encode import FIT_SHARE, coded_networks, finished_grid, job_of, pyramid_of
 from inr.grid.fit import FittedGrid, GridFitting, GridJob
@@ -117,7 +118,7 @@ class BytesTarget:
         self._fixed_bytes = _HEADER_BYTES + profile_bytes
         self._other_bytes = self._fixed_bytes + n_numbers * _BITS_A_NUMBER / 8
         if self._latent_bits() <= 0:
-            raise ValueError(
+            raise UsageError(
                 f"a target of {n_bytes} bytes is too small: header and networks take about "
                 f"{round(self._other_bytes)}; give a larger target or a smaller structure.hidden"
             )

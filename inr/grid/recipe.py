@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from inr.container import write_fields
+from inr.errors import UsageError
 from inr.grid.fit_settings import GridFit
 from inr.grid.structure import Structure
 
@@ -21,8 +22,8 @@ class GridRecipe:
 
     def __post_init__(self) -> None:
         if not 0 < self.lambda_ < 1e3:
-            raise ValueError(f"lambda={self.lambda_}: expected a number above 0, such as 0.001")
+            raise UsageError(f"lambda={self.lambda_}: expected a number above 0, such as 0.001")
         try:
             write_fields(self.structure)
         except ValueError as error:
-            raise ValueError(f"structure.{error}") from None
+            raise UsageError(f"structure.{error}") from None

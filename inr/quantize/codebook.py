@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inr.container import Reader, varint
-from inr.errors import FormatError
+from inr.errors import FormatError, UsageError
 from inr.quantize.float16 import (
     LARGEST_CODE,
     LARGEST_HALF,
@@ -52,7 +52,7 @@ OneSide = Callable[[np.ndarray, int], np.ndarray]
 def check_bits(bits: int) -> None:
     """Refuses a number of bits that no codebook has."""
     if bits not in range(2, MAX_BITS + 1):
-        raise ValueError(
+        raise UsageError(
             f"quantize.bits={bits} is not a whole number in 2..{MAX_BITS}; "
             "use Uniform or Float16 for finer codes"
         )

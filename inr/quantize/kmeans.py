@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from inr.container import Reader, Wire
+from inr.errors import UsageError
 from inr.quantize import codebook
 from inr.quantize.protocol import Levels
 
@@ -33,7 +34,7 @@ class KMeans:
     def __post_init__(self) -> None:
         codebook.check_bits(self.bits)
         if self.n_iterations < 0:
-            raise ValueError(f"quantize.n_iterations={self.n_iterations} is below 0; use 20")
+            raise UsageError(f"quantize.n_iterations={self.n_iterations} is below 0; use 20")
 
     def for_training(self) -> "KMeans":
         return KMeans()

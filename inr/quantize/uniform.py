@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from inr.container import Reader, Wire
-from inr.errors import FormatError
+from inr.errors import FormatError, UsageError
 from inr.quantize.protocol import Levels
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Uniform:
 
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 16:
-            raise ValueError(f"quantize.bits={self.bits} is outside 2..16; int8 is bits=8")
+            raise UsageError(f"quantize.bits={self.bits} is outside 2..16; int8 is bits=8")
 
     def for_training(self) -> "Uniform":
         return Uniform()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from inr.errors import UsageError
 from inr.fields.feathermap import MAX_EXPANDED_WEIGHTS, FeathermapSiren, side_of
 from inr.fields.protocol import Field, Shapes, n_weights
 from inr.fields.siren import Siren
@@ -43,14 +44,14 @@ class Feathermap:
           ValueError: `net` is not a Siren, or too large.
         """
         if not isinstance(net, Siren):
-            raise ValueError(
+            raise UsageError(
                 f"feathermap wraps a Siren, not a {type(net).__name__}; choose a recipe with "
                 "Siren, or another sparsifier"
             )
         n_all = n_weights(net.shapes(n_channels))
         n_in_matrices = n_weights(masked_shapes(net.shapes(n_channels)))
         if n_in_matrices > MAX_EXPANDED_WEIGHTS:
-            raise ValueError(
+            raise UsageError(
                 f"feathermap would expand to {n_in_matrices} weights, above the limit of "
                 f"{MAX_EXPANDED_WEIGHTS}; give a smaller field.hidden"
             )

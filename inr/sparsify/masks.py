@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inr.errors import UsageError
 from inr.fields.protocol import Shapes, n_weights
 
 if TYPE_CHECKING:
@@ -20,19 +21,19 @@ def check_settings(
 ) -> None:
     """Raises ValueError for settings that no sparsifier can follow."""
     if not 0 <= sparsity < 1:  # also true for NaN, as below
-        raise ValueError(
+        raise UsageError(
             f"sparsify.sparsity={sparsity}: expected at least 0 and below 1, such as 0.9 to keep "
             "a tenth of the weights"
         )
     if not 0 <= drop < 1:
-        raise ValueError(
+        raise UsageError(
             f"sparsify.drop={drop}: expected at least 0 and below 1, the fraction of kept weights "
             "that the first update moves"
         )
     if n_updates < 1:
-        raise ValueError(f"sparsify.n_updates={n_updates}: at least 1 update is needed")
+        raise UsageError(f"sparsify.n_updates={n_updates}: at least 1 update is needed")
     if not 0 < stop <= 1:
-        raise ValueError(
+        raise UsageError(
             f"sparsify.stop={stop}: expected above 0 and at most 1, the fraction of the fit after "
             "which masks stay as they are"
         )

@@ -25,6 +25,7 @@ from typing import ClassVar
 import numpy as np
 
 from inr.container import FloatField, NameField, VarintField, Wire, write_fields
+from inr.errors import UsageError
 from inr.fields.protocol import Field
 from inr.splits.protocol import Grid
 
@@ -152,7 +153,7 @@ class Wavelet:
 
         most = max_levels(height, width)
         if self.levels > most:
-            raise ValueError(
+            raise UsageError(
                 f"levels={self.levels} is too deep for a picture of {width}x{height} pixels; "
                 f"use levels={most} or less"
             )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from inr.errors import InrError, UsageError
 from inr.sweep.ledger import Ledger, Result
 from inr.sweep.plan import Request, Run, parse_vary, plan
 from inr.sweep.run import file_path, grouped, ledger_path
@@ -87,7 +88,7 @@ def run_sweep(todo: Todo, *, show_progress: bool) -> Summary:
             run_groups(todo.groups, todo.folder, jobs=todo.jobs, report=report)
     except KeyboardInterrupt:
         n_finished = sum(run.config_hash in ledger.results() for run in todo.runs)
-        raise RuntimeError(
+        raise InrError(
             f"interrupted with {n_finished} of {len(todo.runs)} runs finished; the same command "
             "goes on from there"
         ) from None
@@ -127,7 +128,7 @@ def _has_bytes(path: Path, n_bytes: int) -> bool:
 def _check_folder(folder: Path) -> None:
     """Refuses, before the work, a folder in which a sweep would overwrite what is not its own."""
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder; name one, it is made if it does not exist")
+        raise UsageError(f"{folder} is not a folder; name one, it is made if it does not exist")
     for name in ("runs.csv", "runs.parquet", "rd.png", "report.html", "files"):
         if (folder / name).exists():
-            raise ValueError(f"{folder} holds {name} but no ledger of a sweep; name another folder")
+            raise UsageError(f"{folder} holds {name} but no ledger of a sweep; name another folder")

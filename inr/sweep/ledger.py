@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inr.errors import UsageError
+
 if TYPE_CHECKING:
     from inr.sweep.plan import Run
 
@@ -132,15 +134,15 @@ class Ledger:
                 if _n_tables(database) > 0:
                     (version,) = database.execute("PRAGMA user_version").fetchone()
                     if version != _VERSION:
-                        raise ValueError(
+                        raise UsageError(
                             f"{self.path} is a ledger of version {version}, this is version "
                             f"{_VERSION}; name another folder"
                         )
                 yield database
         except sqlite3.OperationalError as error:  # locked for long, disk full, no permission
-            raise RuntimeError(f"{self.path}: {error}") from error
+            raise UsageError(f"{self.path}: {error}") from error
         except sqlite3.DatabaseError as error:
-            raise ValueError(
+            raise UsageError(
                 f"{self.path} is not the ledger of a sweep ({error}); name another folder"
             ) from error
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from inr import recipes
 from inr.codec import Wish
+from inr.errors import UsageError
 from inr.picture import Picture
 from inr.recipes import AnyRecipe
 from inr.settings import with_settings
@@ -43,12 +44,12 @@ class Request:
     def __post_init__(self) -> None:
         for name in ("pictures", "recipes", "seeds"):
             if not vars(self)[name]:
-                raise ValueError(f"a sweep without {name} has no runs; name at least one")
+                raise UsageError(f"a sweep without {name} has no runs; name at least one")
         for path in self.varied:
             if path in self.settings:
-                raise ValueError(f"{path} is both set and varied; give it once")
+                raise UsageError(f"{path} is both set and varied; give it once")
             if path == "seed":
-                raise ValueError("seeds are varied by --seed 0 --seed 1, not by --vary")
+                raise UsageError("seeds are varied by --seed 0 --seed 1, not by --vary")
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,9 @@ def parse_vary(texts: list[str]) -> dict[str, tuple[str, ...]]:
         path, _, listed = (part.strip() for part in text.partition("="))
         values = tuple(value.strip() for value in listed.split(","))
         if not path or "" in values:
-            raise ValueError(f"--vary {text}: expected PATH=V1,V2,..., as in quantize.bits=4,6,8")
+            raise UsageError(f"--vary {text}: expected PATH=V1,V2,..., as in quantize.bits=4,6,8")
         if path in varied:
-            raise ValueError(f"--vary {path} is given twice; list all its values in one")
+            raise UsageError(f"--vary {path} is given twice; list all its values in one")
         varied[path] = values
     return varied
 
@@ -119,7 +120,7 @@ def plan(request: Request, *, same_shape: bool, warn: Callable[[str], None]) -> 
                     *(varied, seeded, shape, works[size]),
                 )
                 if config_hash in runs:
-                    raise ValueError(
+                    raise UsageError(
                         f"two runs are the same: {runs[config_hash].label}, and {run.label}; name "
                         "each picture, recipe, value and seed once"
                     )
@@ -162,7 +163,7 @@ def _wish(targets: Mapping[str, str]) -> Wish:
             values[name] = TARGETS[name](text)
         except ValueError:
             expected = "a whole number" if TARGETS[name] is int else "a number"
-            raise ValueError(f"{name}={text}: expected {expected}") from None
+            raise UsageError(f"{name}={text}: expected {expected}") from None
     return Wish(**values)
 
 

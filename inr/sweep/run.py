@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inr.errors import UsageError
 from inr.files import write_whole
 from inr.picture import Picture
 from inr.sweep.cores import available_cores
@@ -89,7 +90,7 @@ def _picture_of(run: Run) -> Picture:
 
     picture = load(run.path, warn=lambda text: None)  # the plan has warned already
     if hash_of_run(hash_of_picture(picture), run.recipe, run.wish) != run.config_hash:
-        raise ValueError(f"{run.path} changed while the sweep was running; start it again")
+        raise UsageError(f"{run.path} changed while the sweep was running; start it again")
     return picture
 
 

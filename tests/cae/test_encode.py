@@ -20,8 +20,7 @@ from inr.cae.models import VARIABLE
 from inr.cae.weights import write_weights
 from inr.codec import Wish, encode_picture
 from inr.container import SECTION_ALPHA, SECTION_ICC_PROFILE, unpack
-from inr.errors import FormatError
-from inr.fit_types import FitError
+from inr.errors import FitError, FormatError
 from inr.metrics import psnr_db
 from inr.picture import Picture
 from inr.settings import paths, with_settings

@@ -15,7 +15,7 @@ from PIL import Image
 from inr.cae import held_out
 from inr.cae.held_out import Listed, identity, listed, turned
 from inr.cae.pictures import Pictures, Source, crops, decode_rgb, open_pictures, prefetched
-from inr.picture import ImageError
+from inr.errors import ImageError
 
 
 def no_warning(text):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from inr.checkpoint import Checkpoint
-from inr.fit_types import FitError
+from inr.errors import FitError
 from inr.grid import fit as fit_module
 from inr.grid.fit import GridFitting, GridJob
 from inr.grid.fit_settings import GridFit

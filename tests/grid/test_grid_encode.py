@@ -9,7 +9,7 @@ import inr
 from inr.batch import batch_key, encode_batch
 from inr.codec import Wish, encode_picture
 from inr.container import SECTION_ICC_PROFILE, unpack
-from inr.fit_types import FitError
+from inr.errors import FitError
 from inr.grid import encode
 from inr.grid.grid_file import open_grid
 from inr.metrics import psnr_db

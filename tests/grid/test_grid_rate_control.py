@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inr.codec import Encoded, Wish, decode_picture, encode_picture
-from inr.fit_types import FitError
+from inr.errors import FitError
 from inr.grid.fit_settings import GridFit
 from inr.grid.rate_control import BytesTarget, PsnrTarget
 from inr.grid.recipe import GridRecipe

@@ -24,7 +24,8 @@ from image_files import (
 from PIL import Image
 
 from inr import image_16bit
-from inr.image import ImageError, Picture, load, save
+from inr.errors import ImageError
+from inr.image import Picture, load, save
 
 # ---------------------------------------------------------------- wrong input
 

@@ -7,7 +7,8 @@ import pytest
 from image_files import RGB, SRGB_PROFILE, encoded, exif_with, no_warning, noise, png
 from PIL import Image
 
-from inr.image import ImageError, Picture, from_array, from_pil, to_pil
+from inr.errors import ImageError
+from inr.image import Picture, from_array, from_pil, to_pil
 
 
 def test_from_array():

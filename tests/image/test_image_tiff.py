@@ -6,7 +6,7 @@ import pytest
 from image_files import encoded, noise, tiff
 from PIL import Image
 
-from inr.image import ImageError
+from inr.errors import ImageError
 
 
 @pytest.mark.parametrize("n_channels", [1, 2, 3, 4])

@@ -13,7 +13,8 @@ from PIL import Image
 
 from inr import recipes
 from inr.codec import Wish
-from inr.picture import ImageError, Picture
+from inr.errors import ImageError
+from inr.picture import Picture
 from inr.sweep.plan import Request, hash_of_picture, hash_of_run, parse_vary, plan
 
 SMALL = {"field.hidden": "4", "field.n_layers": "1", "fit.steps": "5"}

@@ -13,8 +13,9 @@ from PIL import Image
 import inr
 from inr.coders.zstd import Zstd
 from inr.describe import trained_counts
+from inr.errors import FitError
 from inr.fields.siren import Siren
-from inr.fit_types import FitError, Progress
+from inr.fit_types import Progress
 from inr.mlp_file import PictureFacts, open_file, write_file
 from inr.quantize.uniform import Uniform
 from inr.splits.whole import Whole
