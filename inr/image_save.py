@@ -58,14 +58,14 @@ _FORMATS = {
 
 
 def check_savable(picture: Picture, suffix: str) -> None:
-    """Raises ValueError, with the way out, if files of that suffix cannot hold the picture."""
+    """Raise UsageError, with the way out, if files of that suffix cannot hold the picture."""
     _format_for(picture, suffix)
 
 
 def save(
     picture: Picture, target: str | os.PathLike[str] | BinaryIO, *, suffix: str | None = None
 ) -> None:
-    """Writes a picture in the format of its suffix; nothing is dropped but a colour profile.
+    """Write a picture in the format of its suffix; nothing is dropped but a colour profile.
 
     PNG, TIFF, WebP, BMP, PPM, JPEG 2000 and TGA are lossless; JPEG and AVIF are written at
     quality 95, 4:4:4. BMP, PPM, JPEG 2000 and TGA carry no colour profile; WebP and AVIF
@@ -123,9 +123,8 @@ def to_pil(picture: Picture) -> Image.Image:
     Pillow has no mode for other 16-bit pictures: they are rounded to 8 bits.
     """
     pixels = picture.pixels
-    if picture.bit_depth == 16 and picture.n_channels > 1:
-        # v * 255 / 65535 = v / 257, to the nearest; 257 is odd, so there are no ties.
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if picture.n_channels > 1:
+        pixels = picture.rounded_to_8_bits().pixels
     if picture.n_channels == 1:
         pixels = pixels[..., 0]  # [h, w]
     image = Image.fromarray(np.ascontiguousarray(pixels))

@@ -33,3 +33,11 @@ class Picture:
     @property
     def has_alpha(self) -> bool:
         return self.n_channels in (2, 4)
+
+    def rounded_to_8_bits(self) -> Picture:
+        """Returns the picture with samples of 8 bits, each the nearest; itself if it has them."""
+        if self.bit_depth == 8:
+            return self
+        # v * 255 / 65535 = v / 257, to the nearest; 257 is odd, so there are no ties.
+        pixels = ((self.pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return Picture(pixels, self.icc_profile)

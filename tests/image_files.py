@@ -63,6 +63,28 @@ def tiff(bits: int, rows: bytes, width: int, height: int, sample_format: int = 1
     return b"II*\0" + struct.pack("<I", offset) + rows + directory
 
 
+def tiff_by_hand(rows: bytes, width: int, height: int, order: str = "<", **tags: object) -> bytes:
+    """An uncompressed TIFF of one strip; tags as t258=(8, 8), each stored as 32-bit integers."""
+    entries: dict[int, tuple[int, ...]] = {
+        256: (width,), 257: (height,), 259: (1,), 262: (1,), 273: (8,), 278: (height,),
+        279: (len(rows),),
+    }  # fmt: skip
+    for name, value in tags.items():
+        entries[int(name[1:])] = value if isinstance(value, tuple) else (value,)
+    body, outside = b"", b""
+    at = 8 + len(rows)
+    end = at + 2 + 12 * len(entries) + 4
+    for tag, values in sorted(entries.items()):
+        packed = struct.pack(f"{order}{len(values)}I", *values)
+        if len(values) > 1:
+            place = end + len(outside)
+            outside += packed
+            packed = struct.pack(order + "I", place)
+        body += struct.pack(order + "HHI", tag, 4, len(values)) + packed
+    magic = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", at)
+    return magic + rows + struct.pack(order + "H", len(entries)) + body + bytes(4) + outside
+
+
 def exif_with(orientation: int) -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -6,6 +6,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from image_files import (
@@ -20,6 +21,7 @@ from image_files import (
     one_line_error,
     png,
     tiff,
+    tiff_by_hand,
 )
 from PIL import Image
 
@@ -77,17 +79,31 @@ def test_wrong_checksum_of_png_pixels(tmp_path):
 def small_files() -> dict[str, bytes]:
     rgb, rgba = Image.fromarray(noise(9, 7, 3)), Image.fromarray(noise(9, 7, 4))
     deep = noise(9, 7, 3, 16)
+    gamma = chunk(b"gAMA", struct.pack(">I", 100_000)) + chunk(b"cICP", bytes([12, 13, 0, 1]))
+    packed = imagecodecs.packints_encode(np.ascontiguousarray(deep.reshape(9, 21)), 12, runlen=21)
+    pam = b"P7\nWIDTH 7\nHEIGHT 9\nDEPTH 3\nMAXVAL 65535\nTUPLTYPE RGB\nENDHDR\n"
     return {
         "png": encoded(rgb, "PNG", icc_profile=SRGB_PROFILE, exif=exif_with(6)),
         "png16": image_16bit.encode_png(deep, SRGB_PROFILE),
         "tiff": encoded(rgb, "TIFF", compression="tiff_lzw"),
         "tiff16": image_16bit.encode_tiff(deep, None),
+        "tiff12": tiff_by_hand(packed, 7, 9, t258=(12, 12, 12), t277=3, t262=2),
+        "big_tiff": imagecodecs.tiff_encode(
+            noise(9, 7, 3), photometric="rgb", bigtiff=True, byteorder=">", tile=(16, 16)
+        ),
+        "float_tiff": imagecodecs.tiff_encode(noise(9, 7, 3) / np.float32(255), photometric="rgb"),
+        "colour": png(7, 9, 8, RGB, noise(9, 7, 3).tobytes(), gamma),
         "jpeg": encoded(rgb, "JPEG", exif=exif_with(6)),
+        "jpeg12": imagecodecs.jpeg8_encode(deep >> 4, level=90, bitspersample=12),
+        "jpeg2000": imagecodecs.jpeg2k_encode(deep, level=0, codecformat="jp2"),
         "webp": encoded(rgba, "WEBP"),
         "avif": encoded(rgba, "AVIF", speed=10),
+        "avif10": imagecodecs.avif_encode(deep >> 6, bitspersample=10, speed=10),
         "gif": encoded(rgb.convert("P"), "GIF"),
         "bmp": encoded(rgb, "BMP"),
         "ppm": encoded(rgb, "PPM"),
+        "ppm16": b"P6 7 9 65535\n" + deep.astype(">u2").tobytes(),
+        "pam": pam + deep.astype(">u2").tobytes(),
         "ico": encoded(rgba, "ICO", sizes=[(7, 9)]),
     }
 

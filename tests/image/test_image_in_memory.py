@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from image_files import RGB, SRGB_PROFILE, encoded, exif_with, no_warning, noise, png
+from image_files import RGB, SRGB_PROFILE, encoded, exif_with, no_warning, noise, png, tiff
 from PIL import Image
 
 from inr.errors import ImageError
@@ -46,6 +46,14 @@ def test_from_pil_follows_the_rules_of_files():
     assert from_pil(Image.new("1", (1, 1)), warn=no_warning).n_channels == 1
     with pytest.raises(ImageError, match="at least 1"):
         from_pil(Image.new("RGB", (0, 3)), warn=no_warning)
+
+
+def test_from_pil_turns_an_uncompressed_tiff_that_has_a_name(tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(8, bytes(range(6)), 3, 2, t274=6))
+    with Image.open(tmp_path / "a.tif") as image:
+        picture = from_pil(image, warn=no_warning)
+        assert image.filename == str(tmp_path / "a.tif")
+    assert picture.pixels[..., 0].tolist() == [[3, 0], [4, 1], [5, 2]]
 
 
 def test_from_pil_says_that_pillow_loses_bits():
