@@ -49,6 +49,11 @@ KIND_NAMES = {KIND_MLP: "mlp", KIND_GRID: "grid", KIND_CAE: "cae"}
 MAX_SIDE = 1 << 20  # a longer side is a damaged header: no camera or scanner writes it
 # The largest sensor sold for photography; as 16-bit RGBA 0.8 GB. More has to be asked for.
 DEFAULT_MAX_PIXELS = 100_000_000
+# Multiply-adds of drawing a picture, as work.py counts them: about two minutes on two cores, twice
+# that on slow ones. Files of kinds grid and cae stay below it up to DEFAULT_MAX_PIXELS, those of
+# the default recipe up to 12 million pixels, since its networks grow with the picture. Without a
+# limit 71 bytes can ask for 11 hours.
+DEFAULT_MAX_MACS = 10**13
 MAX_FILE_BYTES = 1 << 28  # files are read whole; 256 MB is far above any sensible network
 MAX_STAGES_BYTES = 256
 MAX_ICC_BYTES = 1 << 22  # the largest press profiles have about 3 MB

@@ -3,13 +3,17 @@
     python scripts/fuzz.py --cases 100000
 
 Half of the cases are damaged as they are: they must raise FormatError, or be untouched and give
-the right picture. The other half get their checksum repaired, and half of those their lengths
-too, which leads past the first checks: they must give a picture of the size that their header
-claims, or raise FormatError. Nothing else may come out, not even a warning.
+the right picture. An eighth get their checksum repaired, and an eighth their lengths too, which
+leads past the first checks. A quarter are whole, but claim sizes, stages and payloads of any kind,
+just below and far above what is allowed. These must give a picture of the size that their header
+claims, or raise FormatError. Nothing else may come out, not even a warning, and no case may take
+more than --max-seconds of the processor or --max-bytes of memory, at the limits MAX_PIXELS and
+MAX_MACS, half of the repaired and claiming ones at MAX_MACS alone.
 """
 
 import argparse
 import dataclasses
+import math
 import os
 import re
 import sys
@@ -23,6 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from fuzz_claims import claiming
 from tiny_cae import MODELS, weights_of
 
 from inr import container
@@ -55,7 +60,9 @@ from inr.quantize.uniform import Uniform, wire_step
 from inr.splits.whole import Whole
 from inr.tags import Stages
 
-MAX_PIXELS = 1 << 14  # of a damaged file's claim; more would measure drawing, not reading
+# Of a file's claim; more would measure drawing, not reading.
+MAX_PIXELS = 1 << 14
+MAX_MACS = 1 << 33  # a third of a second, or one where the machine is slow
 N_HEAD = 40  # bytes at the front that decide the most, damaged as often as all the rest
 EDGE_BYTES = (0x00, 0x01, 0x7F, 0x80, 0xFF)
 
@@ -243,9 +250,11 @@ def case(files: list[bytes], seed: int, number: int) -> tuple[bytes, bool]:
     first, second = (files[i] for i in rng.integers(0, len(files), 2))
     if number % 2 == 0:
         return damaged(first, second, rng), False
-    if number % 4 == 1:
+    if number % 8 == 1:
         return repaired(damaged(first, second, rng)), True
-    return reframed(first, second, rng), True
+    if number % 8 == 3:
+        return reframed(first, second, rng), True
+    return claiming(first, rng), True
 
 
 @dataclasses.dataclass
@@ -256,47 +265,65 @@ class Summary:
     n_refused: dict[str, int] = dataclasses.field(
         default_factory=dict
     )  # start of the message: cases
-    slowest_seconds: float = 0.0
+    slowest_seconds: float = 0.0  # of the processor, in all threads
     slowest_case: int = 0
     peak_bytes: int = 0  # of memory, as tracemalloc sees it
+    peak_case: int = 0
     failures: list[str] = dataclasses.field(default_factory=list)
 
 
-def run(cases: range, seed: int) -> Summary:
-    """Tries the cases one by one; failures are collected, not raised."""
+def run(
+    cases: range, seed: int, max_seconds: float = math.inf, max_bytes: float = math.inf
+) -> Summary:
+    """Tries the cases one by one; failures are collected, not raised.
+
+    Args:
+      max_seconds, max_bytes: of one case; more is a failure.
+    """
     with cae_models():
-        return _run(cases, seed)
+        return _run(cases, seed, max_seconds, max_bytes)
 
 
-def _run(cases: range, seed: int) -> Summary:
+def _run(cases: range, seed: int, max_seconds: float, max_bytes: float) -> Summary:
     files = built_files()
     pictures = {data: decode_picture(data).pixels for data in files}
     summary = Summary()
     was_tracing = tracemalloc.is_tracing()
     tracemalloc.start()
-    tracemalloc.reset_peak()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for number in cases:
             data, is_repaired = case(files, seed, number)
-            started_at = time.perf_counter()
-            problem = _problem(data, None if is_repaired else pictures, summary)
-            seconds = time.perf_counter() - started_at
+            # Where only the work is bounded, not the picture.
+            max_pixels = None if is_repaired and number % 16 > 8 else MAX_PIXELS
+            view = View(max_pixels=max_pixels, max_macs=MAX_MACS)
+            tracemalloc.reset_peak()
+            before, started_at = tracemalloc.get_traced_memory()[0], time.process_time()
+            problem = _problem(data, view, None if is_repaired else pictures, summary)
+            seconds = time.process_time() - started_at
+            n_bytes = tracemalloc.get_traced_memory()[1] - before
             if seconds > summary.slowest_seconds:
                 summary.slowest_seconds, summary.slowest_case = seconds, number
+            if n_bytes > summary.peak_bytes:
+                summary.peak_bytes, summary.peak_case = n_bytes, number
+            if problem is None and seconds > max_seconds:
+                problem = f"{seconds:.2f} s, more than {max_seconds}"
+            if problem is None and n_bytes > max_bytes:
+                problem = f"{n_bytes / 1e6:.0f} MB, more than {max_bytes / 1e6:.0f}"
             if problem is not None:
                 summary.failures.append(f"case {number} of seed {seed}: {problem}: {data.hex()}")
-    summary.peak_bytes = tracemalloc.get_traced_memory()[1]
     if not was_tracing:
         tracemalloc.stop()
     return summary
 
 
-def _problem(data: bytes, pictures: dict[bytes, np.ndarray] | None, summary: Summary) -> str | None:
+def _problem(
+    data: bytes, view: View, pictures: dict[bytes, np.ndarray] | None, summary: Summary
+) -> str | None:
     """What is wrong with the decoder's answer. pictures: all there may be; None for any."""
     try:
-        describe(data, MAX_PIXELS)
-        pixels = decode_picture(data, View(max_pixels=MAX_PIXELS)).pixels
+        describe(data, MAX_PIXELS, MAX_MACS)
+        pixels = decode_picture(data, view).pixels
     except FormatError as error:
         kind = re.sub(r"-?\d[\d.e+-]*", "#", str(error))[:40]
         summary.n_refused[kind] = summary.n_refused.get(kind, 0) + 1
@@ -319,15 +346,18 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--max-seconds", type=float, default=2.0, help="of the processor, a case")
+    parser.add_argument("--max-bytes", type=float, default=512e6, help="of memory, a case")
     given = parser.parse_args()
-    summary = run(range(given.first, given.first + given.cases), given.seed)
+    cases = range(given.first, given.first + given.cases)
+    summary = run(cases, given.seed, given.max_seconds, given.max_bytes)
     for kind, n in sorted(summary.n_refused.items(), key=lambda item: -item[1]):
         print(f"{n:8}  {kind}...")
     print(f"{summary.n_pictures:8}  gave a picture")
     print(f"slowest: case {summary.slowest_case}, {summary.slowest_seconds:.3f} s")
-    print(f"memory: {summary.peak_bytes / 1e6:.0f} MB at most")
+    print(f"memory: case {summary.peak_case}, {summary.peak_bytes / 1e6:.0f} MB")
     for failure in summary.failures[:20]:
-        print("FAILED:", failure)
+        print("FAILED:", failure[:1000])
     print(f"{len(summary.failures)} of {given.cases} cases failed")
     sys.exit(1 if summary.failures else 0)
 

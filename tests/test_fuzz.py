@@ -11,7 +11,7 @@ from methods import CODERS, QUANTIZERS, SPLITS
 
 from inr import decode
 from inr.coders.zstd import Zstd
-from inr.container import pack, unpack
+from inr.container import KIND_NAMES, pack, unpack
 from inr.errors import FormatError
 from inr.fields.feathermap import FeathermapSiren
 from inr.fields.siren import Siren
@@ -27,14 +27,38 @@ def files():
         yield fuzz.built_files()
 
 
-def test_damaged_files_give_the_right_picture_or_a_format_error():
-    summary = fuzz.run(range(2000), seed=1)
+@pytest.mark.parametrize("first", [0, 1000])
+def test_damaged_files_give_the_right_picture_or_a_format_error(first):
+    summary = fuzz.run(range(first, first + 1000), seed=1, max_bytes=512e6)
     assert summary.failures == []
-    assert summary.slowest_seconds < 10  # at most 16384 pixels: 0.5 s, more on a busy machine
-    assert summary.peak_bytes < 512e6
     # Otherwise the damage stops at the first check, and this test sees nothing.
-    assert summary.n_pictures > 50
+    assert summary.n_pictures > 25
     assert len(summary.n_refused) > 20
+    assert any("multiply-adds" in kind for kind in summary.n_refused)
+    assert any("header claims" in kind for kind in summary.n_refused)
+
+
+def test_a_case_above_the_limits_fails():
+    slow = fuzz.run(range(4), seed=1, max_seconds=0.0)
+    assert len(slow.failures) == 4
+    assert all(" s, more than 0.0: " in failure for failure in slow.failures)
+    large = fuzz.run(range(4), seed=1, max_bytes=1)
+    assert all(" MB, more than " in failure for failure in large.failures)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_claims_are_whole_files_of_any_size(files, number):
+    first = files[(0, 13, 17)[number]]  # one of each kind
+    opened = [open_any_of(fuzz.claiming(first, np.random.default_rng(seed))) for seed in range(150)]
+    assert {kind for kind, _ in opened} == {("mlp", "grid", "cae")[number]}
+    n_pixels = [n for _, n in opened]
+    assert min(n_pixels) < fuzz.MAX_PIXELS < 1e6 < max(n_pixels)
+
+
+def open_any_of(data):
+    """Kind and number of pixels of a file whose checksum and lengths are right."""
+    header, _ = unpack(data)
+    return KIND_NAMES[header.kind], header.height * header.width
 
 
 def test_damaged_files_of_every_method_do_as_well(monkeypatch):
@@ -46,9 +70,8 @@ def test_damaged_files_of_every_method_do_as_well(monkeypatch):
         stages_of(field=net),
     ]
     monkeypatch.setattr(fuzz, "built_files", lambda: [built_file(stages) for stages in made])
-    summary = fuzz.run(range(400), seed=2)
+    summary = fuzz.run(range(400), seed=2, max_bytes=512e6)
     assert summary.failures == []
-    assert summary.peak_bytes < 512e6
     assert summary.n_pictures > 10
     assert len(summary.n_refused) > 15
 

@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_sixteen_bit_colour_is_rounded_to_the_eight_that_pillow_has(n_channels, 
 def test_files_of_kind_cae(tmp_path, n_channels):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, n_channels), np.uint8)
     image = Image.fromarray(pixels.squeeze())
-    image.save(tmp_path / "a.inr", recipe=inr.recipes.cae(), target_bytes=5000)
+    image.save(tmp_path / "a.inr", recipe=inr.recipes.cae())
     data = (tmp_path / "a.inr").read_bytes()
     with Image.open(tmp_path / "a.inr") as drawn:
         assert (drawn.format, drawn.mode, drawn.size) == ("INR", image.mode, (30, 20))
@@ -147,15 +148,142 @@ def test_other_files_are_left_alone():
         Image.open(io.BytesIO(b"hello"))
 
 
-def test_a_huge_header_is_a_decompression_bomb():
-    import dataclasses
+# ---------------------------------------------------------------- limits
 
-    from inr.container import pack, unpack
 
-    header, sections = unpack(inr_file())
-    huge = pack(dataclasses.replace(header, height=1 << 20, width=1 << 20), sections)
-    with pytest.raises((Image.DecompressionBombError, OSError)):
-        Image.open(io.BytesIO(huge))
+def claiming(height, width, data=None):
+    header, sections = container.unpack(data or inr_file())
+    return container.pack(dataclasses.replace(header, height=height, width=width), sections)
+
+
+def test_pillows_own_check_of_pixels_holds(monkeypatch):
+    for limit, size in ((Image.MAX_IMAGE_PIXELS, (9459, 9460)), (100, (10, 11))):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with pytest.warns(Image.DecompressionBombWarning, match="exceeds limit"):
+            assert Image.open(io.BytesIO(claiming(*size))).size == size[::-1]
+        with pytest.raises(Image.DecompressionBombError, match="exceeds limit"):
+            Image.open(io.BytesIO(claiming(size[0], 2 * size[1])))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with Image.open(io.BytesIO(claiming(1 << 20, 1 << 20))) as image:
+        assert image.size == (1 << 20, 1 << 20)
+        with pytest.raises(OSError, match="multiply-adds"):
+            image.load()
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_pixels_above_our_own_limit_are_not_drawn():
+    with Image.open(io.BytesIO(claiming(10_001, 10_000))) as image:
+        for _ in range(2):
+            with pytest.raises(OSError, match="100000000; give a higher"):
+                image.load()
+
+
+def test_too_much_work_is_refused_when_loaded_without_doing_any():
+    from inr.coders.huffman import Huffman
+
+    net = Siren(hidden=1400, n_layers=8)
+    codes = {name: np.zeros(shape, np.int32) for name, shape in net.shapes(3).items()}
+    facts = PictureFacts(9000, 9000, 3, 8, ((0, 255),) * 3, None)
+    stages = Stages(Whole(), net, Uniform(), Huffman())
+    data = write_file(facts, stages, codes, dict.fromkeys(codes, 1.0))
+    assert len(data) < 100
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.size == (9000, 9000)
+        tracemalloc.start()
+        with pytest.raises(OSError, match=r"multiply-adds, more than the limit of 1e\+13"):
+            image.load()
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak_bytes < 1e6
+
+
+def test_a_file_that_fails_to_load_is_closed(tmp_path):
+    path = tmp_path / "a.inr"
+    header, sections = container.unpack(inr_file())
+    path.write_bytes(container.pack(header, sections | {container.SECTION_WEIGHTS: b""}))
+    image = Image.open(path)
+    with pytest.raises(OSError, match="weights"):
+        image.load()
+    del image
+    gc.collect()  # a file left open would be a ResourceWarning here, hence an error
+
+
+# ---------------------------------------------------------------- options of save
+
+GREY = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 16), np.uint8))
+
+
+def saved(tmp_path, image=GREY, **options):
+    path = tmp_path / "saved.inr"
+    path.unlink(missing_ok=True)
+    try:
+        image.save(path, **options)
+    except ValueError:
+        assert not path.exists()
+        raise
+    return path.read_bytes()
+
+
+def test_options_are_those_of_encode(tmp_path):
+    cae = inr.recipes.cae()
+    plain = inr.encode(GREY, cae)
+    assert saved(tmp_path, recipe=cae) == saved(tmp_path, recipe="cae") == plain
+    file = io.BytesIO()
+    GREY.save(file, "INR", recipe="cae", target_psnr=9, seed=3, time_budget=60)
+    assert file.getvalue() == inr.encode(GREY, cae, target_psnr=9) != plain
+    assert saved(tmp_path, recipe="cae", target_psnr=None, seed=None) == plain
+    with pytest.raises(ValueError, match="target_bytes and target_psnr exclude each other"):
+        saved(tmp_path, recipe="cae", target_bytes=99, target_psnr=30)
+    with pytest.raises(ValueError, match="too small"):
+        saved(tmp_path, recipe="cae", target_bpp=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"traget_bpp": 0.9}, "no option traget_bpp; there are recipe, target_bpp, target_bytes"),
+        ({"quality": 90, "optimize": True}, "no option optimize, quality; there are .*icc_profile"),
+        ({"recipe": "jpeg"}, "unknown recipe 'jpeg'; there are siren"),
+        ({"recipe": 3}, "recipe=3: expected one of siren"),
+        ({"append_images": [GREY]}, "holds one picture, not 2"),
+        ({"save_all": True, "append_images": [GREY, GREY]}, "holds one picture, not 3"),
+    ],
+)
+def test_other_options_are_refused_by_name(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        saved(tmp_path, **options)
+    file = io.BytesIO()
+    with pytest.raises(ValueError, match=message):
+        GREY.save(file, "INR", **options)
+    assert file.getvalue() == b""
+
+
+def test_what_code_for_any_format_hands_on(tmp_path):
+    plain = saved(tmp_path, recipe="cae")
+    assert saved(tmp_path, recipe="cae", save_all=True) == plain
+    assert saved(tmp_path, recipe="cae", save_all=False, append_images=[]) == plain
+    assert saved(tmp_path, recipe="cae", exif=b"", icc_profile=None) == plain
+    assert saved(tmp_path, recipe="cae", exif=Image.Exif()) == plain
+    gif = io.BytesIO()
+    GREY.save(gif, "GIF", save_all=True, append_images=[Image.new("L", (16, 12))])
+    with Image.open(gif) as frames, pytest.raises(ValueError, match="not 2 frames"):
+        saved(tmp_path, frames, recipe="cae", save_all=True)
+    with pytest.warns(UserWarning, match="no EXIF data; it is left out"):
+        assert saved(tmp_path, recipe="cae", exif=b"Exif\0\0") == plain
+
+
+def test_a_profile_that_is_named_takes_the_place_of_the_image_s_own(tmp_path):
+    colour = Image.new("RGB", (4, 4), (1, 2, 3))
+    colour.info["icc_profile"] = b"its own, which is damaged"
+    with_profile = saved(tmp_path, colour, icc_profile=SRGB_PROFILE)
+    with Image.open(io.BytesIO(with_profile)) as image:
+        assert image.info["icc_profile"] == SRGB_PROFILE
+    colour.info["icc_profile"] = SRGB_PROFILE
+    assert saved(tmp_path, colour) == with_profile
+    assert saved(tmp_path, colour, icc_profile=None) == inr.encode(
+        Image.new("RGB", (4, 4), (1, 2, 3))
+    )
+    assert colour.info["icc_profile"] == SRGB_PROFILE
 
 
 def test_the_suffix_and_the_mime_type_are_known():

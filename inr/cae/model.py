@@ -3,6 +3,7 @@
 All that is needed to read its weights stands in these fields; they go into the weights file.
 """
 
+import dataclasses
 import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -12,6 +13,9 @@ from inr.cae.transforms import Balle2017, Residual
 from inr.errors import UsageError
 
 Transform = Balle2017 | Residual
+
+MAX_CHANNELS = 4096  # of a layer in a file: ten times the largest that anybody trains
+MAX_WIDTHS = 64
 
 
 @dataclass(frozen=True)
@@ -150,18 +154,61 @@ def model_to_json(model: Model) -> dict[str, Any]:
     return fields
 
 
-def model_from_json(fields: dict[str, Any]) -> Model:
-    """The inverse; raises whatever wrong fields lead to."""
-    made = dict(fields)
-    for name in ("transform", "prior"):
-        own = dict(made[name])
-        made[name] = _KINDS[own.pop("kind")](**own)
-    made["widths"] = tuple(made["widths"])
-    return Model(**made)
+def model_from_json(fields: Any) -> Model:
+    """The inverse.
+
+    Args:
+      fields: anything that JSON can hold.
+    Raises:
+      UsageError: a field is missing, unknown, of another type or out of range.
+    """
+    made = dict(_object("model", fields))
+    for name, kinds in _KINDS.items():
+        own = dict(_object(name, made.get(name)))
+        given = own.pop("kind", None)
+        named = [kind for kind in kinds if kind.__name__ == given]
+        if not named:
+            known = ", ".join(kind.__name__ for kind in kinds)
+            raise UsageError(f"{name} of kind {given!r}; known are {known}")
+        made[name] = _made(named[0], own)
+    widths = made.get("widths", [])
+    if not isinstance(widths, list) or len(widths) > MAX_WIDTHS:
+        raise UsageError(f"widths={widths!r}: expected a list of at most {MAX_WIDTHS}")
+    for i, width in enumerate(widths):
+        _check_field(f"widths[{i}]", int, width)
+    model: Model = _made(Model, made | {"widths": tuple(widths)})
+    return model
 
 
-_KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (Balle2017, Residual, Factorized, Hyperprior)
+def _object(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{name} is {type(value).__name__}; expected is an object")
+    return value
+
+
+def _made(kind: Any, values: dict[str, Any]) -> Any:
+    """Makes one of our classes of what a file says."""
+    known = {each.name: each.type for each in dataclasses.fields(kind)}
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(f"{kind.__name__} has no field {name!r}")
+        if known[name] in (int, float, bool, str):
+            _check_field(name, known[name], value)
+    return kind(**values)
+
+
+def _check_field(name: str, kind: Any, value: Any) -> None:
+    is_right = type(value) is kind or (kind is float and type(value) is int)
+    if not is_right or (kind is int and not 1 <= value <= MAX_CHANNELS):
+        raise UsageError(
+            f"{name}={value!r}: expected {kind.__name__}"
+            + (f" in 1..{MAX_CHANNELS}" if kind is int else "")
+        )
+
+
+_KINDS: dict[str, tuple[Any, ...]] = {
+    "transform": (Balle2017, Residual),
+    "prior": (Factorized, Hyperprior),
 }
 
 

@@ -24,12 +24,16 @@ from inr.cae.density_tables import DensityTables
 from inr.cae.exact_tensors import exact_scales, exact_tensors
 from inr.cae.layers import shapes
 from inr.cae.model import Model, model_from_json, model_to_json
-from inr.errors import FormatError
+from inr.errors import FormatError, UsageError
+from inr.npz import Member, Npz
 
 FORMAT = 1
 N_KNOTS = 33  # positions of lambda whose scales are kept, evenly over the model's range
 LOG_LATENT_SCALE = "log_m"  # a vector that is no network's: log of what multiplies latents
+MAX_META_BYTES = 1 << 22  # 4 a character; those of shipped models have 5 kB
+MAX_ARRAY_BYTES = 1 << 28  # unpacked; the largest configuration has 65 MB
 _TABLE_FIELDS = ("firsts", "lengths", "frequencies")
+_META = "meta"
 
 
 @dataclass(frozen=True)
@@ -72,47 +76,76 @@ def write_weights(weights: Weights) -> bytes:
     for group, tensors in weights.tensors.items():
         arrays |= {f"{group}/{name}": tensor for name, tensor in tensors.items()}
     for width, tables in weights.densities.items():
-        arrays |= {f"{_densities(width)}/{name}": vars(tables)[name] for name in _TABLE_FIELDS}
+        values = tables.firsts, tables.lengths, tables.frequencies
+        arrays |= dict(zip(_table_paths(width), values, strict=True))
     file = io.BytesIO()
     np.savez_compressed(file, meta=np.array(json.dumps(meta, sort_keys=True)), **arrays)
     return file.getvalue()
 
 
 def read_weights(data: bytes) -> Weights:
-    """The inverse of `write_weights`; raises FormatError for anything else."""
+    """Read what `write_weights` wrote.
+
+    Names, types and shapes are held against the model before any tensor is unpacked: a file that
+    is none costs next to nothing, whatever it claims.
+
+    Raises:
+      FormatError: the bytes are something else, or weights that pictures cannot be coded with.
+    """
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        meta = json.loads(str(arrays.pop("meta")))
-        if meta["format"] != FORMAT:
-            raise FormatError(f"weights of format {meta['format']}; this version reads {FORMAT}")
-        model = model_from_json(meta["model"])
-        widths = model.widths or (0,)
-        densities = {
-            width: DensityTables(*(arrays[f"{_densities(width)}/{f}"] for f in _TABLE_FIELDS))
-            for width in widths
-        }
-        tensors: dict[str, dict[str, np.ndarray]] = {group: {} for group in model.chains()}
-        vectors: dict[str, np.ndarray] = {}
-        for path, array in arrays.items():
-            group, _, tensor = path.partition("/")
-            if group in tensors:
-                tensors[group][tensor] = array
-            elif group == "vectors":
-                vectors[tensor] = array
-        name, facts, sha256 = str(meta["name"]), dict(meta["facts"]), hashlib.sha256(data)
-        made = Weights(name, model, tensors, vectors, densities, facts, sha256.hexdigest())
-        _check(made)
-        return made
-    except FormatError:
-        raise
-    except Exception as error:  # numpy, zipfile and json raise a dozen kinds for damaged files
+        stored = Npz(data)
+        name, model, facts = _read_meta(stored)
+        _check_claims(stored.members, model)
+        arrays = {path: stored.read(path) for path in stored.members if path != _META}
+    except FormatError as error:
         raise FormatError(f"this is no weights file of an autoencoder: {error}") from error
+    tensors: dict[str, dict[str, np.ndarray]] = {group: {} for group in model.chains()}
+    vectors: dict[str, np.ndarray] = {}
+    for path, array in arrays.items():
+        group, _, tensor = path.partition("/")
+        if group in tensors:
+            tensors[group][tensor] = array
+        elif group == "vectors":
+            vectors[tensor] = array
+    densities = {
+        width: DensityTables(*(arrays[path] for path in _table_paths(width)))
+        for width in model.widths or (0,)
+    }
+    sha256 = hashlib.sha256(data).hexdigest()
+    made = Weights(name, model, tensors, vectors, densities, facts, sha256)
+    _check(made)
+    return made
 
 
-def _check(weights: Weights) -> None:
-    """Raises FormatError for weights with which pictures could not be coded, or not exactly."""
-    model = weights.model
+def _read_meta(stored: Npz) -> tuple[str, Model, dict[str, Any]]:
+    """Name, model and facts of the training."""
+    claimed = stored.members.get(_META)
+    if claimed is None:
+        raise FormatError(f"{_META!r} is missing")
+    if claimed.shape or claimed.dtype.kind != "U" or claimed.n_bytes > MAX_META_BYTES:
+        raise FormatError(
+            f"{_META!r} is {claimed.dtype}{list(claimed.shape)}, no text of at most "
+            f"{MAX_META_BYTES} bytes"
+        )
+    try:
+        meta = json.loads(str(stored.read(_META)))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{_META!r} is no JSON: {error}") from error
+    if not isinstance(meta, dict):
+        raise FormatError(f"{_META!r} is no JSON object")
+    if meta.get("format") != FORMAT:
+        raise FormatError(f"weights of format {meta.get('format')}; this version reads {FORMAT}")
+    name, facts = meta.get("name"), meta.get("facts")
+    if not isinstance(name, str) or not isinstance(facts, dict):
+        raise FormatError(f"{_META!r} has no name and no facts of the training")
+    try:
+        return name, model_from_json(meta.get("model")), facts
+    except UsageError as error:
+        raise FormatError(str(error)) from error
+
+
+def _wanted(model: Model) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of all tensors and vectors of the model."""
     wanted: dict[str, tuple[int, ...]] = {}
     for each in (*(model.at_width(width) for width in model.widths), model):  # the largest last
         for group, chain in each.chains().items():
@@ -120,16 +153,41 @@ def _check(weights: Weights) -> None:
     lengths = model.scale_vectors()
     if lengths:
         lengths[LOG_LATENT_SCALE] = model.n_latents
-    wanted |= {f"vectors/{name}": (N_KNOTS, n) for name, n in lengths.items()}
-    groups = weights.tensors | {"vectors": weights.vectors}
-    given = {f"{group}/{name}": w for group, own in groups.items() for name, w in own.items()}
-    unlike = set(wanted.items()) ^ {(name, w.shape) for name, w in given.items()}
+    return wanted | {f"vectors/{name}": (N_KNOTS, n) for name, n in lengths.items()}
+
+
+def _check_claims(members: dict[str, Member], model: Model) -> None:
+    """Raises FormatError for arrays that are not those of the model, or too large."""
+    tables = [path for width in model.widths or (0,) for path in _table_paths(width)]
+    for path in tables:
+        if path not in members:
+            raise FormatError(f"{path!r} is missing")
+    wanted = _wanted(model)
+    others = {_META, *tables}
+    given = {path: each.shape for path, each in members.items() if path not in others}
+    unlike = set(wanted.items()) ^ set(given.items())
     if unlike:
         raise FormatError(f"weights do not fit their model: {sorted(unlike)[:4]}")
-    for name, w in given.items():
-        if w.dtype != np.float16 or not np.isfinite(w).all():
-            raise FormatError(f"{name} is {w.dtype} or not finite; expected are float16 numbers")
-    for width in model.widths or (0,):
+    for path in given:
+        if members[path].dtype != np.float16:
+            raise FormatError(
+                f"{path} is {members[path].dtype} or not finite; expected are float16 numbers"
+            )
+    n_bytes = sum(member.n_bytes for member in members.values())
+    if n_bytes > MAX_ARRAY_BYTES:
+        raise FormatError(f"arrays of {n_bytes} bytes, more than the {MAX_ARRAY_BYTES} allowed")
+
+
+def _check(weights: Weights) -> None:
+    """Raises FormatError for weights with which pictures could not be coded, or not exactly."""
+    groups = weights.tensors | {"vectors": weights.vectors}
+    for group, tensors in groups.items():
+        for name, w in tensors.items():
+            if not np.isfinite(w).all():
+                raise FormatError(
+                    f"{group}/{name} is {w.dtype} or not finite; expected are float16 numbers"
+                )
+    for width in weights.model.widths or (0,):
         _check_width(weights.at_width(width))
 
 
@@ -144,9 +202,10 @@ def _check_width(weights: Weights) -> None:
             exact_tensors(chain, weights.tensors[group])
             for knot in range(N_KNOTS if weights.vectors else 0):
                 exact_scales(chain, {name: v[knot] for name, v in weights.vectors.items()})
-    except ValueError as error:
+    except UsageError as error:
         raise FormatError(f"weights that could not be computed with exactly: {error}") from error
 
 
-def _densities(width: int) -> str:
-    return f"densities@{width}" if width else "densities"
+def _table_paths(width: int) -> list[str]:
+    group = f"densities@{width}" if width else "densities"
+    return [f"{group}/{name}" for name in _TABLE_FIELDS]

@@ -22,8 +22,15 @@ def tensor_bytes(
       bits: 2..16.
       n_bytes: of all tensors together, as in the file.
     """
-    alone = np.array([len(coder.encode([tensor], bits)) for tensor in codes], np.float64)
-    exact = n_bytes * alone / max(alone.sum(), 1.0)
+    return divided(n_bytes, [len(coder.encode([tensor], bits)) for tensor in codes])
+
+
+def divided(n_bytes: int, costs: Sequence[float]) -> list[int]:
+    """Divides n_bytes in proportion to costs, as `tensor_bytes` does; evenly if all are 0."""
+    alone = np.array(costs, np.float64)
+    if not alone.any():
+        alone += 1
+    exact = n_bytes * alone / alone.sum()
     shares = np.floor(exact).astype(np.int64)
     by_remainder = np.argsort(shares - exact, kind="stable")
     shares[by_remainder[: n_bytes - int(shares.sum())]] += 1

@@ -83,6 +83,10 @@ class FeathermapSiren:
         # Expanded anew for every tile: rank products a weight, where the tile has thousands.
         return self._siren().evaluate(self._expanded(params), coords)
 
+    def macs(self, n_channels: int, n_points: int) -> int:
+        n = side_of(n_weights(self._matrices(n_channels)))
+        return n * n * self.rank + self._siren().macs(n_channels, n_points)
+
     def _siren(self) -> Siren:
         return Siren(self.hidden, self.n_layers, self.first_omega_0, self.hidden_omega_0)
 

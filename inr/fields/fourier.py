@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from inr.container import FloatField, VarintField, Wire
-from inr.fields.protocol import NumpyParams, Params, Shapes
+from inr.fields.protocol import ACTIVATION_MACS, NumpyParams, Params, Shapes, n_weights
 
 if TYPE_CHECKING:
     import jax
 
 FREQUENCY_STEP = 1 / 16  # cycles per unit coordinate; coarse enough to be cheap, exact in float32
+_MOST_PHASES = 1 << 20  # at once, 4 MB: a narrow network may have thousands of frequencies
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,16 @@ class Fourier:
         return h.T  # [n, n_channels]
 
     def evaluate(self, params: NumpyParams, coords: np.ndarray) -> np.ndarray:
+        n = max(1, _MOST_PHASES // self.n_frequencies)
+        parts = [self._evaluated(params, coords[i : i + n]) for i in range(0, len(coords), n)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def macs(self, n_channels: int, n_points: int) -> int:
+        # Of each frequency a sine, a cosine, and as much again to make and to copy them.
+        n_activations = 4 * self.n_frequencies + self.hidden * self.n_layers
+        return n_points * (n_weights(self.shapes(n_channels)) + ACTIVATION_MACS * n_activations)
+
+    def _evaluated(self, params: NumpyParams, coords: np.ndarray) -> np.ndarray:
         phase = np.float32(2 * np.pi) * (coords @ params["frequencies"])
         h = np.concatenate([np.cos(phase), np.sin(phase)], axis=1)
         for i in range(self.n_layers):

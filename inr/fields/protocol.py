@@ -10,6 +10,8 @@ from inr.container import Stage
 if TYPE_CHECKING:
     import jax
 
+ACTIVATION_MACS = 64  # multiply-adds of a product that take as long as one sine with its bias
+
 Shapes = Mapping[str, tuple[int, ...]]
 Params = dict[str, "jax.Array"]  # while fitting
 NumpyParams = Mapping[str, np.ndarray]  # while decoding
@@ -43,6 +45,9 @@ class Field(Stage, Protocol):
 
     def evaluate(self, params: NumpyParams, coords: np.ndarray) -> np.ndarray:
         """The same in numpy for the decoder, which must not import jax."""
+
+    def macs(self, n_channels: int, n_points: int) -> int:
+        """Count the multiply-adds of one call of `evaluate`; see work.py."""
 
 
 def n_weights(shapes: Shapes) -> int:

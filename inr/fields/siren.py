@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from inr.container import FloatField, VarintField, Wire
-from inr.fields.protocol import NumpyParams, Params, Shapes
+from inr.fields.protocol import ACTIVATION_MACS, NumpyParams, Params, Shapes, n_weights
 
 if TYPE_CHECKING:
     import jax
@@ -91,3 +91,7 @@ class Siren:
         h = h @ params[f"w{self.n_layers}"]  # [n, n_channels]
         h += params[f"b{self.n_layers}"]
         return h
+
+    def macs(self, n_channels: int, n_points: int) -> int:
+        n_sines = self.hidden * self.n_layers
+        return n_points * (n_weights(self.shapes(n_channels)) + ACTIVATION_MACS * n_sines)

@@ -19,6 +19,7 @@ all layers keep, lets the products add the biases and the 0.5.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,8 @@ WEIGHT_BITS = 16  # fractional bits of a weight, at most
 WEIGHT_LIMIT = 64  # largest |weight|
 
 _EXACT = 2.0**53
+_SEEN_VALUES = 1 << 20  # 8 MB: coarser levels repeated to the size of one would take gigabytes
+_MOST_VALUES = 1 << 25  # 256 MB of features; those of 20 million pixels by the recipes are fewer
 _HALF_LATENT = 1 << (MEAN_BITS - 1)
 _MOST_MEAN = float(LATENT_LIMIT << MEAN_BITS)
 _LOWEST = np.array([[_HALF_LATENT - _MOST_MEAN], [0.0]])  # of the mean index + 16 and of the scale
@@ -124,16 +127,22 @@ def check_exact(params: Mapping[str, NDArray[np.floating]], pyramid: Pyramid) ->
     _sums("context_out", both, np.concatenate([x2, x0]))
 
 
+class Features(Protocol):
+    """Features of one level, in units."""
+
+    def at(self, y: NDArray[np.int64], x: NDArray[np.int64]) -> Array:
+        """f64[n_features + 1, n]: features of the latents at rows y, columns x; a row of ones."""
+
+
 @dataclass(frozen=True)
 class FeatureGrid:
-    """Features of one level, in units, on the grid of the level before it."""
+    """Features made once, on the grid of the level before; see `Features`."""
 
     values: Array  # f64[n_features, h w of the level before]
     width: int
     octaves: int  # from the level to the one before
 
     def at(self, y: NDArray[np.int64], x: NDArray[np.int64]) -> Array:
-        """f64[n_features + 1, n]: features of the latents at rows y, columns x; a row of ones."""
         places = (y >> self.octaves) * self.width + (x >> self.octaves)
         known = np.ones((len(self.values) + 1, y.size))
         # "clip" goes without numpy's buffer for out; all places are inside.
@@ -141,22 +150,58 @@ class FeatureGrid:
         return known
 
 
-def feature_grid(
-    network: Network, pyramid: Pyramid, index: int, latents: Sequence[NDArray[np.int32]]
-) -> FeatureGrid:
-    """Features of the level of that index, made of latents[:index]; zeros where it has none."""
+@dataclass(frozen=True)
+class FeaturesOnDemand:
+    """Features made where they are asked for: slower, without memory; see `Features`."""
+
+    weights: Array  # f64[n_features, levels before]
+    latents: tuple[NDArray[np.int32], ...]  # of the levels before
+    octaves: tuple[int, ...]  # from the level to each of these
+
+    def at(self, y: NDArray[np.int64], x: NDArray[np.int64]) -> Array:
+        seen = np.empty((len(self.latents), y.size))
+        for row, latents, octaves in zip(seen, self.latents, self.octaves, strict=True):
+            row[:] = latents[y >> octaves, x >> octaves]
+        known = np.ones((len(self.weights) + 1, y.size))
+        _features(self.weights, seen, out=known[:-1])
+        return known
+
+
+def features_of(
+    network: Network,
+    pyramid: Pyramid,
+    index: int,
+    latents: Sequence[NDArray[np.int32]],
+    most_values: int = _MOST_VALUES,
+) -> Features:
+    """Features of the level of that index, made of latents[:index]; zeros where it has none.
+
+    most_values: of more than that, none are kept.
+    """
     name = pyramid.feature_name(index)
     if name is None:
         return FeatureGrid(np.zeros((pyramid.structure.n_features, 1)), 0, 63)
-    last = pyramid.levels[index - 1]
-    seen = np.empty((index, last.height, last.width))
-    for plane, level, y in zip(seen, pyramid.levels[:index], latents[:index], strict=True):
-        n = 1 << (level.exponent - last.exponent)
-        plane[:] = y.repeat(n, axis=0)[: last.height].repeat(n, axis=1)[:, : last.width]
-    values = network.features[name] @ seen.reshape(index, -1)
-    values += 0.5
-    np.floor(values, out=values)
-    return FeatureGrid(values, last.width, last.exponent - pyramid.levels[index].exponent)
+    level, last, weights = pyramid.levels[index], pyramid.levels[index - 1], network.features[name]
+    if len(weights) * last.size > most_values:
+        octaves = tuple(each.exponent - level.exponent for each in pyramid.levels[:index])
+        return FeaturesOnDemand(weights, tuple(latents[:index]), octaves)
+    values = np.empty((len(weights), last.size))
+    n_rows = max(1, _SEEN_VALUES // (index * last.width))  # of all levels at once
+    for top in range(0, last.height, n_rows):
+        rows, cols = np.arange(top, min(top + n_rows, last.height)), np.arange(last.width)
+        seen = np.empty((index, rows.size, cols.size))
+        for plane, each, y in zip(seen, pyramid.levels[:index], latents[:index], strict=True):
+            n = each.exponent - last.exponent
+            plane[:] = y[rows >> n].take(cols >> n, axis=1)
+        part = values[:, top * last.width : (top + rows.size) * last.width]
+        _features(weights, seen.reshape(index, -1), out=part)
+    return FeatureGrid(values, last.width, last.exponent - level.exponent)
+
+
+def _features(weights: Array, seen: Array, out: Array) -> None:
+    np.matmul(weights, seen, out=out)
+    out += 0.5
+    np.floor(out, out=out)
 
 
 def densities(network: Network, work: Workspace) -> NDArray[np.int64]:

@@ -9,14 +9,19 @@ from inr.grid.grid_file import OpenedGrid, read_grid, read_networks_of
 from inr.grid.latent_coder import level_bits
 from inr.grid.network_coding import CODE_BITS, CodedNetworks
 from inr.grid.structure import Pyramid
+from inr.grid.work import macs_of_latents
 
 
-def describe_grid(opened: OpenedGrid, n_bytes: int, *, with_latents: bool) -> dict[str, Any]:
-    """Structure, levels, networks and sections, ready for JSON; raises FormatError.
+def describe_grid(
+    opened: OpenedGrid, n_bytes: int, max_pixels: int, max_macs: float
+) -> dict[str, Any]:
+    """Tell structure, levels, networks and sections, ready for JSON; raises FormatError.
 
-    with_latents: decode the latents, to tell their bits level by level.
+    max_pixels, max_macs: latents above one of them are not decoded to tell their bits.
     """
     pyramid = opened.pyramid
+    with_latents = pyramid.height * pyramid.width <= max_pixels
+    with_latents &= macs_of_latents(pyramid) <= max_macs
     sections = {SECTION_NAMES[tag]: len(payload) for tag, payload in opened.sections.items()}
     bits: list[float | None] = [None] * len(pyramid.levels)
     if with_latents:

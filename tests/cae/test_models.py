@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from inr.cae.models import weights_of as found
 from inr.cae.weights import write_weights
 from inr.errors import FormatError
 
+has_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
 TINY, OTHER = weights_of(), weights_of(FACTORIZED, "other", seed=1)
 
 
@@ -71,6 +73,73 @@ def test_own_weights_by_path_and_hash(folder, tmp_path, monkeypatch):
         monkeypatch.setenv(VARIABLE, empty)
         with pytest.raises(FormatError, match="which are not shipped"):
             found(0, head(own))
+
+
+@has_pipes
+def test_what_cannot_be_read_does_not_hide_what_can(folder, tmp_path, monkeypatch):
+    own = weights_of(seed=9, name="own")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "a.npz").mkdir()
+    os.mkfifo(mine / "b.npz")
+    (mine / "c.npz").symlink_to(mine / "nowhere")
+    (mine / "d.npz").symlink_to(mine / "d.npz")
+    (mine / "e.npz").write_bytes(b"something else")
+    (mine / "e.txt").write_bytes(write_weights(own))
+    monkeypatch.setenv(VARIABLE, str(mine))
+    missing = r"which are not shipped.*not read: .*a\.npz: not an ordinary file; .*b\.npz: not an"
+    with pytest.raises(FormatError, match=missing):
+        found(0, head(own))
+    (mine / "z.npz").write_bytes(write_weights(own))
+    assert found(0, head(own)).sha256 == own.sha256
+
+
+def test_a_file_of_that_hash_that_holds_no_weights_is_named(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    (tmp_path / "a.npz").write_bytes(b"something else")
+    with pytest.raises(FormatError, match=r"a\.npz: this is no weights file of an autoencoder"):
+        found(0, hashlib.sha256(b"something else").digest()[:8])
+
+
+def test_a_file_too_large_to_be_weights_is_not_read(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with open(tmp_path / "a.npz", "wb") as file:
+        file.truncate(models.MAX_FILE_BYTES + 1)  # no byte of it is on disk
+    with pytest.raises(FormatError, match=r"not read: .*a\.npz: more than the \d+ bytes"):
+        found(0, bytes(8))
+    with pytest.raises(ValueError, match=r"a\.npz: more than the \d+ bytes"):
+        weights_named(str(tmp_path / "a.npz"))
+
+
+def test_a_folder_of_models_that_cannot_be_read_is_named(folder, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    for name, why in (("file", "Not a directory"), ("nowhere", "No such file")):
+        monkeypatch.setenv(VARIABLE, str(tmp_path / name))
+        with pytest.raises(FormatError, match=f"not read: .*{name}: {why}"):
+            found(0, bytes(8))
+
+
+@has_pipes
+def test_paths_of_what_is_no_file_are_refused_by_name(folder, tmp_path):
+    (tmp_path / "a.npz").mkdir()
+    os.mkfifo(tmp_path / "b.npz")
+    (tmp_path / "c.npz").symlink_to(tmp_path / "nowhere")
+    for name, why in (("a", "not an ordinary"), ("b", "not an ordinary"), ("c", "No such file")):
+        for read in (weights_named, models.hash_named):
+            with pytest.raises(ValueError, match=rf"{name}\.npz: {why}"):
+                read(str(tmp_path / f"{name}.npz"))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all")
+def test_files_without_permission_are_refused_by_name(folder, tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    path.write_bytes(b"")
+    path.chmod(0)
+    with pytest.raises(ValueError, match=r"a\.npz: Permission denied"):
+        weights_named(str(path))
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with pytest.raises(FormatError, match=r"not read: .*a\.npz: Permission denied"):
+        found(0, bytes(8))
 
 
 @pytest.mark.parametrize("name", ["tinny", "", "tiny.npz", "manifest.json", "/"])

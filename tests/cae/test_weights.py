@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from cae_coding_models import HYPERPRIOR, MODELS, SLIMMABLE, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inr.cae.layers import shapes
+from inr.cae.model import model_from_json
 from inr.cae.weights import N_KNOTS, read_weights, write_weights
 from inr.errors import FormatError
 
@@ -100,6 +104,27 @@ def test_a_width_is_a_corner_of_the_kernels_with_gdn_and_densities_of_its_own():
         (with_meta(format=2), "weights of format 2; this version reads 1"),
         (with_meta(name=None, model=None), "no weights file"),
         (with_meta(facts=3), "no weights file"),
+        (with_meta(model=[]), "model is list; expected is an object"),
+        (with_meta(model={}), "transform is NoneType"),
+        (with_meta(format=None), "weights of format None"),
+        (changed(meta=lambda m: np.array("{")), "'meta' is no JSON"),
+        (changed(meta=lambda m: np.array("[1]")), "'meta' is no JSON object"),
+        (changed(meta=lambda m: np.array("[" * 9999)), "'meta' is no JSON"),
+        (changed(meta=lambda m: np.array([str(m)])), r"'meta' is <U\d+\[1\], no text"),
+        (changed(meta=lambda m: np.zeros(3)), r"'meta' is float64\[3\], no text"),
+        (changed(meta=lambda m: np.array(" " * (1 << 21))), r"'meta' is <U2097152\[\], no text"),
+        (with_model(widths=3), "widths=3: expected a list"),
+        (with_model(widths=[True]), r"widths\[0\]=True: expected int"),
+        (with_model(widths=list(range(1, 99))), "widths=.*expected a list of at most 64"),
+        (with_model(lambda_low=[]), r"lambda_low=\[\]: expected float"),
+        (with_model(lambda_high=float("nan")), "expected 0 < lambda_low"),
+        (with_model(depth=3), "Model has no field 'depth'"),
+        (with_model(transform={"kind": ["Balle2017"]}), r"transform of kind \['Balle2017'\]"),
+        (with_model(transform={"kind": "Hyperprior"}), "known are Balle2017, Residual"),
+        (with_model(transform={"kind": "Balle2017", "hidden": 10**9}), "expected int in 1..4096"),
+        (with_model(transform={"kind": "Balle2017", "hidden": 0}), "expected int in 1..4096"),
+        (with_model(transform={"kind": "Balle2017", "has_shortcut": 1}), "has_shortcut=1: exp"),
+        (with_model(transform={"kind": "Balle2017", "gdn_suffix": 1}), "gdn_suffix=1: expected"),
         (with_model(widths=[3, 4]), "expected rising widths"),
         (with_model(lambda_low=0), "expected 0 < lambda_low"),
         (with_model(prior={"kind": "Normal"}), "Normal"),
@@ -156,6 +181,66 @@ def test_densities_of_other_knots_are_refused():
 
     with pytest.raises(FormatError, match=r"densities of shape \(1, 4\); expected \(33, 4\)"):
         read_weights(one_knot(DATA))
+
+
+def bomb(n_bytes=1 << 30, name="analysis/a0_w"):
+    """A whole file in which one member claims many zeros, and holds 64 MB of them."""
+    file = io.BytesIO(DATA)
+    header = io.BytesIO()
+    shape = (n_bytes // 2,)
+    fields = {"descr": "<f2", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, fields)
+    made = io.BytesIO()
+    with (
+        zipfile.ZipFile(file) as old,
+        zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for info in old.infolist():
+            data = old.read(info)
+            if info.filename == f"{name}.npy":
+                data = header.getvalue() + bytes(1 << 26)
+            new.writestr(info.filename, data)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("name", ["analysis/a0_w", "vectors/ma2", "densities/frequencies"])
+def test_a_member_of_a_gigabyte_of_zeros_costs_nothing(name):
+    data = bomb(name=name)
+    tracemalloc.start()
+    with pytest.raises(FormatError, match=r"do not fit their model|more than the \d+ allowed"):
+        read_weights(data)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 5e6
+
+
+def test_a_model_too_large_to_be_unpacked():
+    """Its shapes are right, so that only the limit refuses it."""
+    model = json.loads(str(arrays_of(DATA)["meta"]))["model"]
+    model["transform"] |= {"hidden": 4096, "n_latents": 4096}
+    wide = model_from_json(model)
+    meta = json.loads(str(arrays_of(DATA)["meta"])) | {"model": model}
+    claimed = {
+        f"{group}/{name}": shape
+        for group, chain in wide.chains().items()
+        for name, shape in shapes(chain).items()
+    }
+    lengths = wide.scale_vectors() | {"log_m": 4096}
+    claimed |= {f"vectors/{name}": (N_KNOTS, n) for name, n in lengths.items()}
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, shape in claimed.items():
+            header = io.BytesIO()
+            fields = {"descr": "<f2", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(header, fields)
+            new.writestr(f"{name}.npy", header.getvalue())
+        others = {n: a for n, a in arrays_of(DATA).items() if n.startswith("densities/")}
+        for name, array in (others | {"meta": np.array(json.dumps(meta))}).items():
+            part = io.BytesIO()
+            np.save(part, array)
+            new.writestr(f"{name}.npy", part.getvalue())
+    with pytest.raises(FormatError, match=r"arrays of \d+ bytes, more than the 268435456 allowed"):
+        read_weights(made.getvalue())
 
 
 def test_no_pickle_is_opened():

@@ -1,13 +1,22 @@
 """prior.py: what networks are counted from, and what that changes in a file."""
 
 import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzz import built_grid
 
+import inr
+from inr.errors import FormatError
 from inr.grid.network_coding import quantized, read_networks, write_networks
-from inr.grid.prior import PRIOR_LIMIT, UNIT_BITS, prior_networks
+from inr.grid.prior import PRIOR_LIMIT, UNIT_BITS, prior_networks, read_prior
 from inr.grid.start import first_networks
 from inr.grid.structure import N_PRIORS, Pyramid, Structure
 
@@ -27,6 +36,37 @@ def test_a_released_set_never_changes():
         for n in range(1, N_PRIORS + 1)
     ]
     assert [each.hexdigest()[:16] for each in sums] == ["fac34ab0595f1ce7"]
+
+
+def test_a_damaged_set_is_refused():
+    data = (resources.files("inr.grid") / "prior_1.npz").read_bytes()
+    read = read_prior(data, 1)
+    for name, w in shipped().items():
+        assert np.array_equal(read[name], w)
+    for other in (b"", data[:-1], data + b"\0", data[:99] + bytes([data[99] ^ 1]) + data[100:]):
+        with pytest.raises(FormatError, match=r"prior_1\.npz.* is damaged: install the package ag"):
+            read_prior(other, 1)
+
+
+@pytest.mark.parametrize("change", ["write_bytes(b'other networks')", "unlink()"])
+def test_a_damaged_package_says_so_in_one_line(tmp_path, change):
+    package = Path(inr.__file__).parent
+    shutil.copytree(package, tmp_path / "inr", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "a.inr").write_bytes(built_grid(structure=Structure(prior=1)))
+    code = f"import pathlib; pathlib.Path('inr/grid/prior_1.npz').{change}\n"
+    code += "from inr.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "decode", "a.inr"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"error: a\.inr: .*prior_1\.npz, part of .*: install the package again\n", done.stderr
+    )
 
 
 def test_none_is_zero():

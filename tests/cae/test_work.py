@@ -1,0 +1,53 @@
+"""work.py of kind cae: what a file of a few bytes may ask of its decoder."""
+
+import pytest
+from cae_coding_models import FACTORIZED, HYPERPRIOR, RESIDUAL, picture, recipe, ship, weights_of
+
+import inr
+from inr.cae.models import shipped, weights_named
+from inr.cae.transforms import Balle2017
+from inr.cae.work import macs_of_cae
+from inr.container import DEFAULT_MAX_MACS
+from inr.errors import FormatError, UsageError
+from inr.render import Region
+from inr.work import Drawing
+
+
+def drawing(height, width, region=None, drawn=None, n_channels=3):
+    drawn_height, drawn_width = drawn or (height, width)
+    part = Region(*region) if region else Region(0, 0, drawn_width, drawn_height)
+    return Drawing(height, width, n_channels, drawn_height, drawn_width, part)
+
+
+def test_shipped_models_stay_below_the_limit_at_all_pixels_that_may_be_decoded():
+    for name in shipped():
+        weights, _ = weights_named(name)
+        for sides in ((10_000, 10_000), (6_100, 16_384)):
+            assert macs_of_cae(weights.model, drawing(*sides, n_channels=4)) < DEFAULT_MAX_MACS
+
+
+@pytest.mark.parametrize("model", [HYPERPRIOR, FACTORIZED, RESIDUAL])
+def test_latents_count_whatever_the_region(model):
+    whole = macs_of_cae(model, drawing(2000, 3000))
+    one = macs_of_cae(model, drawing(2000, 3000, (9, 9, 1, 1)))
+    few = macs_of_cae(model, drawing(2000, 3000, (0, 0, 3000, 9)))
+    assert one < few < whole
+    assert one > (2000 // 16) * (3000 // 16) * model.n_latents * 1000
+    assert macs_of_cae(model, drawing(2000, 3000, (9, 9, 1, 1), (200, 300))) > whole
+    assert macs_of_cae(model, drawing(2000, 3000, n_channels=4)) > whole
+
+
+def test_a_larger_model_is_more_work():
+    small = macs_of_cae(FACTORIZED, drawing(512, 768))
+    model = type(FACTORIZED)(Balle2017(hidden=192, n_latents=192))
+    assert macs_of_cae(model, drawing(512, 768)) > 5 * small
+
+
+def test_what_is_above_the_limit_is_refused(tmp_path, monkeypatch):
+    ship(tmp_path, monkeypatch, weights_of())
+    data = inr.encode(picture(40, 70), recipe())
+    assert inr.decode(data, max_macs=1e9).shape == (40, 70, 3)
+    with pytest.raises(FormatError, match=r"multiply-adds, more than the limit of 1e\+05"):
+        inr.decode(data, max_macs=1e5)
+    with pytest.raises(UsageError, match=r"limit of 1e\+09"):
+        inr.decode(data, max_macs=1e9, scale=60)
