@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -10,6 +9,7 @@ from inr.fields.joint import Joint
 from inr.fit_settings import FitSettings, cpu_batch
 from inr.fit_step import Data
 from inr.fit_types import Signal
+from inr.jax_settings import platform
 
 _CPU_BLOCK_WORK = 1e11  # floating-point operations of a block, about a second on two cores
 _GPU_BLOCK_WORK = 2e13  # the same on a GPU
@@ -29,7 +29,7 @@ def batch_pixels(settings: FitSettings, joint: Joint, signals: Sequence[Signal])
             2 * n * part.field.hidden * part.field.n_layers  # sines and cosines
             for n, part in zip(sizes, joint.parts, strict=True)
         )
-        on_gpu = jax.default_backend() == "gpu"
+        on_gpu = platform() == "gpu"
         wanted = (
             n_pixels if on_gpu and n_activations <= _GPU_MAX_ACTIVATIONS else cpu_batch(n_pixels)
         )
@@ -40,7 +40,7 @@ def batch_pixels(settings: FitSettings, joint: Joint, signals: Sequence[Signal])
 def slices_of(batch: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
     """Pixels of a slice of each signal and the number of slices in a batch."""
     n_slices = -(-sum(batch) // _CPU_SLICE)
-    if jax.default_backend() != "cpu" or any(n % n_slices for n in batch):
+    if platform() != "cpu" or any(n % n_slices for n in batch):
         return batch, 1
     return tuple(n // n_slices for n in batch), n_slices
 
@@ -48,7 +48,7 @@ def slices_of(batch: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
 def block_steps(n_weights: int, batch: int, n_last: int) -> int:
     """Steps of a block: about a second of work, but few enough for corrections of the file's size
     among the n_last steps that round, after which the weights still settle."""
-    block_work = _CPU_BLOCK_WORK if jax.default_backend() == "cpu" else _GPU_BLOCK_WORK
+    block_work = _CPU_BLOCK_WORK if platform() == "cpu" else _GPU_BLOCK_WORK
     work = 6 * n_weights * batch  # multiply and add, forward and twice backward
     return max(1, min(_MAX_BLOCK, int(block_work / work), n_last // _BLOCKS_OF_ROUNDING))
 

@@ -6,18 +6,16 @@ Small tiles with one BLAS thread each stay in cache and take half the time of wh
 products. Nothing but the output grows with its size.
 """
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from inr import coords
 from inr.fields.protocol import Field, NumpyParams
+from inr.threads import tile_pool
 
-_TILE_COLS = 128
+_TILE_ROWS, _TILE_COLS = 64, 128  # at most
 _TILE_VALUES = 1 << 18  # activations of one layer over one tile, 1 MB
 
 
@@ -76,6 +74,13 @@ def draw_signal(
     return out
 
 
+def tile_size(net: Field, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns that are evaluated at once; they depend on the output's size, not on the
+    region."""
+    n_cols = min(_TILE_COLS, width)
+    return max(1, min(_TILE_ROWS, height, _TILE_VALUES // (net.hidden * n_cols))), n_cols
+
+
 def _draw(
     net: Field,
     params: NumpyParams,
@@ -87,8 +92,7 @@ def _draw(
     n_threads: int | None,
 ) -> None:
     """Fills out, [region height, region width, n_channels], with finish(signal)."""
-    tile_cols = min(_TILE_COLS, width)  # the tiles depend on the output's size, not on the region
-    tile_rows = max(1, min(64, height, _TILE_VALUES // (net.hidden * tile_cols)))
+    tile_rows, tile_cols = tile_size(net, height, width)
 
     def draw(tile: tuple[int, int]) -> None:
         top, left = tile
@@ -106,7 +110,7 @@ def _draw(
 
     tops = range(region.y // tile_rows * tile_rows, region.y + region.height, tile_rows)
     lefts = range(region.x // tile_cols * tile_cols, region.x + region.width, tile_cols)
-    with threadpool_limits(1), ThreadPoolExecutor(n_threads or os.cpu_count() or 1) as pool:
+    with tile_pool(n_threads) as pool:
         for top in tops:  # row by row, so that the queue stays short
             for _ in pool.map(draw, [(top, left) for left in lefts]):
                 pass

@@ -12,11 +12,13 @@ import numpy as np
 
 from inr import coords
 from inr.fields.protocol import Field, NumpyParams, Params
+from inr.jax_settings import own_jax_settings
 from inr.render import Region
 
 _CHUNK_VALUES = 1 << 26  # activations of one layer at once, 256 MB
 
 
+@own_jax_settings()
 def render(
     net: Field,
     params: NumpyParams,
@@ -34,7 +36,8 @@ def render(
     )
     on_device = {name: jnp.asarray(w) for name, w in params.items()}
     cols = jnp.asarray(coords.axis(width, region.x, region.x + region.width))
-    n_rows = min(region.height, max(1, _CHUNK_VALUES // (net.hidden * region.width)))
+    widest = max(side for w in params.values() for side in w.shape)  # frequencies too
+    n_rows = min(region.height, max(1, _CHUNK_VALUES // (widest * region.width)))
     for top in range(0, region.height, n_rows):
         rows = coords.axis(height, region.y + top, region.y + top + n_rows)  # beyond the edge too
         samples = np.asarray(_samples(net, on_device, jnp.asarray(rows), cols, low, high))

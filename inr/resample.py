@@ -92,13 +92,18 @@ def taps_between(n_in: int, n_out: int, start: int, stop: int) -> Taps:
     # coords.centre of both sizes set equal, in whole numbers and one division.
     centres = ((2 * pixels + 1) * n_in - n_out) / (2 * n_out)
     stretch = max(1.0, n_in / n_out)
-    n_taps = max(4, -(-4 * n_in // n_out))  # the kernel spans 4 * stretch samples
+    n_taps = n_taps_between(n_in, n_out)
     first = np.floor(centres - 2 * stretch).astype(np.int64) + 1
     index = first[:, None] + np.arange(n_taps)
     weights = _keys((index - centres[:, None]) / stretch)
     weights[(index < 0) | (index >= n_in)] = 0.0
     weights /= np.cumsum(weights, axis=1)[:, -1:]  # added in order, unlike np.sum
     return Taps(np.clip(index, 0, n_in - 1), weights)
+
+
+def n_taps_between(n_in: int, n_out: int) -> int:
+    """How many samples each pixel is made of along an axis; the kernel spans 4 * stretch."""
+    return 1 if n_in == n_out else max(4, -(-4 * n_in // n_out))
 
 
 def combined(samples: np.ndarray, taps: Taps, axis: int) -> np.ndarray:

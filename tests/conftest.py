@@ -10,6 +10,13 @@ ROOT = Path(__file__).parent.parent
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# As in pyproject.toml, for these processes; its messages are no patterns.
+os.environ.setdefault(
+    "PYTHONWARNINGS",
+    ",".join(
+        f"ignore:Error {what} persistent compilation cache entry" for what in ("reading", "writing")
+    ),
+)
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402

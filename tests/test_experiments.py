@@ -41,6 +41,9 @@ def test_runs_tiny_and_leaves_the_results_alone(script):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("|") > 10, "a table on stdout"
+    if script == OF_OUR_OWN:
+        assert "| siren | 0.2" in done.stdout
+        assert "| jpeg at siren's bytes | 0.2" in done.stdout
     after = {path: path.read_bytes() for path in script.parent.glob("*.*") if path.is_file()}
     assert after == results
 

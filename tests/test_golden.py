@@ -11,6 +11,8 @@ from inr.any_file import open_any
 from inr.codec import View, decode_picture
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("v*/*.inr"))
+# Of each field and kind that jax can draw: elsewhere it would be numpy again.
+DRAWN_WITH_JAX = ("fourier_rgba", "grid_grey_alpha16_icc", "siren_rgb")
 
 
 def test_there_are_golden_files():
@@ -23,8 +25,14 @@ def test_codes_are_exact(path):
     assert digest == path.with_suffix(".sha256").read_text().strip()
 
 
-@pytest.mark.parametrize("use_jax", [False, True], ids=["numpy", "jax"])
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    ("path", "use_jax"),
+    [
+        *((path, False) for path in GOLDEN),
+        *((path, True) for path in GOLDEN if path.stem in DRAWN_WITH_JAX),
+    ],
+    ids=lambda value: value.stem if isinstance(value, Path) else ("numpy", "jax")[value],
+)
 def test_pixels_are_within_a_level(path, use_jax):
     expected = np.load(path.with_suffix(".npy"))
     pixels = decode_picture(path.read_bytes(), View(use_jax=use_jax)).pixels
@@ -38,7 +46,13 @@ def test_pixels_are_within_a_level(path, use_jax):
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in GOLDEN if path.stem.startswith("cae")], ids=lambda path: path.stem
+    "path",
+    [
+        path
+        for path in GOLDEN
+        if path.stem.startswith("cae") and path.stem not in make_golden.ENCODED_OTHERWISE
+    ],
+    ids=lambda path: path.stem,
 )
 def test_what_is_exact_end_to_end_is_encoded_to_the_same_bytes(path):
     assert make_golden.encoded(*make_golden.pictures()[path.stem]) == path.read_bytes()

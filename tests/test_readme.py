@@ -1,9 +1,6 @@
-"""What README.md and the experiments say to run, runs."""
+"""What README.md says to run, runs."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +29,3 @@ def test_the_readme_names_every_recipe():
     text = (ROOT / "README.md").read_text()
     for name in RECIPES:
         assert f"| `{name}` |" in text
-
-
-@pytest.mark.slow  # encodes a 768x512 picture for 20 steps in processes of their own
-def test_the_experiment_of_the_readme_table_runs():
-    script = ROOT / "experiments" / "readme_table" / "run.py"
-    done = subprocess.run(
-        [sys.executable, str(script), "--tiny", "--recipe", "siren"],
-        capture_output=True,
-        text=True,
-        env=os.environ,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "| siren | 0.2" in done.stdout
-    assert "| jpeg at siren's bytes | 0.2" in done.stdout

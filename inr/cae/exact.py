@@ -23,15 +23,10 @@ numpy call of its own, so that no compiler fuses two.
 Large pictures are computed in tiles with so much around them as reaches into them: the same bits.
 """
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from inr.cae.exact_layers import computed
 from inr.cae.exact_pointwise import LIMIT, ONE, Tensors
@@ -40,6 +35,7 @@ from inr.cae.exact_tiles import computed_tile, side, spans
 from inr.cae.layers import Chain
 from inr.cae.transforms import BLOCK, N_COLOURS
 from inr.render import Region
+from inr.threads import tile_pool
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class ExactChain:
           ValueError: x is something else, or a vector is missing, misshapen or too large.
         """
         features, vectors = _features(x), exact_scales(self.chain, scales)
-        with _threads(n_threads) as pool:
+        with tile_pool(n_threads) as pool:
             return computed(self.chain, self.tensors, vectors, features, pool) * (1 / ONE)
 
 
@@ -106,7 +102,7 @@ def analysed(
         return features
 
     made = []
-    with _threads(n_threads) as pool:
+    with tile_pool(n_threads) as pool:
         for row in spans(0, height, height, size):
             tiles = [(row, col) for col in spans(0, width, width, size)]
             one_row = [
@@ -160,7 +156,7 @@ def drawn(
     def load(rows: slice, cols: slice) -> np.ndarray:
         return features[rows, cols]
 
-    with _threads(n_threads) as pool:
+    with tile_pool(n_threads) as pool:
         for row, col in product(rows, cols):
             made = computed_tile(chain.chain, chain.tensors, vectors, load, (row, col), 1, pool)
             (y, to_y), (x, to_x) = row.crop(region.y, bottom), col.crop(region.x, right)
@@ -181,10 +177,3 @@ def _features(x: np.ndarray) -> np.ndarray:
 
 def _kind(x: np.ndarray) -> str:
     return f"{x.dtype}{list(x.shape)}"
-
-
-@contextmanager
-def _threads(n_threads: int | None) -> Iterator[Executor]:
-    """Threads of numpy calls, each with one thread of BLAS."""
-    with threadpool_limits(1), ThreadPoolExecutor(n_threads or os.cpu_count() or 1) as pool:
-        yield pool

@@ -16,13 +16,10 @@ drawn in tiles that stay in cache; nothing but the output grows with its size.
 """
 
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from inr.grid.draw_exact import (
     COLOUR_BITS,
@@ -35,10 +32,11 @@ from inr.grid.draw_exact import (
 from inr.grid.structure import Pyramid
 from inr.render import Region
 from inr.resample import Taps, combined, taps_between
+from inr.threads import tile_pool
 
-_TILE = 128  # rows and columns; features over them are 1 MB
+TILE = 128  # rows and columns; features over them are 1 MB
 _CHUNK = 1024  # pixels whose hidden values are at hand at once: 400 kB for a width of 48
-_MARGIN = 2  # pixels around a tile that two 3x3 convolutions see
+MARGIN = 2  # pixels around a tile that two 3x3 convolutions see
 _OVERSHOOT = 1.25**2  # of cubic convolution along both axes
 _FEATURE_UNIT, _COLOUR_UNIT = 2.0**-FEATURE_BITS, 2.0**-COLOUR_BITS
 
@@ -88,7 +86,7 @@ def draw(
         y, x = row.start - region.y, col.start - region.x
         out[y : y + row.size, x : x + col.size] = _rounded(samples).transpose(1, 2, 0)
 
-    with threadpool_limits(1), ThreadPoolExecutor(n_threads or os.cpu_count() or 1) as pool:
+    with tile_pool(n_threads) as pool:
         cols = _spans(params, widths, region.x, region.width, width)
         rows = _spans(params, heights, region.y, region.height, height)
         for _ in pool.map(draw_tile, product(rows, cols)):
@@ -135,9 +133,9 @@ def _spans(
     """Cuts size positions from start on, of out_of in all, into spans; sizes of the features by
     exponent."""
     spans = []
-    for at in range(start, start + size, _TILE):
-        n = min(_TILE, start + size - at)
-        positions = np.clip(np.arange(at - _MARGIN, at + n + _MARGIN), 0, out_of - 1)
+    for at in range(start, start + size, TILE):
+        n = min(TILE, start + size - at)
+        positions = np.clip(np.arange(at - MARGIN, at + n + MARGIN), 0, out_of - 1)
         taps, needed = None, [positions]
         if out_of != sizes[0]:
             taps = taps_between(sizes[0], out_of, positions[0], positions[-1] + 1)

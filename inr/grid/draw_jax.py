@@ -20,6 +20,7 @@ from inr.grid.draw_exact import (
     check_exact,
 )
 from inr.grid.structure import Pyramid
+from inr.jax_settings import own_jax_settings
 from inr.render import Region
 
 _CHUNK = 1 << 18  # pixels whose hidden values are at hand at once: 100 MB for a width of 48
@@ -27,6 +28,7 @@ _CHUNK = 1 << 18  # pixels whose hidden values are at hand at once: 100 MB for a
 Params = dict[str, jax.Array]
 
 
+@own_jax_settings()
 def draw(
     latents: list[np.ndarray],
     params: NumpyParams,

@@ -21,7 +21,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from inr.coders.range_coder import (
     Reader,
@@ -33,18 +32,19 @@ from inr.coders.range_coder import (
 from inr.errors import FormatError
 from inr.grid.context import (
     UNIT,
-    FeatureGrid,
+    Features,
     Network,
     Workspace,
     check_exact,
     densities,
     exact_network,
-    feature_grid,
+    features_of,
 )
 from inr.grid.fronts import Band, SkewedBand, bands
 from inr.grid.laplace_tables import MEAN_BITS, LaplaceTables, laplace_tables
 from inr.grid.residuals import Letters, letter_bits, letters_of, read_front, write_part
 from inr.grid.structure import LATENT_LIMIT, REACH, TAPS, Level, Pyramid
+from inr.threads import one_blas_thread
 
 Latents = Sequence[NDArray[np.int32]]  # i32[h, w] of each level
 Params = Mapping[str, NDArray[np.floating]]
@@ -63,13 +63,14 @@ def encode_latents(latents: Latents, params: Params, pyramid: Pyramid) -> bytes:
     """
     tables = laplace_tables()
     writer = new_writer()
-    for band, letters in _all_letters(latents, params, pyramid, tables):
-        for start, stop in pairwise(band.starts):
-            if start < stop:
-                is_wide = letters.is_wide[start:stop]
-                narrow, wide = start + (~is_wide).nonzero()[0], start + is_wide.nonzero()[0]
-                write_part(writer, letters, narrow, tables.narrow)
-                write_part(writer, letters, wide, tables.wide)
+    with one_blas_thread():  # as in `decode_latents`, and the caller's threads may be busy
+        for band, letters in _all_letters(latents, params, pyramid, tables):
+            for start, stop in pairwise(band.starts):
+                if start < stop:
+                    is_wide = letters.is_wide[start:stop]
+                    narrow, wide = start + (~is_wide).nonzero()[0], start + is_wide.nonzero()[0]
+                    write_part(writer, letters, narrow, tables.narrow)
+                    write_part(writer, letters, wide, tables.wide)
     return words_to_bytes(writer.finish())
 
 
@@ -84,10 +85,11 @@ def level_bits(latents: Latents, params: Params, pyramid: Pyramid) -> list[float
     all_bits = [0.0] * len(pyramid.levels)
     ends = np.cumsum([level.size for level in pyramid.levels])
     n_before = 0
-    for band, letters in _all_letters(latents, params, pyramid, tables):
-        level = int(np.searchsorted(ends, n_before, side="right"))
-        all_bits[level] += letter_bits(letters, tables)
-        n_before += band.size
+    with one_blas_thread():
+        for band, letters in _all_letters(latents, params, pyramid, tables):
+            level = int(np.searchsorted(ends, n_before, side="right"))
+            all_bits[level] += letter_bits(letters, tables)
+            n_before += band.size
     return all_bits
 
 
@@ -104,9 +106,9 @@ def decode_latents(data: bytes, params: Params, pyramid: Pyramid) -> list[NDArra
     tables = laplace_tables()
     reader = new_reader(words_from_bytes(data))
     latents: list[NDArray[np.int32]] = []
-    with threadpool_limits(1):  # the products of a front are too small for more
+    with one_blas_thread():  # the products of a front are too small for more
         for i, level in enumerate(pyramid.levels):
-            features = feature_grid(network, pyramid, i, latents)
+            features = features_of(network, pyramid, i, latents)
             latents.append(_read_level(reader, network, tables, features, level, pyramid))
     if not reader.is_finished():
         raise FormatError("latents: the data does not end with its last symbol")
@@ -116,27 +118,26 @@ def decode_latents(data: bytes, params: Params, pyramid: Pyramid) -> list[NDArra
 def _all_letters(
     latents: Latents, params: Params, pyramid: Pyramid, tables: LaplaceTables
 ) -> Iterator[tuple[Band, Letters]]:
-    """All letters in the order of coding, band by band."""
+    """All letters in the order of coding, band by band; for use within `one_blas_thread`."""
     _check_latents(latents, pyramid)
     check_exact(params, pyramid)
     network = exact_network(params, pyramid)
     n_taps = pyramid.structure.n_taps
-    with threadpool_limits(1):  # as in `decode_latents`, and the caller's threads may be busy
-        for i, (level, values) in enumerate(zip(pyramid.levels, latents, strict=True)):
-            features = feature_grid(network, pyramid, i, latents)
-            padded = np.pad(values, ((REACH, 0), (REACH, REACH))).astype(np.float64)
-            stride = padded.shape[1]
-            padded = padded.reshape(-1)
-            offsets = [(REACH + dy) * stride + REACH + dx for dy, dx in TAPS[:n_taps]]
-            for band in bands(level):
-                places = band.y * stride + band.x
-                work = Workspace.for_latents(band.size, network)
-                for row, offset in zip(work.x[:n_taps], offsets, strict=True):
-                    padded[offset:].take(places, out=row, mode="clip")
-                work.x[:n_taps] *= UNIT
-                work.x[n_taps:] = features.at(band.y, band.x)
-                y = values.reshape(-1).take(band.y * level.width + band.x)
-                yield band, letters_of(y, densities(network, work), tables)
+    for i, (level, values) in enumerate(zip(pyramid.levels, latents, strict=True)):
+        features = features_of(network, pyramid, i, latents)
+        padded = np.pad(values, ((REACH, 0), (REACH, REACH))).astype(np.float64)
+        stride = padded.shape[1]
+        padded = padded.reshape(-1)
+        offsets = [(REACH + dy) * stride + REACH + dx for dy, dx in TAPS[:n_taps]]
+        for band in bands(level):
+            places = band.y * stride + band.x
+            work = Workspace.for_latents(band.size, network)
+            for row, offset in zip(work.x[:n_taps], offsets, strict=True):
+                padded[offset:].take(places, out=row, mode="clip")
+            work.x[:n_taps] *= UNIT
+            work.x[n_taps:] = features.at(band.y, band.x)
+            y = values.reshape(-1).take(band.y * level.width + band.x)
+            yield band, letters_of(y, densities(network, work), tables)
 
 
 def _check_latents(latents: Latents, pyramid: Pyramid) -> None:
@@ -156,7 +157,7 @@ def _read_level(
     reader: Reader,
     network: Network,
     tables: LaplaceTables,
-    features: FeatureGrid,
+    features: Features,
     level: Level,
     pyramid: Pyramid,
 ) -> NDArray[np.int32]:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -216,7 +217,6 @@ def test_whole_transforms_come_near_the_plain_ones(net):
 
 
 def test_the_network_that_is_trained_is_the_same():
-    jnp = pytest.importorskip("jax.numpy")
     from inr.cae.networks import Network
 
     inner = (Conv("b", 4, 4, 3, 2), Relu(0.2), Conv("c", 4, 12, 4))
