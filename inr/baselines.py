@@ -5,8 +5,9 @@ men: Pillow's JPEG 2000 has no colour transform, its AVIF is tuned for looks at 
 JPEG XL and WebP are built for looks rather than PSNR: judge them by MS-SSIM as well.
 """
 
+import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,14 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inr import baselines_ffmpeg
-from inr.errors import UsageError
+from inr.errors import CodecError, UsageError
+from inr.failures import one_line
 
 Pixels = NDArray[np.uint8]  # [h, w, 3] RGB
 
 
 @dataclass(frozen=True)
 class PictureCodec:
-    """One way to code pictures, all settings fixed but the number that steers the rate."""
+    """One way to code pictures, all settings fixed but the number that steers the rate.
+
+    encode and decode raise CodecError where another library fails.
+    """
 
     name: str
     settings: str  # a line for the report; ends with what that number is
@@ -42,6 +47,15 @@ def codec_named(name: str) -> PictureCodec:
     raise UsageError(f"unknown codec {name!r}; there are {known}")
 
 
+@contextlib.contextmanager
+def _foreign(library: str) -> Iterator[None]:
+    """Around calls of another library: for bad luck they raise a dozen kinds of errors."""
+    try:
+        yield
+    except Exception as error:
+        raise CodecError(f"{library}: {one_line(error)}") from error
+
+
 def _encode_pillow(
     pixels: Pixels,
     quality: float,
@@ -49,18 +63,21 @@ def _encode_pillow(
     form: str,
     options: Callable[[float], dict[str, Any]],
 ) -> bytes:
-    from PIL import Image
-
+    chosen = options(quality)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, form, **options(quality))
+    with _foreign("Pillow"):
+        from PIL import Image
+
+        Image.fromarray(pixels).save(buffer, form, **chosen)
     return buffer.getvalue()
 
 
 def _decode_pillow(data: bytes) -> Pixels:
-    from PIL import Image
+    with _foreign("Pillow"):
+        from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"))
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
 
 
 def _pillow_missing(feature: str) -> str | None:
@@ -132,20 +149,24 @@ def _avif_options(quality: float) -> dict[str, Any]:
 
 
 def _encode_jxl(pixels: Pixels, distance: float) -> bytes:
-    import imagecodecs
+    with _foreign("imagecodecs"):
+        import imagecodecs
 
-    return bytes(imagecodecs.jpegxl_encode(pixels, distance=distance, effort=7))
+        return bytes(imagecodecs.jpegxl_encode(pixels, distance=distance, effort=7))
 
 
 def _decode_jxl(data: bytes) -> Pixels:
-    import imagecodecs
+    with _foreign("imagecodecs"):
+        import imagecodecs
 
-    return np.asarray(imagecodecs.jpegxl_decode(data), dtype=np.uint8)
+        return np.asarray(imagecodecs.jpegxl_decode(data), dtype=np.uint8)
 
 
 def _jxl_missing() -> str | None:
-    import imagecodecs
-
+    try:
+        import imagecodecs
+    except ImportError as error:
+        return f"imagecodecs cannot be loaded ({error}); pip install --force-reinstall imagecodecs"
     if imagecodecs.JPEGXL.available:
         return None
     return "this imagecodecs was built without JPEG XL; pip install --force-reinstall imagecodecs"

@@ -14,7 +14,7 @@ import subprocess
 import numpy as np
 from numpy.typing import NDArray
 
-from inr.errors import UsageError
+from inr.errors import CodecError, UsageError
 
 Pixels = NDArray[np.uint8]  # [h, w, 3] RGB
 Plane = NDArray[np.float64]  # [h, w]
@@ -40,15 +40,17 @@ def missing(encoder: str, decoder: str) -> str | None:
     """Why ffmpeg cannot code here with the given encoder and decoder; None where it can."""
     try:
         path = _ffmpeg()
-    except (ImportError, RuntimeError) as error:
+        for kind, name in (("encoders", encoder), ("decoders", decoder)):
+            listed = subprocess.run(
+                [path, "-hide_banner", f"-{kind}"], capture_output=True, text=True, check=False
+            )
+            lines = [line.split() for line in listed.stdout.splitlines()]
+            if name not in [words[1] for words in lines if len(words) > 1]:
+                return f"{path} has no {name}; pip install 'imageio-ffmpeg>=0.8.0'"
+    except CodecError as error:
         return f"ffmpeg is not there ({error}); pip install 'inr[bench]'"
-    for kind, name in (("encoders", encoder), ("decoders", decoder)):
-        listed = subprocess.run(
-            [path, "-hide_banner", f"-{kind}"], capture_output=True, text=True, check=False
-        )
-        names = [line.split()[1] for line in listed.stdout.splitlines() if len(line.split()) > 1]
-        if name not in names:
-            return f"{path} has no {name}; pip install 'imageio-ffmpeg>=0.8.0'"
+    except OSError as error:  # a program for another machine, for example
+        return f"{path} does not run ({error.strerror}); pip install 'imageio-ffmpeg>=0.8.0'"
     return None
 
 
@@ -67,7 +69,7 @@ def encode_hevc(pixels: Pixels, quality: float) -> bytes:
       quality: x265's qp, 0..51, larger for smaller files.
     Raises:
       ValueError: a side above 65535.
-      RuntimeError: ffmpeg failed.
+      CodecError: ffmpeg failed.
     """
     planes = [_rounded(plane, 255, "u1") for plane in _ycbcr(_padded(pixels), 255)]
     options = ["-preset", "veryslow", "-x265-params", f"{_HEVC_OPTIONS}:qp={int(quality)}"]
@@ -91,7 +93,7 @@ def encode_vvc(pixels: Pixels, quality: float) -> bytes:
       quality: VVenC's qp, 0..63, larger for smaller files.
     Raises:
       ValueError: a side above 65535.
-      RuntimeError: ffmpeg failed, as it does where the stream exceeds 8 bits a pixel (noise).
+      CodecError: ffmpeg failed, as it does where the stream exceeds 8 bits a pixel (noise).
     """
     y, cb, cr = _ycbcr(_padded(pixels), 1023)
     planes = [_rounded(plane, 1023, "<u2") for plane in (y, _halved(cb), _halved(cr))]
@@ -172,7 +174,7 @@ def _decoded(data: bytes, layout: str, form: str, *, n_bytes: int) -> bytes:
     options = ["-f", form, "-i", "-", "-f", "rawvideo", "-pix_fmt", layout, "-"]
     raw = _run(options, data[_SIZE.size :])
     if len(raw) != n_bytes:
-        raise RuntimeError(f"ffmpeg decoded {len(raw)} bytes of {layout}, expected {n_bytes}")
+        raise CodecError(f"ffmpeg decoded {len(raw)} bytes of {layout}, expected {n_bytes}")
     return raw
 
 
@@ -181,11 +183,14 @@ def _run(options: list[str], data: bytes) -> bytes:
     done = subprocess.run(command, input=data, capture_output=True, check=False)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise RuntimeError(f"ffmpeg {' '.join(options)}: {said[0]}")
+        raise CodecError(f"ffmpeg {' '.join(options)}: {said[0]}")
     return done.stdout
 
 
 def _ffmpeg() -> str:
-    import imageio_ffmpeg
+    try:
+        import imageio_ffmpeg
 
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError) as error:
+        raise CodecError(str(error)) from error

@@ -1,23 +1,37 @@
 """The commands that run many encodings: sweep and compare."""
 
+import contextlib
 import dataclasses
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inr.cli_output import Json, MaxPixels, Quiet, assignments, print_result, warner
+from inr.cli_output import Json, MaxPixels, Quiet, assignments, print_result, teller, warner
+from inr.cli_streams import STANDARD, path_of, tell
 from inr.container import DEFAULT_MAX_PIXELS
 from inr.errors import InrError, UsageError
 
+if TYPE_CHECKING:
+    from inr.failures import Notice
+
 
 def sweep(
-    pictures: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures to fit.")],
+    pictures: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", parser=path_of, help="Pictures to fit.")
+    ],
     recipe: Annotated[list[str], typer.Option(help="One of `inr recipes`; may be repeated.")],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="DIR", help="Folder; a killed sweep goes on there."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            parser=path_of,
+            help="Folder; a killed sweep goes on there.",
+        ),
     ],
     vary: Annotated[
         list[str] | None,
@@ -50,6 +64,7 @@ def sweep(
     """
     from inr.sweep import Request, parse_vary, run_sweep, todo_of
 
+    _check_files(pictures, output)
     changes = assignments(settings or [])
     if target_bpp is not None:
         if "target_bpp" in changes:
@@ -57,16 +72,17 @@ def sweep(
         changes["target_bpp"] = str(target_bpp)
     varied = parse_vary(vary or [])
     request = Request(tuple(pictures), tuple(recipe), varied, changes, tuple(seed or [0]))
-    todo = todo_of(request, output, jobs=jobs, batch=batch, warn=warner(quiet))
+    with _interruptible(" before the first run"):
+        todo = todo_of(request, output, jobs=jobs, batch=batch, warn=warner(quiet))
     if dry_run:
         from inr.sweep.listing import listing
 
         lines, seconds, basis = listing(todo)
-        if not quiet:
-            print(basis, file=sys.stderr)
+        teller(quiet)(basis)
         n_failed, first_failure = 0, None
     else:
-        done = run_sweep(todo, show_progress=not quiet and sys.stderr.isatty())
+        is_shown = not quiet and sys.stderr.isatty()
+        done = run_sweep(todo, show_progress=is_shown, tell=_notifier(quiet))
         lines, seconds = [], done.seconds
         n_failed, first_failure = done.n_failed, done.first_failure
     result = {
@@ -80,7 +96,7 @@ def sweep(
         f"{output}: {len(todo.runs)} runs, {len(todo.finished)} of them done before, "
         + (f"about {seconds:.0f} s for the others" if dry_run else f"{seconds:.1f} s")
     )
-    print_result(result, "\n".join(lines), as_json, quiet and not dry_run)
+    print_result(result, lines, as_json, quiet and not dry_run)
     if n_failed:
         raise InrError(
             f"{n_failed} of {len(todo.runs)} runs failed, first {first_failure}; the same command "
@@ -89,10 +105,18 @@ def sweep(
 
 
 def compare(
-    pictures: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="8-bit pictures.")],
+    pictures: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", parser=path_of, help="8-bit pictures.")
+    ],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="DIR", help="Folder; a killed run goes on there."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            parser=path_of,
+            help="Folder; a killed run goes on there.",
+        ),
     ],
     recipe: Annotated[
         list[str] | None, typer.Option(help="May be repeated; siren if not given.")
@@ -141,6 +165,7 @@ def compare(
     )
     from inr.compare_report import summary
 
+    _check_files(pictures, output)
     fitted = choose_recipes(
         recipe or ["siren"],
         assignments(settings or []),
@@ -155,15 +180,14 @@ def compare(
     for text in left_out:
         warn(text)
     loaded = load_pictures(pictures, max_pixels=max_pixels, warn=warn)
-    done = run_comparison(
-        loaded,
-        classical,
-        fitted,
-        output,
-        anchor=anchor,
-        tell=lambda text: None if quiet else print(text, file=sys.stderr, flush=True),
-        notes=left_out,
-    )
+    with _interruptible("; what is measured stays, and the same command goes on from there"):
+        done = run_comparison(
+            *(loaded, classical, fitted, output),
+            anchor=anchor,
+            tell=teller(quiet),
+            notify=_notifier(quiet),
+            notes=left_out,
+        )
     result = {
         "output": str(output),
         "rows": len(done.rows),
@@ -171,4 +195,42 @@ def compare(
     }
     lines = summary(done.bd_rates, anchor, len(loaded))
     lines.append(f"{output}: {len(done.rows)} rows, {len(done.skipped)} skipped")
-    print_result(result, "\n".join(lines), as_json, quiet)
+    print_result(result, lines, as_json, quiet)
+    if done.n_bugs:
+        raise InrError(
+            f"{done.n_bugs} of the {len(done.skipped)} encodings skipped met a bug of inr, whose "
+            "traceback was shown; the same command tries them again"
+        )
+
+
+def _check_files(pictures: list[Path], output: Path) -> None:
+    if STANDARD in pictures:
+        raise UsageError(
+            "-: a picture of standard input has no name for the tables, and is read more than "
+            "once; copy it to a file"
+        )
+    if output == STANDARD:
+        raise UsageError("-o -: the results are several files; name a folder")
+
+
+def _notifier(quiet: bool) -> "Callable[[Notice], None]":
+    """Tells warnings if anything is to be told, and tracebacks in any case."""
+    warn = warner(quiet)
+
+    def notify(notice: "Notice") -> None:
+        if not notice.is_traceback:
+            warn(notice.text)
+            return
+        for line in notice.text.splitlines():
+            tell(line)
+
+    return notify
+
+
+@contextlib.contextmanager
+def _interruptible(text: str) -> Iterator[None]:
+    """Ctrl-C ends a command with a line."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InrError(f"interrupted{text}") from None

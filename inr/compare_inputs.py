@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inr.baselines import CODECS, PictureCodec, Pixels, codec_named
+from inr.code_hash import code_hash
 from inr.errors import UsageError
+from inr.printable import distinct
+from inr.study_folder import StudyFolder
 
 if TYPE_CHECKING:
     from inr.recipes import AnyRecipe
@@ -19,7 +22,9 @@ ANCHOR = "jpeg420"
 TARGET_BPPS = (0.1, 0.2, 0.3, 0.45, 0.6)  # where recipes are used; each is a fit of its own
 LAMBDAS = (0.004, 0.001, 0.0004, 0.0001)  # the same for recipes of kind grid
 CAE_LAMBDAS = (0.0128, 0.004, 0.0014, 0.0005, 0.0002)  # of kind cae: the range of its model
-_OUTPUTS = ("rows.csv", "rd.png", "report.html")
+_FOLDER = StudyFolder(
+    "comparison", ledger="rows.jsonl", outputs=("rows.csv", "rd.png", "report.html")
+)
 
 Tell = Callable[[str], None]
 
@@ -28,8 +33,9 @@ Tell = Callable[[str], None]
 class NamedPicture:
     """A picture under the name that its rows carry."""
 
-    name: str
+    name: str  # printable
     pixels: Pixels
+    path: Path | None = None  # its file, which no result may overwrite
 
 
 def load_pictures(paths: Sequence[Path], *, max_pixels: int, warn: Tell) -> list[NamedPicture]:
@@ -41,6 +47,7 @@ def load_pictures(paths: Sequence[Path], *, max_pixels: int, warn: Tell) -> list
     """
     from inr.image import load
 
+    names = dict(zip(paths, distinct([path.name for path in paths]), strict=True))
     pictures: dict[str, NamedPicture] = {}
     for path in paths:
         picture = load(path, max_pixels=max_pixels, warn=warn)
@@ -49,10 +56,10 @@ def load_pictures(paths: Sequence[Path], *, max_pixels: int, warn: Tell) -> list
             raise UsageError(
                 f"{path} {what}, which not every codec here can store; convert it to 8-bit RGB"
             )
-        if path.name in pictures:
+        if names[path] in pictures:
             raise UsageError(f"two pictures are called {path.name}; rename one of them")
         pixels = np.broadcast_to(picture.pixels, (picture.height, picture.width, 3))
-        pictures[path.name] = NamedPicture(path.name, np.ascontiguousarray(pixels))
+        pictures[names[path]] = NamedPicture(names[path], np.ascontiguousarray(pixels), path)
     return list(pictures.values())
 
 
@@ -122,7 +129,7 @@ def codec_of(
 ) -> PictureCodec:
     """A recipe in the shape of a classical codec; its quality is the target in bits per pixel, or
     lambda."""
-    from inr.codec import View, Wish, decode_picture, encode_picture
+    from inr.codec import NO_LIMITS, Wish, decode_picture, encode_picture
     from inr.picture import Picture
     from inr.progress import progress_bar
     from inr.recipes import configuration_of
@@ -148,26 +155,27 @@ def codec_of(
         f"{configuration_of(recipe)}, seed {seed}; {what}",
         tuple(runs),
         encode,
-        lambda data: decode_picture(data, View(max_pixels=None)).pixels,
+        lambda data: decode_picture(data, NO_LIMITS).pixels,
         lambda: None,
-        lambda: f"inr {importlib.metadata.version('inr')}",
+        lambda: f"{library_before()}, code {code_hash()}",
     )
 
 
-def check_folder(out_dir: Path) -> None:
+def library_before() -> str:
+    """What the library of recipes was called while it did not tell the code."""
+    return f"inr {importlib.metadata.version('inr')}"
+
+
+def check_folder(out_dir: Path, inputs: Sequence[Path] = ()) -> None:
     """Makes the folder, and finds out before the work what would stop the results.
 
+    Args:
+      inputs: files that no result may overwrite.
     Raises:
-      ValueError: it cannot be made, or holds results that no comparison has written.
+      ValueError: it cannot be made, holds results that no comparison has written, or an input would
+        be overwritten.
     """
-    if out_dir.exists() and not out_dir.is_dir():
-        raise UsageError(f"{out_dir} is a file; name a folder")
+    _FOLDER.check(out_dir, inputs)
     if not out_dir.parent.is_dir():
         raise UsageError(f"the folder {out_dir.parent} does not exist")
-    there = [name for name in _OUTPUTS if (out_dir / name).exists()]
-    if there and not (out_dir / "rows.jsonl").exists():
-        raise UsageError(
-            f"{out_dir / there[0]} exists, and no rows.jsonl of a comparison beside it; "
-            "name another folder"
-        )
     (out_dir / "encoded").mkdir(parents=True, exist_ok=True)

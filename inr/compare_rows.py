@@ -1,8 +1,10 @@
 """Rows of a comparison, and the file from which a killed run goes on.
 
-rows.jsonl: one JSON object a line, {"key": ..., "row": {...}}, appended as soon as it is measured.
-The key is a hash of the picture's pixels and of all that decides the result. Lines that the run
-at hand does not ask for stay; a last line without its end, from a kill while writing, is dropped.
+rows.jsonl: one JSON object a line, {"key": ..., "asked": ..., "library": ..., "row": {...}},
+appended as soon as it is measured. The key is a hash of the picture's pixels and of all that
+decides the result, the codec's library included; asked is the same without the library. Lines that
+the run at hand does not ask for stay; a last line without its end, from a kill while writing, is
+dropped.
 """
 
 import dataclasses
@@ -14,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from inr.errors import UsageError
+from inr.files import append_whole
+
+_LINE_START = b'{"key": "'
 
 
 @dataclass(frozen=True)
@@ -42,33 +47,53 @@ class Ledger:
         """
         self._path = path
         self._rows: dict[str, Row] = {}
+        self._libraries: dict[str, str] = {}  # by what was asked; of the last line
         if not path.exists():
             return
         data = path.read_bytes()
         whole = data[: data.rfind(b"\n") + 1]
+        torn = data[len(whole) :]
         for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                stored = json.loads(line)
-                self._rows[str(stored["key"])] = _row_of(stored["row"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise UsageError(
-                    f"{path} line {number} is not a row of inr compare ({error}); delete the file "
-                    "to measure again, or name another folder"
-                ) from error
-        if len(whole) < len(data):
+            self._read(line, number)
+        if not torn:
+            return
+        try:
+            self._read(torn, whole.count(b"\n") + 1)
+        except UsageError:
+            if not torn.startswith(_LINE_START[: len(torn)]):  # not ours: nothing is cut off
+                raise
             os.truncate(path, len(whole))  # else the next row would join the torn line
+        else:
+            append_whole(path, b"\n")  # likewise; an editor has cut off the end
+
+    def _read(self, line: bytes, number: int) -> None:
+        try:
+            stored = json.loads(line)
+            self._rows[str(stored["key"])] = _row_of(stored["row"])
+            if "asked" in stored:
+                self._libraries[str(stored["asked"])] = str(stored["library"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{self._path} line {number} is not a row of inr compare ({error}); remove the "
+                "line, or name another folder"
+            ) from error
 
     def get(self, key: str) -> Row | None:
         return self._rows.get(key)
 
-    def add(self, key: str, row: Row) -> None:
+    def library_of(self, asked: str) -> str | None:
+        """Which library has made the last row of this request; None where there is none."""
+        return self._libraries.get(asked)
+
+    def add(self, key: str, row: Row, *, asked: str, library: str) -> None:
+        """Writes a row, with what it was asked as and the library that made it."""
         facts = dataclasses.asdict(row)
         if math.isinf(row.psnr_db):
             facts["psnr_db"] = None  # JSON has no infinity
-        line = json.dumps({"key": key, "row": facts}, allow_nan=False)
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        stored = {"key": key, "asked": asked, "library": library, "row": facts}
+        append_whole(self._path, (json.dumps(stored, allow_nan=False) + "\n").encode())
         self._rows[key] = row
+        self._libraries[asked] = library
 
 
 def _row_of(facts: dict[str, Any]) -> Row:

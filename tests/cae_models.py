@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from inr.cae.held_out import identity
 from inr.cae.layers import (
     Abs,
     Conv,
@@ -40,7 +41,8 @@ def photo(name="flower_foveon_down3", height=128, width=128):
 def in_memory(*arrays):
     """Pictures without files."""
     sources = tuple(Source(Path(f"picture {i}")) for i in range(len(arrays)))
-    return Pictures(sources, np.array([a.shape[:2] for a in arrays]), arrays, 0)
+    sizes = np.array([a.shape[:2] for a in arrays])
+    return Pictures(sources, sizes, arrays, 0, tuple(map(identity, arrays)))
 
 
 def random_params(shapes, seed=0):

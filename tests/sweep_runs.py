@@ -1,6 +1,7 @@
 """What the tests of `inr sweep` share: a sweep, a process to run it in, and what it leaves."""
 
 import csv
+import importlib
 import os
 import sqlite3
 import subprocess
@@ -9,6 +10,15 @@ from pathlib import Path
 
 TINY = ("--set", "fit.steps=5", "--set", "field.hidden=4", "--set", "field.n_layers=1")
 SWEEP = ("a.png", "--recipe", "siren", *TINY, "--vary", "quantize.bits=4,6", "-o", "out")
+
+
+OTHER_CODE = "c0de" * 6
+
+
+def other_code(monkeypatch):
+    """Sweeps run by other code from now on."""
+    plan = importlib.import_module("inr.sweep.plan")  # `inr.sweep.plan` is its function
+    monkeypatch.setattr(plan, "code_hash", lambda: OTHER_CODE)
 
 
 def started(*arguments, before=""):

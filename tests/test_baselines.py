@@ -13,6 +13,7 @@ from PIL import Image
 
 from inr import baselines_ffmpeg
 from inr.baselines import CODECS, codec_named
+from inr.errors import CodecError
 from inr.metrics import psnr_db
 
 PICTURES = Path(__file__).parent.parent / "assets/pictures"
@@ -192,7 +193,7 @@ def test_the_size_stands_in_front_of_the_stream(name):
 def test_ffmpeg_that_fails_is_told_in_one_line():
     if (reason := codec_named("hevc").missing()) is not None:
         pytest.skip(reason)
-    with pytest.raises(RuntimeError, match=r"^ffmpeg -f hevc .*: [^\n]+$"):
+    with pytest.raises(CodecError, match=r"^ffmpeg -f hevc .*: [^\n]+$"):
         baselines_ffmpeg.decode_hevc(bytes([1, 0, 1, 0]) + b"not a stream")
 
 

@@ -13,7 +13,7 @@ from inr.cae.losses import Distortion
 from inr.cae.model import Factorized, Hyperprior, Model, model_from_json, model_to_json
 from inr.cae.training_settings import TrainSettings
 from inr.cae.transforms import Balle2017, Residual
-from inr.errors import UsageError
+from inr.errors import InrError, UsageError
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ def read_config(path: Path) -> Config:
         fields |= {"model": model_from_json(fields["model"]), "train": TrainSettings(**train)}
         fields["width_lambdas"] = tuple(fields["width_lambdas"])
         return Config(**fields)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except InrError as error:
+        raise UsageError(f"{path} is no configuration of a training: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is no configuration of a training: {error!r}") from error
 
 

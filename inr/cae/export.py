@@ -17,8 +17,10 @@ from inr.cae.priors import FactorizedDensity
 from inr.cae.train import LOG_FILE, load_state
 from inr.cae.weights import LOG_LATENT_SCALE, N_KNOTS, Weights, read_weights, write_weights
 from inr.errors import UsageError
+from inr.jax_settings import own_jax_settings
 
 
+@own_jax_settings()
 def exported(name: str, model: Model, params: Params, facts: dict[str, Any]) -> Weights:
     """The weights in the numbers of the file, and its tables built.
 
@@ -51,6 +53,7 @@ def exported(name: str, model: Model, params: Params, facts: dict[str, Any]) -> 
     return read_weights(data)
 
 
+@own_jax_settings()
 def exported_file(folder: Path, name: str | None = None) -> tuple[bytes, dict[str, Any]]:
     """The weights file of a training, and what it is, ready for JSON.
 
@@ -61,16 +64,27 @@ def exported_file(folder: Path, name: str | None = None) -> tuple[bytes, dict[st
       ValueError: there is no training in the folder.
     """
     config, state = load_state(folder)
-    log = [json.loads(line) for line in (folder / LOG_FILE).read_text().splitlines()]
+    seconds, points = _last_record(folder / LOG_FILE)
     facts = {
         "config": json.loads(config.to_json()),
         "steps_done": int(state.step),
-        "train_seconds": log[-1]["seconds"],
-        "validation": log[-1]["points"],
+        "train_seconds": seconds,
+        "validation": points,
     }
     weights = exported(name or config.name, config.model, state.mean, facts)
     told = {"name": weights.name, "sha256": weights.sha256, "step": int(state.step)}
     return write_weights(weights), told
+
+
+def _last_record(path: Path) -> tuple[float, list[Any]]:
+    """Seconds and R-D points of the last line of a log."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
+        return record["seconds"], record["points"]
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path} does not end in a record of a training ({error!r}); train for another step"
+        ) from error
 
 
 def _names(model: Model, group: str, params: Params) -> set[str]:

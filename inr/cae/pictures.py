@@ -8,6 +8,7 @@ Pillow opens with 8) by dropping the lower ones; pictures with alpha are left ou
 are ignored; EXIF orientation is applied.
 """
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -20,8 +21,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from inr.cae.held_out import Pixels, listed, refuse_if_listed, turned
-from inr.errors import UsageError
+from inr.cae.held_out import Pixels, identity, listed, refuse_if_listed, turned
+from inr.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from inr.picture import Picture
@@ -51,7 +52,7 @@ class Source:
         if self.member is None:
             return self.path.read_bytes()
         with zipfile.ZipFile(self.path) as archive:
-            return archive.read(self.member)
+            return _unpacked(archive, self.member, str(self))
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ class Pictures:
     sizes: NDArray[np.int64]  # [n_pictures, 2]: height, width
     decoded: tuple[Pixels | None, ...]  # None: over the limit
     n_with_alpha: int  # pictures left out
+    identities: tuple[str, ...]  # hashes of size and pixels
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of all that a training sees: pixels, sizes and order."""
+        return digest_of(self.identities)
 
     def pixels(self, index: int) -> Pixels:
         """u8 [height, width, 3] of one picture."""
@@ -69,7 +76,7 @@ class Pictures:
         if kept is not None:
             return kept
         pixels = decode_rgb(self.sources[index].read(), str(self.sources[index]))
-        if pixels is None or pixels.shape[:2] != tuple(self.sizes[index]):
+        if pixels is None or identity(pixels) != self.identities[index]:
             raise UsageError(
                 f"{self.sources[index]} has changed since it was opened; start the training again"
             )
@@ -95,6 +102,7 @@ def open_pictures(*paths: Path, warn: Warn, max_cached_bytes: int = MAX_CACHED_B
     sources: list[Source] = []
     sizes: list[tuple[int, int]] = []
     decoded: list[Pixels | None] = []
+    identities: list[str] = []
     n_with_alpha = n_cached_bytes = 0
     for source, data in _found(paths):
         pixels = decode_rgb(data, str(source))
@@ -106,6 +114,7 @@ def open_pictures(*paths: Path, warn: Warn, max_cached_bytes: int = MAX_CACHED_B
         n_cached_bytes += pixels.nbytes if keep else 0
         sources.append(source)
         sizes.append(pixels.shape[:2])
+        identities.append(identity(pixels))
         decoded.append(pixels if keep else None)
     if not sources:
         raise UsageError(
@@ -115,7 +124,16 @@ def open_pictures(*paths: Path, warn: Warn, max_cached_bytes: int = MAX_CACHED_B
         )
     if n_with_alpha:
         warn(f"{n_with_alpha} pictures with alpha are left out; {len(sources)} are used")
-    return Pictures(tuple(sources), np.array(sizes, np.int64), tuple(decoded), n_with_alpha)
+    return Pictures(
+        *(tuple(sources), np.array(sizes, np.int64), tuple(decoded)),
+        n_with_alpha=n_with_alpha,
+        identities=tuple(identities),
+    )
+
+
+def digest_of(identities: Iterable[str]) -> str:
+    """SHA-256, in hexadecimal, of identities of pictures in their order."""
+    return hashlib.sha256("\n".join(identities).encode()).hexdigest()
 
 
 def decode_rgb(data: bytes, name: str) -> Pixels | None:
@@ -130,7 +148,6 @@ def decode_rgb(data: bytes, name: str) -> Pixels | None:
     """
     from PIL import Image
 
-    from inr.errors import ImageError
     from inr.image import from_pil
 
     try:
@@ -208,12 +225,27 @@ def _found(paths: Iterable[Path]) -> Iterator[tuple[Source, bytes]]:
                 if _is_picture(file) and file.is_file():
                     yield Source(file), file.read_bytes()
         elif zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
+            with _archive(path) as archive:
                 for member in sorted(archive.namelist()):
                     if _is_picture(Path(member)):
-                        yield Source(path, member), archive.read(member)
+                        source = Source(path, member)
+                        yield source, _unpacked(archive, member, str(source))
         else:
             raise UsageError(f"{path} is neither a folder nor a .zip archive; give one of pictures")
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise UsageError(f"{path}: a damaged .zip archive; make it anew ({error})") from error
+
+
+def _unpacked(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
+    try:
+        return archive.read(member)
+    except Exception as error:  # zipfile and zlib: damaged, encrypted, of an unknown method
+        raise ImageError(f"{name}: cannot be unpacked; remove it ({error})") from error
 
 
 def _is_picture(path: Path) -> bool:
@@ -223,9 +255,7 @@ def _is_picture(path: Path) -> bool:
 def _rgb(picture: "Picture") -> Pixels | None:
     if picture.has_alpha:
         return None
-    pixels = picture.pixels
-    if picture.bit_depth == 16:
-        pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    pixels = picture.rounded_to_8_bits().pixels
     rgb = np.array(np.broadcast_to(pixels, (picture.height, picture.width, 3)), np.uint8)
     rgb.flags.writeable = False
     return rgb

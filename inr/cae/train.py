@@ -1,11 +1,12 @@
 """Trains a model in legs of any length: one folder holds all that the next leg needs.
 
   config.json      the configuration, as text
-  checkpoint.npz   weights, their running mean, Adam's moments, steps done
+  checkpoint.npz   weights, their running mean, Adam's moments, steps done, hashes of the pictures
   log.jsonl        a line a validation: step, seconds, loss, and R-D on the validation pictures
 
 A leg goes on exactly where the one before ended: batches, lambdas and noise depend on nothing but
-seed and step.
+pictures, seed and step. So a leg with another configuration, other pictures or another start is
+refused.
 """
 
 import hashlib
@@ -24,13 +25,16 @@ import numpy as np
 from inr.cae.autoencoder import Params, forward, vectors
 from inr.cae.configs import Config, read_config
 from inr.cae.model import HYPER_BLOCK, Model
-from inr.cae.pictures import Pictures, crops, prefetched
+from inr.cae.pictures import Pictures, Warn, crops, prefetched
+from inr.cae.train_origin import Origin
 from inr.cae.training import State, Training, sliced
 from inr.cae.transforms import BLOCK
 from inr.checkpoint import Checkpoint
 from inr.errors import UsageError
+from inr.files import append_whole, write_whole
+from inr.jax_settings import own_jax_settings, platform
 
-CONFIG_FILE, LOG_FILE = "config.json", "log.jsonl"
+CONFIG_FILE, CHECKPOINT_FILE, LOG_FILE = "config.json", "checkpoint.npz", "log.jsonl"
 _SAVE_SECONDS = 120.0  # between checkpoints
 _VALIDATION_POSITIONS = (-1.0, 0.0, 1.0)  # of lambda
 _GPU_STEPS = 25  # a call; on CPU a call is nothing beside a step
@@ -60,6 +64,7 @@ class Leg:
 Report = Callable[[TrainProgress], None]
 
 
+@own_jax_settings()
 def train(
     config: Config,
     pictures: Pictures,
@@ -70,6 +75,8 @@ def train(
     until: float | None = None,
     start: Params | None = None,
     report: Report | None = None,
+    warn: Warn = lambda text: None,
+    validation_decides: bool = False,
 ) -> Leg:
     """Trains until the last step, or for one leg.
 
@@ -77,19 +84,29 @@ def train(
       validation: u8[h, w, 3] each, sides multiples of 64.
       until: seconds of time.monotonic() at which the leg ends.
       start: weights to begin with, where there is no checkpoint yet.
+      warn: called with a line for what cannot be known of an older checkpoint, and if validation
+        pictures are others than before.
+      validation_decides: they decide the training, so that others are refused.
     Returns:
       The state; it is also in the folder.
     Raises:
       ValueError: a folder of another training.
     """
     settings = config.train
-    is_gpu = jax.default_backend() != "cpu"
+    is_gpu = platform() != "cpu"
     dtype = jnp.bfloat16 if is_gpu else jnp.float32
     training = Training(config.model, settings, config.is_trained, dtype)
     folder.mkdir(parents=True, exist_ok=True)
+    _check_config(config, folder)
     checkpoint = _checkpoint(config, folder)
-    state, seconds = _resumed(training.start(start), checkpoint)  # refuses that of another training
-    (folder / CONFIG_FILE).write_text(config.to_json(), encoding="utf-8")
+    state, numbers = _resumed(training.start(start), checkpoint, folder)
+    seconds: float = numbers.get("seconds", 0.0)
+    origin = Origin.of(pictures, validation, start)
+    if numbers:
+        before = Origin.read(numbers)
+        origin = origin.after(before, folder, warn=warn, validation_decides=validation_decides)
+    with write_whole(folder / CONFIG_FILE, overwrite=True) as file:
+        file.write(config.to_json().encode())
     first, n_a_call = int(state.step), _GPU_STEPS if is_gpu else 1
     run = jax.jit(training.steps, donate_argnums=0)
     lambdas = jnp.asarray(config.width_lambdas, jnp.float32)
@@ -123,7 +140,8 @@ def train(
                 _log(folder, step, leg_seconds(), recent.loss, points)
             if is_last or now - saved_at > _SAVE_SECONDS:
                 leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
-                checkpoint.save({"step": step, "seconds": leg_seconds()}, leaves)
+                told = {"step": step, "seconds": leg_seconds()} | origin.numbers()
+                checkpoint.save(told, leaves)
                 saved_at = time.monotonic()
             if is_last:
                 break
@@ -142,17 +160,19 @@ def validation_pictures(pictures: Pictures) -> list[np.ndarray]:
     return found
 
 
+@own_jax_settings()
 def load_state(folder: Path) -> tuple[Config, State]:
     """What a leg left behind; ValueError where there is nothing."""
     config = read_config(folder / CONFIG_FILE)
     training = Training(config.model, config.train, config.is_trained)
     start = training.start()
-    state, _ = _resumed(start, _checkpoint(config, folder))
-    if state is start:
+    state, numbers = _resumed(start, _checkpoint(config, folder), folder)
+    if not numbers:
         raise UsageError(f"{folder} holds no checkpoint; train first")
     return config, state
 
 
+@own_jax_settings()
 def rd_points(
     config: Config, params: Params, validation: Sequence[np.ndarray]
 ) -> list[dict[str, float]]:
@@ -216,24 +236,45 @@ class _Recent:
         return TrainProgress(step, n_steps, self.loss, psnr, bpp, seconds_left)
 
 
+def _check_config(config: Config, folder: Path) -> None:
+    """Refuses the folder of another training, and a config.json that no training wrote."""
+    path = folder / CONFIG_FILE
+    if not path.exists():
+        return
+    try:
+        before = read_config(path)
+    except UsageError as error:
+        raise UsageError(f"{error}; name another folder, or delete it") from error
+    if before != config and (folder / CHECKPOINT_FILE).exists():
+        raise UsageError(
+            f"{folder} belongs to another training: {path} is not the configuration given; name "
+            f"another folder, or go on with --config {path}"
+        )
+
+
 def _checkpoint(config: Config, folder: Path) -> Checkpoint:
     fingerprint = hashlib.sha256(config.to_json().encode()).hexdigest()
-    return Checkpoint(folder / "checkpoint.npz", fingerprint)
+    return Checkpoint(folder / CHECKPOINT_FILE, fingerprint)
 
 
-def _resumed(state: State, checkpoint: Checkpoint) -> tuple[State, float]:
-    """What the checkpoint holds, and the seconds spent so far; the state given if it holds none."""
-    loaded = checkpoint.load()
+def _resumed(state: State, checkpoint: Checkpoint, folder: Path) -> tuple[State, dict[str, Any]]:
+    """What the checkpoint holds; the state given and no numbers if there is none."""
+    try:
+        loaded = checkpoint.load()
+    except UsageError as error:
+        raise UsageError(
+            f"{folder / CHECKPOINT_FILE} is damaged, or no checkpoint of this training; name "
+            "another folder, or delete it to begin again"
+        ) from error
     if loaded is None:
-        return state, 0.0
+        return state, {}
     numbers, arrays = loaded
     treedef = jax.tree.structure(state)
-    return jax.tree.unflatten(treedef, [jnp.asarray(a) for a in arrays]), numbers["seconds"]
+    return jax.tree.unflatten(treedef, [jnp.asarray(a) for a in arrays]), numbers
 
 
 def _log(
     folder: Path, step: int, seconds: float, loss: float, points: list[dict[str, float]]
 ) -> None:
     line: dict[str, Any] = {"step": step, "seconds": round(seconds, 1), "loss": round(loss, 6)}
-    with open(folder / LOG_FILE, "a", encoding="utf-8") as file:
-        file.write(json.dumps(line | {"points": points}) + "\n")
+    append_whole(folder / LOG_FILE, (json.dumps(line | {"points": points}) + "\n").encode())

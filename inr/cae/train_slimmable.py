@@ -12,7 +12,7 @@ import numpy as np
 
 from inr.cae.autoencoder import Params
 from inr.cae.configs import Config
-from inr.cae.pictures import Pictures
+from inr.cae.pictures import Pictures, Warn
 from inr.cae.slimming import Point, scheduled_lambdas
 from inr.cae.train import Leg, Report, train
 from inr.errors import UsageError
@@ -31,6 +31,7 @@ def train_slimmable(
     until: float | None = None,
     start: Params | None = None,
     report: Report | None = None,
+    warn: Warn = lambda text: None,
 ) -> tuple[Leg, Path]:
     """`train` for a configuration with schedule_steps.
 
@@ -57,6 +58,8 @@ def train_slimmable(
             until=until,
             start=weights,
             report=report,
+            warn=warn,
+            validation_decides=True,
         )
         weights, last, n_stages = leg.state.params, (leg, path), n_stages + 1
         if int(leg.state.step) < stage.train.steps:

@@ -19,6 +19,7 @@ from inr.cae.layers import shapes
 from inr.cae.model import Model
 from inr.cae.training_settings import TrainSettings
 from inr.errors import UsageError
+from inr.random_keys import seed_key
 
 _PRIOR_RATE = 5.0  # times the learning rate, as Yang et al. 2020 have it
 
@@ -89,7 +90,7 @@ class Training:
         self, state: State, x: jax.Array, lambdas: jax.Array
     ) -> tuple[State, dict[str, jax.Array]]:
         s = self.settings
-        key = jax.random.fold_in(jax.random.key(s.seed), state.step)
+        key = jax.random.fold_in(seed_key(s.seed), state.step)
         is_hard = state.step >= round(s.hard_from * s.steps)
         pixels = x.astype(jnp.float32) / 255
         loss = self._slim_loss if self.model.widths else self._loss
@@ -176,10 +177,10 @@ class Training:
 
 def init_params(model: Model, seed: int) -> Params:
     """Weights before the first step. A slimmable model has the GDN and the prior of each width."""
-    params = init(model, jax.random.key(seed))
+    params = init(model, seed_key(seed))
     for width in model.widths:
         narrow = model.at_width(width)
-        for group, tensors in init(narrow, jax.random.key(seed)).items():
+        for group, tensors in init(narrow, seed_key(seed)).items():
             name = f"prior@{width}" if group == "prior" else group
             params.setdefault(name, {})
             params[name] |= {k: v for k, v in tensors.items() if k not in params[name]}

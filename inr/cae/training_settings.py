@@ -8,7 +8,11 @@ from inr.errors import UsageError
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """All in all; the defaults are those of the shipped weights."""
+    """All in all.
+
+    The defaults are where a configuration of one's own may begin. Those of configs.py state what
+    differs; hyperprior and factorized are what the shipped weights were trained with.
+    """
 
     steps: int = 20000
     batch: int = 8  # crops

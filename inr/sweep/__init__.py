@@ -7,16 +7,25 @@ the last sweep, runs.csv, runs.parquet (with the extra `parquet`), rd.png and re
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from inr.errors import InrError, UsageError
+from inr.errors import CodecError, InrError
+from inr.failures import Notice, once
+from inr.study_folder import StudyFolder
 from inr.sweep.ledger import Ledger, Result
-from inr.sweep.plan import Request, Run, parse_vary, plan
-from inr.sweep.run import file_path, grouped, ledger_path
+from inr.sweep.plan import Request, Run, parse_vary, plan, request_part
+from inr.sweep.run import Tell, file_path, grouped, ledger_path
 
 __all__ = ["Request", "Summary", "Todo", "parse_vary", "run_sweep", "todo_of"]
+
+_FOLDER = StudyFolder(
+    "sweep",
+    ledger="ledger.sqlite",
+    outputs=("runs.csv", "runs.parquet", "rd.png", "report.html"),
+    folders=("files",),
+)
 
 
 @dataclass(frozen=True)
@@ -47,12 +56,14 @@ def todo_of(
 ) -> Todo:
     """Plans a sweep: what there is to run, and what the folder has already. Writes nothing.
 
+    Args:
+      warn: called with a line for each thing that a picture loses, and if runs are made again
+        because the code is another than before.
     Raises:
       ValueError: a request that cannot be met, or a folder that is not a sweep's.
     """
     ledger = Ledger(ledger_path(folder))
-    if not ledger.path.exists():
-        _check_folder(folder)
+    _FOLDER.check(folder, request.pictures)
     results = ledger.results()
     runs = plan(request, same_shape=batch > 1, warn=warn)
     finished = frozenset(
@@ -62,15 +73,18 @@ def todo_of(
         and _has_bytes(file_path(folder, run), results[run.config_hash].n_bytes)
     )
     pending = [run for run in runs if run.config_hash not in finished]
+    _warn_of_other_code(pending, results, warn)
     groups = grouped(pending, batch=batch, jobs=jobs)
     return Todo(folder, runs, finished, groups, tuple(results.values()), jobs)
 
 
-def run_sweep(todo: Todo, *, show_progress: bool) -> Summary:
+def run_sweep(todo: Todo, *, show_progress: bool, tell: Tell) -> Summary:
     """Runs what is to be done, then writes table, plot and report of the whole sweep.
 
+    Args:
+      tell: called with what there is to say meanwhile; each traceback comes once.
     Raises:
-      RuntimeError: it was interrupted; what is finished stays.
+      InrError: it was interrupted; what is finished stays.
       OSError: the folder cannot be written.
     """
     from inr.sweep.bar import progress_bar
@@ -83,9 +97,10 @@ def run_sweep(todo: Todo, *, show_progress: bool) -> Summary:
     (todo.folder / "files").mkdir(exist_ok=True)
     ledger.forget(run.config_hash for group in todo.groups for run in group)  # failed, files lost
     n_skipped = len(todo.finished)
+    tell = once(tell)
     try:
         with progress_bar(todo.groups, n_skipped=n_skipped, show=show_progress) as report:
-            run_groups(todo.groups, todo.folder, jobs=todo.jobs, report=report)
+            run_groups(todo.groups, todo.folder, jobs=todo.jobs, report=report, tell=tell)
     except KeyboardInterrupt:
         n_finished = sum(run.config_hash in ledger.results() for run in todo.runs)
         raise InrError(
@@ -93,7 +108,12 @@ def run_sweep(todo: Todo, *, show_progress: bool) -> Summary:
             "goes on from there"
         ) from None
     results, errors = ledger.results(), ledger.errors()
-    _write_tables(todo, results, errors)
+    try:
+        _write_outputs(todo, results, errors, warn=lambda text: tell(Notice(text)))
+    except KeyboardInterrupt:
+        raise InrError(
+            f"interrupted with all runs finished; the same command writes what {todo.folder} lacks"
+        ) from None
     failed = [run for run in todo.runs if run.config_hash not in results]
     first = None
     if failed:
@@ -102,7 +122,13 @@ def run_sweep(todo: Todo, *, show_progress: bool) -> Summary:
     return Summary(len(todo.runs), n_skipped, len(failed), seconds, first)
 
 
-def _write_tables(todo: Todo, results: dict[str, Result], errors: dict[str, str]) -> None:
+def _write_outputs(
+    todo: Todo,
+    results: dict[str, Result],
+    errors: dict[str, str],
+    warn: Callable[[str], None],
+) -> None:
+    """The table comes first: whatever other libraries or pictures do, it is there."""
     from inr.report import Table
     from inr.sweep import tables
     from inr.sweep.curves import curves
@@ -113,22 +139,42 @@ def _write_tables(todo: Todo, results: dict[str, Result], errors: dict[str, str]
     names = tables.columns(varied)
     rows = tables.rows(todo.runs, results)
     tables.write_csv(todo.folder / "runs.csv", names, rows)
+    parquet, plot = todo.folder / "runs.parquet", todo.folder / "rd.png"
     if tables.has_parquet():
-        tables.write_parquet(todo.folder / "runs.parquet", names, varied, rows)
+        try:
+            tables.write_parquet(parquet, names, varied, rows)
+        except CodecError as error:
+            warn(_not_written(parquet, error))
+    elif parquet.exists():
+        warn(f"{parquet} is of an earlier run: the extra `parquet` is not installed now")
     drawn = curves(todo.runs, results)
-    write_plot(todo.folder / "rd.png", drawn)
+    try:
+        write_plot(plot, drawn)
+    except CodecError as error:
+        warn(_not_written(plot, error))
     table = Table("Runs", names, tuple(rows))
-    write_report(todo.folder, todo.runs, results, errors, drawn, table)
+    write_report(todo.folder, todo.runs, results, errors, drawn, table, warn=warn)
+
+
+def _not_written(path: Path, error: CodecError) -> str:
+    stale = "; the one there is of an earlier run" if path.exists() else ""
+    return f"{path} is not written: {error}{stale}"
+
+
+def _warn_of_other_code(
+    pending: list[Run], results: Mapping[str, Result], warn: Callable[[str], None]
+) -> None:
+    earlier = {request_part(config_hash): result for config_hash, result in results.items()}
+    others = [run for run in pending if run.request_hash in earlier]
+    # Those of this code are run again for another reason: their files are lost.
+    others = [run for run in others if run.config_hash not in results]
+    if not others:
+        return
+    commits = sorted({earlier[run.request_hash].commit for run in others})
+    were = "row was" if len(others) == 1 else "rows were"
+    again = "is run again" if len(others) == 1 else "are run again"
+    warn(f"{len(others)} {were} made by other code (commit {', '.join(commits)}) and {again}")
 
 
 def _has_bytes(path: Path, n_bytes: int) -> bool:
     return path.is_file() and path.stat().st_size == n_bytes
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuses, before the work, a folder in which a sweep would overwrite what is not its own."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder; name one, it is made if it does not exist")
-    for name in ("runs.csv", "runs.parquet", "rd.png", "report.html", "files"):
-        if (folder / name).exists():
-            raise UsageError(f"{folder} holds {name} but no ledger of a sweep; name another folder")

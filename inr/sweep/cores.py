@@ -1,49 +1,41 @@
-"""Which cores this process may use, and how the worker processes share them."""
+"""How the worker processes of a sweep share the cores that this process may use."""
 
-import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
-_ENVIRONMENT_CORES = "PJRT_NPROC"  # what XLA reads where a process cannot be tied to cores
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return int(os.environ.get(_ENVIRONMENT_CORES) or os.cpu_count() or 1)
+from inr.threads import available_cores
 
 
-@contextlib.contextmanager
-def pinned(worker: int, n_workers: int) -> Iterator[None]:
-    """Processes started in this block have worker's share of the cores, by inheritance.
+@contextmanager
+def pinned(worker: int, n_workers: int) -> Iterator[int]:
+    """Tie the processes that this thread starts in the block to a worker's share of the cores.
 
-    Set from inside a process it would come too late: its numpy has its threads already.
+    They inherit it. Set from inside a process it would come too late: its numpy has its threads
+    already. Other threads of this process keep their cores.
+
+    Args:
+      worker: 0..n_workers - 1.
+    Yields:
+      The number of cores in the share, for `note_share` in the process.
     """
-    before = {name: os.environ.get(name) for name in (_ENVIRONMENT_CORES, _GPU_MEMORY)}
     share = _share(worker, n_workers, available_cores())
-    os.environ[_ENVIRONMENT_CORES] = str(len(share))
-    os.environ.setdefault(_GPU_MEMORY, "false")  # else the first worker takes most of the GPU's
+    if sys.platform != "linux":  # nothing can be tied there
+        yield len(share)
+        return
+    cores = os.sched_getaffinity(0)
     try:
-        if sys.platform == "linux":
-            cores = os.sched_getaffinity(0)
-            try:
-                os.sched_setaffinity(0, [sorted(cores)[i] for i in share])
-                yield
-            finally:
-                os.sched_setaffinity(0, cores)
-        else:
-            yield
+        os.sched_setaffinity(0, [sorted(cores)[i] for i in share])  # 0 is this thread
+        yield len(share)
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        os.sched_setaffinity(0, cores)
 
 
-_GPU_MEMORY = "XLA_PYTHON_CLIENT_PREALLOCATE"
+def note_share(n_cores: int) -> None:
+    """Tell XLA in a worker process that there are others beside it; call it before jax is used."""
+    os.environ["PJRT_NPROC"] = str(n_cores)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # else the first takes the GPU
 
 
 def _share(worker: int, n_workers: int, n_cores: int) -> range:

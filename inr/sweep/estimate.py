@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from inr.codec import Wish
 from inr.fields.protocol import n_weights
@@ -19,7 +18,7 @@ from inr.grid.recipe import GridRecipe
 from inr.grid.structure import Pyramid
 from inr.picture import Picture
 from inr.recipes import AnyRecipe, Recipe
-from inr.sweep.cores import available_cores
+from inr.threads import available_cores, one_blas_thread
 
 if TYPE_CHECKING:
     from inr.sweep.ledger import Result
@@ -123,7 +122,7 @@ def _probed_flops() -> float:
     """Of one core, in the fastest of many products: other processes slow down the rest."""
     weights, points = np.ones((64, 64), np.float32), np.ones((64, 8192), np.float32)
     fastest, started_at = math.inf, time.perf_counter()
-    with threadpool_limits(1):
+    with one_blas_thread():
         while time.perf_counter() - started_at < _PROBE_SECONDS:
             product_at = time.perf_counter()
             weights @ points

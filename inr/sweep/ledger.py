@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS runs (
   seed INTEGER NOT NULL,
   config TEXT NOT NULL,        -- recipe with all settings, and wish, as Python writes them
   finished_at TEXT NOT NULL,   -- UTC
-  error TEXT,                  -- why the run failed; then all columns below are empty
+  error TEXT,                  -- why the run failed, a line, of a bug with its traceback behind;
+                               -- then all columns below are empty
   n_bytes INTEGER,
   bpp REAL,
   psnr_db REAL,
@@ -88,9 +89,9 @@ class Ledger:
         }
 
     def errors(self) -> dict[str, str]:
-        """What the failed runs failed of, by config hash."""
+        """What the failed runs failed of, a line each, by config hash."""
         rows = self._rows("SELECT config_hash, error FROM runs WHERE error IS NOT NULL")
-        return dict(rows)
+        return {config_hash: error.partition("\n")[0] for config_hash, error in rows}
 
     def record(self, run: "Run", result: Result) -> None:
         """Writes a finished run, over an earlier row of the same run."""

@@ -1,17 +1,18 @@
 """The report of a sweep: one HTML page with its curves, tables and some decoded pictures."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
+from inr.errors import FormatError, InrError
 from inr.files import write_whole
 from inr.report import Curve, Pair, Table, report_html
 from inr.sweep.ledger import Result
 from inr.sweep.plan import Run
-from inr.sweep.run import file_path
+from inr.sweep.run import file_path, picture_of
 from inr.sweep.tables import Cell
 
 _MOST_PAIRS = 12
@@ -26,8 +27,14 @@ def write_report(
     errors: Mapping[str, str],
     curves: Sequence[Curve],
     table: Table,
+    *,
+    warn: Callable[[str], None],
 ) -> None:
-    """Writes report.html into the folder, from the rows and the .inr files there."""
+    """Writes report.html into the folder, from the rows and the .inr files there.
+
+    Args:
+      warn: called with a line for each picture or file that cannot be shown any more.
+    """
     finished = [run for run in runs if run.config_hash in results]
     failed = [run for run in runs if run.config_hash not in results]
     tables = [table]
@@ -41,7 +48,7 @@ def write_report(
         _notes(finished, results),
         curves,
         tables,
-        list(_pairs(finished, results, folder)),
+        list(_pairs(finished, results, folder, warn)),
     )
     with write_whole(folder / "report.html", overwrite=True) as file:
         file.write(html.encode())
@@ -61,11 +68,20 @@ def _notes(finished: Sequence[Run], results: Mapping[str, Result]) -> list[str]:
     ]
 
 
-def _pairs(finished: Sequence[Run], results: Mapping[str, Result], folder: Path) -> Iterator[Pair]:
+def _pairs(
+    finished: Sequence[Run],
+    results: Mapping[str, Result],
+    folder: Path,
+    warn: Callable[[str], None],
+) -> Iterator[Pair]:
     """The smallest and the largest file of each picture, as far as the page may grow."""
     n_pairs, n_bytes = 0, 0.0
     for run in _extremes(finished, results):
-        original, decoded = _eight_bits(run, folder)
+        try:
+            original, decoded = _eight_bits(run, folder)
+        except (InrError, OSError, MemoryError) as error:  # deleted, changed, damaged since
+            warn(f"{run.label} is not shown in the report: {str(error) or 'not enough memory'}")
+            continue
         n_bytes += _BASE64 * (_png_bytes(original) + _png_bytes(decoded))
         n_pairs += 1
         if n_pairs > _MOST_PAIRS or n_bytes > _MOST_BYTES:
@@ -88,11 +104,12 @@ def _extremes(finished: Sequence[Run], results: Mapping[str, Result]) -> list[Ru
 
 def _eight_bits(run: Run, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Original and decoded pixels, u8[h, w, c]; of 16 bits the upper 8 are shown."""
-    from inr.codec import View, decode_picture
-    from inr.image import load
+    from inr.codec import NO_LIMITS, decode_picture
 
-    original = load(run.path, warn=lambda text: None)
-    decoded = decode_picture(file_path(folder, run).read_bytes(), View(max_pixels=None))
+    original = picture_of(run)
+    decoded = decode_picture(file_path(folder, run).read_bytes(), NO_LIMITS)
+    if decoded.pixels.shape != original.pixels.shape:
+        raise FormatError(f"{file_path(folder, run)} is another file than the sweep wrote")
     shift = original.bit_depth - 8
     return (
         (original.pixels >> shift).astype(np.uint8),

@@ -9,19 +9,22 @@ import hashlib
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from inr import recipes
+from inr.code_hash import code_hash
 from inr.codec import Wish
 from inr.errors import UsageError
 from inr.picture import Picture
+from inr.printable import distinct
 from inr.recipes import AnyRecipe
 from inr.settings import with_settings
 from inr.sweep.estimate import fit_work
 
 Varied = tuple[tuple[str, str], ...]  # (path, value as given), in the order of --vary
+
+_REQUEST_DIGITS = 40  # of a config hash; those behind are the hash of the code
 
 # Targets are the caller's wish, not the recipe's setting: they take effect at fixed sizes too.
 TARGETS: dict[str, type[int] | type[float]] = {
@@ -57,13 +60,18 @@ class Run:
     """One fit of the sweep."""
 
     config_hash: str  # of all that decides the bytes; also the name of the file
-    picture: str  # its name in the tables
+    picture: str  # its name in the tables, printable
     path: Path
     recipe: AnyRecipe  # with all settings
-    varied: Varied
+    varied: Varied  # values printable
     wish: Wish
     shape: int  # runs of equal number can be fitted in one batch
     work: float  # floating-point operations of the fit, about
+
+    @property
+    def request_hash(self) -> str:
+        """The same for the same picture, recipe and wish, whatever the code."""
+        return request_part(self.config_hash)
 
     @property
     def label(self) -> str:
@@ -104,6 +112,7 @@ def plan(request: Request, *, same_shape: bool, warn: Callable[[str], None]) -> 
     works: dict[Hashable, float] = {}  # pictures of one size take the same
     runs: dict[str, Run] = {}
     for path, picture_name in zip(request.pictures, _names(request.pictures), strict=True):
+        _check_readable_again(path)
         picture = load(path, warn=warn)
         pixels_hash = hash_of_picture(picture)
         for recipe, varied, wish in variants:
@@ -137,23 +146,36 @@ def hash_of_picture(picture: Picture) -> str:
 
 
 def hash_of_run(pixels_hash: str, recipe: AnyRecipe, wish: Wish) -> str:
-    """Hash of picture, recipe, wish with its seed, and version of the package."""
-    facts = (
-        repr(pixels_hash),
-        recipes.configuration_of(recipe),
-        repr(wish),
-        repr(metadata.version("inr")),
-    )
-    config = f"({', '.join(facts)})"
-    return hashlib.sha256(config.encode()).hexdigest()
+    """Hash of picture, recipe, wish with its seed, and of the code that is to run.
+
+    Returns:
+      64 hexadecimal digits: those of `hash_of_request`, then those of the code. So a ledger shows
+      which of its rows other code has made.
+    """
+    return hash_of_request(pixels_hash, recipe, wish) + code_hash()
+
+
+def hash_of_request(pixels_hash: str, recipe: AnyRecipe, wish: Wish) -> str:
+    """Hash of picture, recipe and wish with its seed: 40 hexadecimal digits."""
+    # The last fact was the version once; it is kept so that rows of that time are known again.
+    facts = (repr(pixels_hash), recipes.configuration_of(recipe), repr(wish), "'0.1.0'")
+    asked = hashlib.sha256(f"({', '.join(facts)})".encode())
+    return request_part(asked.hexdigest())
+
+
+def request_part(config_hash: str) -> str:
+    """What a config hash begins with, whatever the code."""
+    return config_hash[:_REQUEST_DIGITS]
 
 
 def _variants(recipe: AnyRecipe, request: Request) -> Iterator[tuple[AnyRecipe, Varied, Wish]]:
+    shown = {path: dict(zip(v, distinct(v), strict=True)) for path, v in request.varied.items()}
     for values in itertools.product(*request.varied.values()):
-        varied = tuple(zip(request.varied, values, strict=True))
-        settings = dict(request.settings) | dict(varied)
+        varied = dict(zip(request.varied, values, strict=True))
+        settings = dict(request.settings) | varied
         targets = {name: settings.pop(name) for name in TARGETS if name in settings}
-        yield with_settings(recipe, settings), varied, _wish(targets)
+        told = tuple((path, shown[path][value]) for path, value in varied.items())
+        yield with_settings(recipe, settings), told, _wish(targets)
 
 
 def _wish(targets: Mapping[str, str]) -> Wish:
@@ -168,16 +190,25 @@ def _wish(targets: Mapping[str, str]) -> Wish:
 
 
 def _names(paths: tuple[Path, ...]) -> list[str]:
-    """File names, or whole paths where two pictures share a name."""
-    names = [path.name for path in paths]
-    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+    """File names, or whole paths where two pictures share a name; each for one path."""
+    names = distinct([path.name for path in paths])
+    return names if len(set(names)) == len(names) else distinct([str(path) for path in paths])
+
+
+def _check_readable_again(path: Path) -> None:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UsageError(
+            f"{path} is not an ordinary file, and a sweep reads its pictures more than once; "
+            "copy it to a file"
+        )
 
 
 def _batch_key(picture: Picture, recipe: AnyRecipe, wish: Wish) -> Hashable | None:
-    """None where a run must go alone: no batch can do it, or it fails when its turn comes."""
+    """None where a run must go alone: no batch can do it, or it fails, which is told when its turn
+    comes."""
     from inr.batch import batch_key
 
     try:
         return batch_key(picture, recipe, wish)
-    except ValueError:
+    except UsageError:
         return None

@@ -17,10 +17,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from inr.sweep.cores import pinned
+from inr.errors import InrError
+from inr.failures import Notice
+from inr.sweep.cores import note_share, pinned
 from inr.sweep.ledger import Ledger
 from inr.sweep.origin import commit
-from inr.sweep.run import Group, ledger_path, run_group
+from inr.sweep.run import Group, Tell, ledger_path, run_group
 
 _SECONDS_TO_END = 5.0  # for a worker that is told to end, before it is killed
 
@@ -29,8 +31,9 @@ _SECONDS_TO_END = 5.0  # for a worker that is told to end, before it is killed
 class _Answer:
     """What a worker says about the group in its hands."""
 
-    fraction: float  # of it that is done
+    fraction: float | None = None  # of it that is done
     finished: bool = False
+    notice: Notice | None = None
     stop: Exception | None = None  # nothing can be written: no use in going on
 
 
@@ -45,7 +48,12 @@ class _Worker:
 
 
 def run_groups(
-    groups: Sequence[Group], folder: Path, *, jobs: int, report: Callable[[int, float], None]
+    groups: Sequence[Group],
+    folder: Path,
+    *,
+    jobs: int,
+    report: Callable[[int, float], None],
+    tell: Tell,
 ) -> None:
     """Fits all groups and records every run in the ledger of the folder.
 
@@ -53,21 +61,26 @@ def run_groups(
       jobs: so many at a time. One runs in this process, more in a process each with its share
         of the cores.
       report: called with the index of a group and the fraction of it that is done.
+      tell: called with what there is to say besides, such as a batch that failed.
     Raises:
-      OSError, RuntimeError: files or rows cannot be written.
+      OSError, UsageError: files or rows cannot be written.
     """
     jobs = min(jobs, len(groups))
     if jobs > 1:
-        _run_in_workers(groups, folder, jobs, report)
+        _run_in_workers(groups, folder, jobs, report, tell)
         return
     code = commit()
     for i, group in enumerate(groups):
-        run_group(group, folder, code, functools.partial(report, i))
+        run_group(group, folder, code, functools.partial(report, i), tell)
         report(i, 1.0)
 
 
 def _run_in_workers(
-    groups: Sequence[Group], folder: Path, jobs: int, report: Callable[[int, float], None]
+    groups: Sequence[Group],
+    folder: Path,
+    jobs: int,
+    report: Callable[[int, float], None],
+    tell: Tell,
 ) -> None:
     code = commit()
     waiting = deque(range(len(groups)))
@@ -100,7 +113,10 @@ def _run_in_workers(
                     continue
                 if answer.stop is not None:
                     raise answer.stop
-                report(worker.group, answer.fraction)
+                if answer.notice is not None:
+                    tell(answer.notice)
+                if answer.fraction is not None:
+                    report(worker.group, answer.fraction)
                 if answer.finished:
                     del busy[pipe]
                     hand_out(worker)
@@ -111,8 +127,8 @@ def _run_in_workers(
 def _started(place: int, jobs: int, folder: Path, code: str) -> _Worker:
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, folder, code), daemon=True)
-    with pinned(place, jobs):
+    with pinned(place, jobs) as n_cores:
+        process = context.Process(target=_serve, args=(theirs, folder, code, n_cores), daemon=True)
         process.start()
     theirs.close()  # so that the end of the process is the end of the pipe
     return _Worker(place, process, ours)
@@ -138,19 +154,27 @@ def _end(workers: Sequence[_Worker]) -> None:
         worker.pipe.close()
 
 
-def _serve(pipe: Connection, folder: Path, code: str) -> None:
+def _serve(pipe: Connection, folder: Path, code: str, n_cores: int) -> None:
     """The life of a worker: group after group until the parent ends it."""
+    note_share(n_cores)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with contextlib.suppress(EOFError, ConnectionError):  # the parent is gone
+
+    def say(answer: _Answer) -> None:
+        with contextlib.suppress(ConnectionError):  # the parent is gone: no failure of the run
+            pipe.send(answer)
+
+    with contextlib.suppress(EOFError, ConnectionError):  # likewise
         while True:
             group: Group = pipe.recv()
             try:
-                run_group(group, folder, code, lambda fraction: pipe.send(_Answer(fraction)))
-            except ConnectionError:
-                raise
-            except (OSError, RuntimeError) as error:  # from the files, from the ledger
-                pipe.send(_Answer(0.0, stop=error))
+                run_group(
+                    *(group, folder, code),
+                    report=lambda fraction: say(_Answer(fraction)),
+                    tell=lambda notice: say(_Answer(notice=notice)),
+                )
+            except (OSError, InrError) as error:  # from the files, from the ledger
+                pipe.send(_Answer(stop=error))
             else:
                 pipe.send(_Answer(1.0, finished=True))
 

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inr.errors import UsageError
+from inr.errors import BackendError, UsageError
+from inr.failures import Failure, Notice, failure_of
 from inr.files import write_whole
 from inr.picture import Picture
-from inr.sweep.cores import available_cores
 from inr.sweep.ledger import Ledger, Result
-from inr.sweep.origin import machine
-from inr.sweep.plan import Run, hash_of_picture, hash_of_run
+from inr.sweep.origin import machine, processor
+from inr.sweep.plan import Run, hash_of_picture, hash_of_request
+from inr.threads import available_cores
 
 if TYPE_CHECKING:
     from inr.codec import Encoded
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 Group = tuple[Run, ...]
 Report = Callable[[float], None]  # told the fraction of a group that is done
+Tell = Callable[[Notice], None]
 
-# What one run can fail of while the others go on: FitError and what jax raises are RuntimeErrors.
-FAILURES = (ValueError, RuntimeError, MemoryError)
+_MOST_NAMED = 8  # runs in a warning
 
 
 def ledger_path(folder: Path) -> Path:
@@ -44,35 +45,56 @@ def grouped(runs: Sequence[Run], *, batch: int, jobs: int) -> list[Group]:
     return groups
 
 
-def run_group(group: Group, folder: Path, commit: str, report: Report) -> None:
+def run_group(group: Group, folder: Path, commit: str, report: Report, tell: Tell) -> None:
     """Fits a group, writes its files, then its rows.
 
-    A run that fails gets a row with the error. A batch that fails is fitted run by run, which
-    shows whose fault it was.
+    A run that fails gets a row with the error, and the others go on. A batch that fails is fitted
+    run by run, which shows whose fault it was.
+
+    Raises:
+      OSError, UsageError: files or rows cannot be written.
+      BackendError: jax cannot compute here.
     """
     if len(group) > 1:
         try:
             finished = _encoded_together(group, report)
-        except FAILURES:
-            pass
+        except BackendError:  # no other run will do better
+            raise
+        except Exception as error:  # a bug too: its traceback is told
+            _tell_of_batch(group, failure_of(error), tell)
         else:
             for run, (picture, encoded) in zip(group, finished, strict=True):
-                _record(run, picture, encoded, len(group), folder, commit)
+                _record(run, picture, encoded, len(group), folder, commit, tell)
             return
     for i, run in enumerate(group):
         try:
             picture, encoded = _encoded_alone(run, _part_of(report, i, len(group)))
-        except FAILURES as error:
-            text = " ".join(str(error).split()) or type(error).__name__
-            Ledger(ledger_path(folder)).record_failure(run, text)
+        except BackendError:
+            raise
+        except Exception as error:  # likewise
+            _record_failure(run, failure_of(error), folder, tell)
         else:
-            _record(run, picture, encoded, 1, folder, commit)
+            _record(run, picture, encoded, 1, folder, commit, tell)
+
+
+def _tell_of_batch(group: Group, failure: Failure, tell: Tell) -> None:
+    labels = [run.label for run in group[:_MOST_NAMED]]
+    if len(group) > _MOST_NAMED:
+        labels.append(f"{len(group) - _MOST_NAMED} more")
+    tell(
+        Notice(
+            f"a batch of {len(group)} runs failed and is fitted again run by run "
+            f"({', '.join(labels)}): {failure.reason}"
+        )
+    )
+    if failure.traceback is not None:
+        tell(Notice(failure.traceback, is_traceback=True))
 
 
 def _encoded_together(group: Group, report: Report) -> list[tuple[Picture, "Encoded"]]:
     from inr.batch import encode_batch
 
-    pictures = {run.path: _picture_of(run) for run in {run.path: run for run in group}.values()}
+    pictures = {run.path: picture_of(run) for run in {run.path: run for run in group}.values()}
     jobs = [(pictures[run.path], run.recipe, run.wish) for run in group]
     encoded = encode_batch(jobs, report=_told(report))
     return [(picture, result) for (picture, _, _), result in zip(jobs, encoded, strict=True)]
@@ -81,15 +103,21 @@ def _encoded_together(group: Group, report: Report) -> list[tuple[Picture, "Enco
 def _encoded_alone(run: Run, report: Report) -> tuple[Picture, "Encoded"]:
     from inr.codec import encode_picture
 
-    picture = _picture_of(run)
+    picture = picture_of(run)
     return picture, encode_picture(picture, run.recipe, run.wish, report=_told(report))
 
 
-def _picture_of(run: Run) -> Picture:
+def picture_of(run: Run) -> Picture:
+    """The picture of a run, read again.
+
+    Raises:
+      UsageError: it cannot be read any more, or it is another one (or the weights that its recipe
+        names are).
+    """
     from inr.image import load
 
     picture = load(run.path, warn=lambda text: None)  # the plan has warned already
-    if hash_of_run(hash_of_picture(picture), run.recipe, run.wish) != run.config_hash:
+    if hash_of_request(hash_of_picture(picture), run.recipe, run.wish) != run.request_hash:
         raise UsageError(f"{run.path} changed while the sweep was running; start it again")
     return picture
 
@@ -110,18 +138,38 @@ def _record(
     n_together: int,
     folder: Path,
     commit: str,
+    tell: Tell,
 ) -> None:
-    from inr.codec import View, decode_picture
+    try:
+        result = _measured(run, picture, encoded, n_together, commit)
+    except Exception as error:  # as of the encoding
+        _record_failure(run, failure_of(error), folder, tell)
+        return
+    with write_whole(file_path(folder, run), overwrite=True) as file:
+        file.write(encoded.data)
+    Ledger(ledger_path(folder)).record(run, result)
+
+
+def _record_failure(run: Run, failure: Failure, folder: Path, tell: Tell) -> None:
+    text = failure.reason
+    if failure.traceback is not None:
+        tell(Notice(failure.traceback, is_traceback=True))
+        text = f"{text}\n{failure.traceback}"
+    Ledger(ledger_path(folder)).record_failure(run, text)
+
+
+def _measured(
+    run: Run, picture: Picture, encoded: "Encoded", n_together: int, commit: str
+) -> Result:
+    from inr.codec import NO_LIMITS, decode_picture
     from inr.describe import achieved_sparsity
     from inr.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim
 
-    with write_whole(file_path(folder, run), overwrite=True) as file:
-        file.write(encoded.data)
     similarity = None
     if min(picture.height, picture.width) >= MS_SSIM_MIN_SIDE:
-        decoded = decode_picture(encoded.data, View(max_pixels=None))
+        decoded = decode_picture(encoded.data, NO_LIMITS)
         similarity = ms_ssim(picture.pixels, decoded.pixels)
-    result = Result(
+    return Result(
         n_bytes=len(encoded.data),
         bpp=bpp(len(encoded.data), picture.height, picture.width),
         psnr_db=encoded.psnr_db,
@@ -133,6 +181,5 @@ def _record(
         cores=available_cores(),
         work=run.work,
         commit=commit,
-        machine=machine(),
+        machine=machine() if encoded.n_steps else processor(),  # without a fit no jax is loaded
     )
-    Ledger(ledger_path(folder)).record(run, result)

@@ -6,6 +6,8 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from inr.errors import CodecError
+from inr.failures import one_line
 from inr.files import write_whole
 from inr.sweep.ledger import Result
 from inr.sweep.plan import Run
@@ -54,14 +56,24 @@ def has_parquet() -> bool:
 def write_parquet(
     path: Path, names: Sequence[str], varied: Sequence[str], table: Sequence[Sequence[Cell]]
 ) -> None:
-    """The same table with types: a varied column holds numbers if all its values are."""
-    import pyarrow
-    import pyarrow.parquet
+    """The same table with types: a varied column holds numbers if all its values are.
 
+    Raises:
+      CodecError: pyarrow does not work here, or cannot hold the table.
+      OSError: the file cannot be written.
+    """
     by_name = {name: [row[i] for row in table] for i, name in enumerate(names)}
     by_name |= {path: _typed(by_name[path]) for path in varied}
+    whole = io.BytesIO()
+    try:
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.table(by_name), whole)
+    except Exception as error:  # of another library: half installed, numbers beyond its types, ...
+        raise CodecError(f"pyarrow: {one_line(error)}") from error
     with write_whole(path, overwrite=True) as file:
-        pyarrow.parquet.write_table(pyarrow.table(by_name), file)
+        file.write(whole.getbuffer())
 
 
 def _typed(cells: Sequence[Cell]) -> list[Cell]:

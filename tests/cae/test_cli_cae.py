@@ -31,7 +31,7 @@ TRAIN = ("cae", "train", "--data", "data", "-o", "out", "--config", "plain.json"
 
 @pytest.mark.slow  # two trainings to compile, and a process that decodes
 def test_train_export_encode_and_decode(run, tmp_path, monkeypatch):
-    told = run(*TRAIN, "--validation", "held", "--time-budget", "0", "--json").json
+    told = run(*TRAIN, "--validation", "held", "--time-budget", "1e-9", "--json").json
     assert (told["output"], told["config"]) == ("out", "plain")
     assert (told["step"], told["steps"]) == (1, 3)
     assert [set(point) for point in told["points"]] == [{"lambda", "bpp", "psnr_db"}]
@@ -47,6 +47,11 @@ def test_train_export_encode_and_decode(run, tmp_path, monkeypatch):
     run("cae", "export", "out", "-o", "own.npz").failed("exists")
     assert run("cae", "export", "out", "-o", "own.npz", "-q", "-f") == Ran(0, "", "")
 
+    for log in ("", "{", '{"step": 3}\n', "[]\n"):
+        (tmp_path / "out" / "log.jsonl").write_text(log)
+        ran = run("cae", "export", "out", "-o", "own.npz", "-f")
+        ran.failed(r"log\.jsonl does not end in a record of a training")
+
     (tmp_path / "models").mkdir()
     shutil.move("own.npz", "models/own.npz")
     monkeypatch.setenv("INR_MODELS", str(tmp_path / "models"))
@@ -59,6 +64,17 @@ def test_train_export_encode_and_decode(run, tmp_path, monkeypatch):
     assert made["psnr_db"] == pytest.approx(psnr, abs=1e-9)
     monkeypatch.delenv("INR_MODELS")
     run("decode", "a.inr", "-o", "b.png").failed("set INR_MODELS to it")
+
+
+@pytest.mark.slow  # a training to compile
+def test_a_folder_of_data_that_grew_is_refused(run, tmp_path):
+    assert run(*TRAIN, "--time-budget", "1e-9", "-q").code == 0
+    Image.fromarray(photo("code_editor")).save(tmp_path / "data" / "b.png")
+    run(*TRAIN).failed(r"out was trained on 1 pictures, and the 2 given .*-o OTHER --start out")
+    shutil.move("data/b.png", "b.png")
+    shutil.move("data", "moved")
+    assert run(*TRAIN, "--data", "moved", "-q").code == 1  # data is not there any more
+    assert run(*TRAIN[:2], "--data", "moved", *TRAIN[4:], "-q") == Ran(0, "", "")
 
 
 def test_pictures_of_the_test_sets_are_refused(run, tmp_path):
@@ -103,6 +119,13 @@ def test_exports_of_nothing(run, tmp_path):
     run("cae", "export", "out", "-o", "own.npz").failed("out holds no checkpoint; train first")
     run("cae", "export", "out", "-o", "own.bin").failed(r"own\.bin: name a file that ends in \.npz")
     assert not (tmp_path / "own.npz").exists()
+
+
+@pytest.mark.parametrize("seconds", ["nan", "0", "-1"])
+def test_a_time_that_is_none(run, tmp_path, seconds):
+    before = names(tmp_path)
+    run(*TRAIN, "--time-budget", seconds).failed("time_budget=.*: expected seconds above 0")
+    assert names(tmp_path) == before
 
 
 def test_a_config_that_is_none(run, tmp_path):

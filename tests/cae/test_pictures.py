@@ -35,7 +35,8 @@ def noise(height, width, seed=0):
 def in_memory(*arrays):
     """Pictures without files."""
     sources = tuple(Source(f"picture {i}") for i in range(len(arrays)))
-    return Pictures(sources, np.array([a.shape[:2] for a in arrays]), arrays, 0)
+    sizes = np.array([a.shape[:2] for a in arrays])
+    return Pictures(sources, sizes, arrays, 0, tuple(map(identity, arrays)))
 
 
 def coordinates(height, width):
@@ -120,6 +121,16 @@ def test_what_cannot_be_opened_is_refused_by_name(tmp_path):
     bad.write_bytes(encoded(noise(20, 20))[:-200])
     with pytest.raises(ImageError, match=r"bad\.png: .*damaged"):
         open_pictures(tmp_path, warn=no_warning)
+
+
+def test_a_damaged_archive_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x.png", b"")
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[data.rfind(b"PK\x01\x02")] ^= 1  # of the list of members, not of the end
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.zip: a damaged \.zip archive"):
+        open_pictures(tmp_path / "a.zip", warn=no_warning)
 
 
 def test_identity_is_the_hash_of_size_and_pixels():

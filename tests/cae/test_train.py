@@ -9,9 +9,12 @@ import jax
 import numpy as np
 import pytest
 from cae_models import PLAIN, QUICK, SLIM, TINY, in_memory, photo
+from PIL import Image
 
 from inr.cae.autoencoder import forward, vectors
-from inr.cae.configs import Config, smoke
+from inr.cae.configs import CONFIGS, Config, smoke
+from inr.cae.models import shipped
+from inr.cae.pictures import open_pictures
 from inr.cae.train import load_state, rd_points, train, validation_pictures
 from inr.cae.training import init_params
 
@@ -105,14 +108,87 @@ def test_another_trainings_folder_is_refused_and_left_as_it_is(whole):
     folder, _, _ = whole
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     other = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, seed=7))
-    with pytest.raises(ValueError, match="belongs to another"):
+    with pytest.raises(
+        ValueError, match=r"belongs to another training: .* --config .*config\.json"
+    ):
         train(other, PICTURES, folder)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize(
+    ("pictures", "n"),
+    [
+        (in_memory(photo()), 1),
+        (in_memory(photo("prose_page"), photo()), 2),  # the same in another order
+        (in_memory(photo(), photo("prose_page"), photo("code_editor")), 3),
+        (in_memory(photo(), photo("prose_page").copy()[::-1]), 2),
+    ],
+)
+def test_other_pictures_are_refused_with_the_way_out(whole, pictures, n):
+    folder, _, _ = whole
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    with pytest.raises(
+        ValueError,
+        match=rf"was trained on 2 pictures, and the {n} given are not .*-o OTHER --start {folder}",
+    ):
+        train(CONFIG, pictures, folder)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_pictures_are_known_by_their_pixels_wherever_they_lie(whole, tmp_path):
+    for name, pixels in (("b.png", photo("prose_page")), ("a.png", photo())):
+        Image.fromarray(pixels).save(tmp_path / name)
+    pictures = open_pictures(tmp_path, warn=pytest.fail, max_cached_bytes=0)
+    leg = train(CONFIG, pictures, whole[0], warn=pytest.fail)
+    assert same(leg.state, whole[1].state)
+
+
+def test_another_start_is_refused(whole):
+    folder, leg, _ = whole
+    with pytest.raises(ValueError, match="began with other weights than are given now; leave out"):
+        train(CONFIG, PICTURES, folder, start=leg.state.mean)
+
+
+def test_other_validation_pictures_are_told(whole):
+    folder, told = whole[0], []
+    train(CONFIG, PICTURES, folder, validation=HELD_OUT, warn=pytest.fail)
+    train(CONFIG, PICTURES, folder, warn=pytest.fail)
+    train(CONFIG, PICTURES, folder, validation=[photo(height=64, width=64)], warn=told.append)
+    assert told == [
+        f"{folder} was validated on other pictures before; the lines of its log cannot be compared"
+    ]
+
+
+def test_lambdas_from_other_validation_pictures_are_refused(whole):
+    with pytest.raises(ValueError, match="has its lambdas from other validation pictures; give th"):
+        train(CONFIG, PICTURES, whole[0], validation=HELD_OUT * 2, validation_decides=True)
+
+
+def test_a_checkpoint_of_the_time_before_pictures_were_kept_goes_on(whole, tmp_path):
+    path, told = tmp_path / "checkpoint.npz", []
+    (tmp_path / "config.json").write_text(CONFIG.to_json())
+    with np.load(whole[0] / "checkpoint.npz") as stored:
+        meta, *arrays = (stored[f"arr_{i}"] for i in range(len(stored.files)))
+    meta = json.loads(str(meta))
+    del meta["program"]
+    meta["numbers"] = {name: meta["numbers"][name] for name in ("step", "seconds")}
+    np.savez(path, np.array(json.dumps(meta)), *arrays)
+    assert same(train(CONFIG, PICTURES, tmp_path, warn=told.append).state, whole[1].state)
+    assert told == [
+        f"{tmp_path} does not say what it was trained on; it is taken to be these 2 pictures"
+    ]
+
+
+def test_a_config_of_something_else_stays(tmp_path):
+    (tmp_path / "config.json").write_text('{"editor": "mine"}')
+    with pytest.raises(ValueError, match=r"no configuration of a training: .*name another"):
+        train(CONFIG, PICTURES, tmp_path)
+    assert (tmp_path / "config.json").read_text() == '{"editor": "mine"}'
+
+
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     (tmp_path / "checkpoint.npz").write_bytes(b"PK\x03\x04 half of a file")
-    with pytest.raises(ValueError, match=r"checkpoint\.npz cannot be read .*delete it"):
+    with pytest.raises(ValueError, match=r"checkpoint\.npz is damaged, or no .*delete it to begin"):
         train(CONFIG, PICTURES, tmp_path)
 
 
@@ -132,6 +208,14 @@ def test_validation_pictures_are_cut_to_whole_blocks():
     big, small = photo(height=128, width=100), photo(height=63, width=128)
     (kept,) = validation_pictures(in_memory(big, small))
     np.testing.assert_array_equal(kept, big[:128, :64])
+
+
+def test_the_configs_of_shipped_weights_are_those_they_were_trained_with():
+    models = shipped()
+    assert set(models) >= {"hyperprior", "factorized"}
+    for name, entry in models.items():
+        assert json.loads(CONFIGS[name]().to_json()) == entry["training"]["config"]
+        assert CONFIGS[name]().train.steps == entry["training"]["steps_done"]
 
 
 # ---------------------------------------------------------------- R-D points

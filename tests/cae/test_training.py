@@ -271,6 +271,7 @@ def test_other_configs(tmp_path):
         lambda fields: fields["train"].update(distortion=3),
         lambda fields: fields.update(more=1),
         lambda fields: fields.update(train=[1]),
+        lambda fields: fields.update(train="x"),
     ],
 )
 def test_damaged_configs_are_refused(change, tmp_path):
@@ -278,6 +279,9 @@ def test_damaged_configs_are_refused(change, tmp_path):
     fields = json.loads(config.to_json())
     change(fields)
     (tmp_path / "a.json").write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match=r"a\.json is no configuration of a training"):
+        read_config(tmp_path / "a.json")
+    (tmp_path / "a.json").write_bytes(b"[" * 100_000)
     with pytest.raises(ValueError, match=r"a\.json is no configuration of a training"):
         read_config(tmp_path / "a.json")
     (tmp_path / "a.json").write_bytes(b"\xff{")

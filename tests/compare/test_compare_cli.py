@@ -98,7 +98,7 @@ def test_cli_leaves_out_what_is_not_there(run_cli, tmp_path, monkeypatch):
         (["photo.png", "--recipe", "gif"], r"unknown recipe 'gif'; there are siren"),
         (["photo.png", "--anchor", "gif"], r"the anchor 'gif' is not compared; there are jpeg420"),
         (["photo.png", "--set", "fit.stops=1"], r"unknown setting fit\.stops"),
-        (["photo.png", "--set", "fit.steps"], r"--set fit\.steps: expected PATH=VALUE"),
+        (["photo.png", "--set", "fit.steps"], r"--set '?fit\.steps'?: expected PATH=VALUE"),
         (["photo.png", "--target-bpp", "0"], r"target_bpp=0"),
         (["photo.png", "--seed", "-1"], r"seed=-1 is outside"),
         (["photo.png", "--recipe", "grid", "--lambda", "0"], r"lambda=0\.0: expected a number ab"),
@@ -116,6 +116,67 @@ def test_cli_errors_are_one_line_before_the_work(run_cli, tmp_path, arguments, m
     assert err.count("\n") == 1
     assert re.search(message, err)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("quick_fits")
+def test_cli_names_of_every_kind(run_cli, tmp_path):
+    names = ["Ba$$in.png", "_a\\frac{_^%.png", "画像.png", "<script>&'.png", "two\nlines.png"]
+    for i, name in enumerate([*names, "caf\udce9.png"]):
+        saved(tmp_path / "a.png", noise(seed=i))
+        (tmp_path / "a.png").rename(tmp_path / name)
+    code, _, err = run_cli(*names, "caf\udce9.png", "-o", "out", "--codec", "jpeg420")
+    assert code == 0, err
+    shown = [*names[:-1], "two\\nlines.png", "caf\\xe9.png"]
+    with open(tmp_path / "out/rows.csv", newline="") as file:
+        assert list(dict.fromkeys(row["picture"] for row in csv.DictReader(file))) == shown
+    assert "17/102, " in err
+    assert ": caf\\xe9.png, siren at 0.6: " in err
+    assert (tmp_path / "out/rd.png").exists()
+    page = (tmp_path / "out/report.html").read_text()
+    assert "<td>caf\\xe9.png</td>" in page
+    assert "<td>&lt;script&gt;&amp;&#x27;.png</td>" in page
+
+
+@pytest.mark.usefixtures("quick_fits")
+def test_cli_a_bug_ends_with_an_error(run_cli, monkeypatch):
+    def encode_picture(picture, recipe, wish, *, report):
+        raise IndexError("our own mistake")
+
+    monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
+    code, out, err = run_cli("photo.png", "-o", "out", "--codec", "jpeg420", "--json", "-q")
+    assert (code, json.loads(out)["rows"]) == (1, 12)
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert err.count("Traceback") == 1
+    assert err.splitlines()[-1] == (
+        "error: 5 of the 5 encodings skipped met a bug of inr, whose traceback was shown; the same "
+        "command tries them again"
+    )
+
+
+def test_cli_ctrl_c_is_one_line(run_cli, monkeypatch, tmp_path):
+    def encode_picture(picture, recipe, wish, *, report):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
+    code, out, err = run_cli("photo.png", "-o", "out", "--codec", "jpeg420", "-q")
+    assert (code, out) == (1, "")
+    assert err == (
+        "error: interrupted; what is measured stays, and the same command goes on from there\n"
+    )
+    assert len((tmp_path / "out/rows.jsonl").read_text().splitlines()) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("-", "-o", "out"), "has no name for the tables"),
+        (("photo.png", "-o", "-"), "name a folder"),
+    ],
+)
+def test_cli_standard_streams_are_refused(run_cli, arguments, text):
+    code, out, err = run_cli(*arguments)
+    assert (code, out) == (1, "")
+    assert text in err
 
 
 def test_cli_with_a_real_recipe_and_a_picture_of_one_colour(run_cli, tmp_path):

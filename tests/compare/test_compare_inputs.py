@@ -1,5 +1,7 @@
 """compare_inputs.py: the pictures, codecs, recipes and the folder that a run is given."""
 
+import re
+
 import numpy as np
 import pytest
 from compare_samples import noise, saved
@@ -43,6 +45,27 @@ def test_two_pictures_of_one_name(tmp_path):
         load_pictures(paths, max_pixels=10**6, warn=pytest.fail)
 
 
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["caf\udce9.png", "$_{ 画像.png"], ["caf\\xe9.png", "$_{ 画像.png"]),
+        (["caf\udce9.png", "caf\\xe9.png"], ["caf\\xe9.png", "caf\\\\xe9.png"]),
+    ],
+)
+def test_names_are_printable_and_stay_different(tmp_path, names, shown):
+    paths = [tmp_path / name for name in names]
+    for i, path in enumerate(paths):
+        saved(tmp_path / "a.png", noise(seed=i))
+        try:
+            (tmp_path / "a.png").rename(path)
+        except (OSError, UnicodeError) as error:
+            pytest.skip(f"this file system has no such names ({error})")
+    loaded = load_pictures(paths, max_pixels=10**6, warn=pytest.fail)
+    assert [(picture.name, picture.path) for picture in loaded] == list(
+        zip(shown, paths, strict=True)
+    )
+
+
 @pytest.mark.usefixtures("without_vvc")
 def test_codecs_that_are_not_there():
     left_out = []
@@ -80,7 +103,7 @@ def test_recipes_become_codecs():
     assert first.qualities == (0.25, 0.5)
     assert "steps=7" in first.settings
     assert first.settings.endswith("seed 3; target in bits per pixel")
-    assert first.library().startswith("inr ")
+    assert re.fullmatch(r"inr [0-9.]+, code [0-9a-f]{24}", first.library())
     with pytest.raises(ValueError, match="target_bpp=0"):
         choose_recipes(["siren"], {}, [0], seed=0, show_progress=False)
     with pytest.raises(ValueError, match="unknown recipe 'sirene'"):
@@ -123,12 +146,15 @@ def test_lambda_reaches_the_recipe(monkeypatch):
 
 def test_folders_that_hold_something_else(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="file is a file; name a folder"):
+    with pytest.raises(ValueError, match="file is not a folder; name one"):
         check_folder(tmp_path / "file")
     with pytest.raises(ValueError, match=r"the folder .*missing does not exist"):
         check_folder(tmp_path / "missing/out")
     (tmp_path / "report.html").touch()
-    with pytest.raises(ValueError, match=r"report\.html exists, and no rows\.jsonl"):
+    with pytest.raises(ValueError, match=r"holds report\.html but no rows\.jsonl of a comparison"):
         check_folder(tmp_path)
     (tmp_path / "rows.jsonl").touch()
     check_folder(tmp_path)
+    saved(tmp_path / "rd.png", noise())  # put there later: a picture of the user's
+    with pytest.raises(ValueError, match=r"rd\.png would be overwritten, an input"):
+        check_folder(tmp_path, [tmp_path / "rd.png"])

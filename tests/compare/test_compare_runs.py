@@ -2,14 +2,20 @@
 
 import csv
 import dataclasses
+import json
+import sys
+from importlib import metadata
+from pathlib import Path
 
 import pytest
-from compare_samples import noise
+from compare_samples import noise, saved
 from PIL import Image
 
 from inr.baselines import PictureCodec, codec_named
 from inr.compare import _Clock, compare
 from inr.compare_inputs import NamedPicture
+from inr.errors import CodecError
+from inr.failures import Notice
 
 
 @dataclasses.dataclass
@@ -18,6 +24,7 @@ class Calls:
 
     asked: list = dataclasses.field(default_factory=list)
     failing: tuple = ()
+    broken: tuple = ()
     killed_at: float | None = None
 
     def encode(self, pixels, quality):
@@ -25,23 +32,33 @@ class Calls:
         if quality == self.killed_at:
             raise KeyboardInterrupt
         if quality in self.failing:
-            raise RuntimeError("the encoder gave up")
+            raise CodecError("the encoder gave up")
+        if quality in self.broken:
+            raise TypeError("our own mistake")
         return codec_named("jpeg420").encode(pixels, quality)
 
 
-def quick(name="quick", settings="as it is; quality", qualities=(10, 30, 60, 90)):
+def quick(
+    name="quick", settings="as it is; quality", qualities=(10, 30, 60, 90), library="quick 1"
+):
     calls = Calls()
     decode = codec_named("jpeg420").decode
     codec = PictureCodec(
-        name, settings, qualities, calls.encode, decode, lambda: None, lambda: "quick 1"
+        name, settings, qualities, calls.encode, decode, lambda: None, lambda: library
     )
     return codec, calls
 
 
-def run(folder, codecs, *, recipes=(), pictures=None, anchor="quick"):
+def unheard(notice):
+    pytest.fail(f"unexpected: {notice.text}")
+
+
+def run(folder, codecs, *, recipes=(), pictures=None, anchor="quick", notify=unheard):
     told = []
     pictures = pictures or [NamedPicture("a.png", noise())]
-    done = compare(pictures, codecs, recipes, folder, anchor=anchor, tell=told.append)
+    done = compare(
+        *(pictures, codecs, recipes, folder), anchor=anchor, tell=told.append, notify=notify
+    )
     return done, told
 
 
@@ -125,6 +142,78 @@ def test_failures_are_skipped_and_told(tmp_path):
     assert (
         "Skipped: a.png, quick at 30: the encoder gave up" in (tmp_path / "report.html").read_text()
     )
+
+
+def test_a_bug_is_skipped_with_its_traceback_shown_once(tmp_path):
+    codec, calls = quick()
+    calls.broken = (30, 60)
+    notices = []
+    done, told = run(tmp_path, [codec], notify=notices.append)
+    assert [row.setting for row in done.rows] == [10, 90]
+    text = (
+        "a.png, quick at 30: TypeError: our own mistake (a bug of inr, whose traceback was shown)"
+    )
+    assert (done.skipped[0], done.n_bugs, told[1]) == (text, 2, f"skipped {text}")
+    (notice,) = notices
+    assert notice.is_traceback
+    assert notice.text.endswith("\nTypeError: our own mistake")
+
+
+def test_rows_of_another_library_are_told_and_made_again(tmp_path):
+    run(tmp_path, [quick()[0]])
+    codec, calls = quick(library="quick 2")
+    notices = []
+    run(tmp_path, [codec], notify=notices.append)
+    assert notices == [Notice("4 rows were made by other code (quick 1) and are made again")]
+    assert calls.asked == [10, 30, 60, 90]
+    calls.asked.clear()
+    run(tmp_path, [codec])
+    run(tmp_path, [quick()[0]])  # the first rows are still there
+    assert calls.asked == []
+
+
+def test_rows_of_the_time_before_the_code_was_told_are_known(tmp_path):
+    version = f"inr {metadata.version('inr')}"
+    run(tmp_path, [quick(library=version)[0]])
+    path, notices = tmp_path / "rows.jsonl", []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    old = [{"key": line["key"], "row": line["row"]} for line in lines]
+    path.write_text("".join(json.dumps(line) + "\n" for line in old))
+    codec, calls = quick(library=f"{version}, code 12")
+    run(tmp_path, [codec], notify=notices.append)
+    assert notices == [Notice(f"4 rows were made by other code ({version}) and are made again")]
+    assert calls.asked == [10, 30, 60, 90]
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"no .inr file"), Path.unlink])
+def test_without_plot_or_picture_the_rest_is_written(tmp_path, monkeypatch, damage):
+    codec, _ = quick()
+    recipe, _ = quick("siren", qualities=(20,))
+    run(tmp_path, [codec], recipes=[recipe])
+    (kept,) = (tmp_path / "encoded").iterdir()
+    damage(kept)
+    for name in ("rows.csv", "report.html"):
+        (tmp_path / name).unlink()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    notices = []
+    run(tmp_path, [codec], recipes=[recipe], notify=notices.append)
+    plot, *others = [notice.text for notice in notices]
+    assert plot.startswith(f"{tmp_path / 'rd.png'} is not written: matplotlib: ")
+    assert plot.endswith("; the one there is of an earlier run")
+    if damage != Path.unlink:
+        assert others[0].startswith("a.png, siren at 20 is not shown in the report: Pillow: ")
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 1 + 5
+    assert "data:image/png" not in (tmp_path / "report.html").read_text()
+
+
+def test_a_picture_of_the_users_is_not_overwritten(tmp_path):
+    codec, calls = quick()
+    run(tmp_path, [codec])
+    path = saved(tmp_path / "rd.png", noise())
+    calls.asked.clear()
+    with pytest.raises(ValueError, match=r"rd\.png would be overwritten, an input"):
+        run(tmp_path, [codec], pictures=[NamedPicture("rd.png", noise(seed=1), path)])
+    assert calls.asked == []
 
 
 def test_a_run_without_a_row_fails(tmp_path):

@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import re
 import signal
+import sqlite3
 import time
 from pathlib import Path
 
 import pytest
-from sweep_runs import SWEEP, ledger_hashes, names, started, table
+from sweep_runs import OTHER_CODE, SWEEP, ledger_hashes, names, other_code, started, table
 
 import inr
 
@@ -81,6 +83,79 @@ def test_a_failed_run_is_told_and_tried_again(run, monkeypatch):
     told = json.loads(run(*SWEEP, "--json")[1])
     assert (told["skipped"], told["failed"]) == (1, 0)
     assert [row["quantize.bits"] for row in table()] == ["4", "6"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_rows_of_other_code_are_told_and_made_again(run, instant, monkeypatch):
+    run(*SWEEP)
+    with monkeypatch.context() as patch:
+        other_code(patch)
+        for options in (("--dry-run",), ()):
+            code, _, err = run(*SWEEP, "--seed", 0, "--seed", 1, *options)
+            assert code == 0
+            assert re.match(
+                r"warning: 2 rows were made by other code \(commit [0-9a-f.]+(\+[0-9a-f]{8})?\) "
+                r"and are run again\n",
+                err,
+            )
+        assert instant[1:] == [[(4.0, 0), (4.0, 1), (6.0, 0), (6.0, 1)]]
+        assert {row["config_hash"][40:] for row in table()} == {OTHER_CODE}
+        assert run(*SWEEP, "--json")[2] == ""  # they are done now
+    code, out, err = run(*SWEEP, "--json")  # and those of the first code are still there
+    assert (json.loads(out)["skipped"], err) == (2, "")
+    assert len(ledger_hashes()) == 2 + 4
+
+
+@pytest.mark.usefixtures("folder")
+def test_rows_of_the_time_before_the_code_was_told_are_known(run, instant):
+    run(*SWEEP)
+    (first, _) = (row["config_hash"] for row in table())
+    with sqlite3.connect("out/ledger.sqlite") as connection:
+        connection.execute(
+            "UPDATE runs SET config_hash = ?, \"commit\" = 'b0a7' WHERE config_hash = ?",
+            (first[:40] + "0" * 24, first),
+        )
+    connection.close()
+    err = run(*SWEEP)[2]
+    assert err == "warning: 1 row was made by other code (commit b0a7) and is run again\n"
+
+
+@pytest.mark.usefixtures("folder", "instant")
+def test_a_bug_is_shown_once_and_the_other_runs_go_on(run, monkeypatch):
+    original = inr.codec.encode_picture
+
+    def encode_picture(picture, recipe, wish, **rest):
+        if wish.seed:
+            raise TypeError("our own mistake")
+        return original(picture, recipe, wish, **rest)
+
+    options = (*SWEEP, "--batch", 1, "--seed", 1, "--seed", 0, "--seed", 2, "-q")
+    monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
+    code, out, err = run(*options)
+    assert (code, out) == (1, "")
+    assert err.count("Traceback") == err.count("\nTypeError: our own mistake\n") == 1
+    assert err.splitlines()[-1] == (
+        "error: 4 of 6 runs failed, first a.png siren quantize.bits=4 seed 1: TypeError: our own "
+        "mistake (a bug of inr, whose traceback was shown); the same command tries them again"
+    )
+    assert [(row["quantize.bits"], row["seed"]) for row in table()] == [("4", "0"), ("6", "0")]
+    assert "TypeError: our own mistake (a bug" in Path("out/report.html").read_text()
+
+
+@pytest.mark.usefixtures("folder", "instant")
+def test_a_batch_that_fails_is_told_unless_quiet(run, monkeypatch):
+    def encode_batch(jobs, report=None):
+        raise inr.FitError("one of them\nwas bad")
+
+    monkeypatch.setattr("inr.batch.encode_batch", encode_batch)
+    code, _, err = run(*SWEEP)
+    assert code == 0
+    assert err == (
+        "warning: a batch of 2 runs failed and is fitted again run by run (a.png siren "
+        "quantize.bits=4 seed 0, a.png siren quantize.bits=6 seed 0): one of them was bad\n"
+    )
+    assert [row["n_together"] for row in table()] == ["1", "1"]
+    assert run("b.png", *SWEEP[1:], "-q") == (0, "", "")
 
 
 @pytest.mark.usefixtures("folder", "instant")

@@ -157,7 +157,7 @@ def test_a_folder_of_something_else_is_not_touched(run):
     Path("out/report.html").write_text("precious")
     code, _, err = run(*SWEEP)
     assert (code, names()) == (1, ["report.html"])
-    assert "out holds report.html but no ledger of a sweep" in err
+    assert "out holds report.html but no ledger.sqlite of a sweep" in err
     assert Path("out/report.html").read_text() == "precious"
     assert "not a folder" in run(*SWEEP[:-1], "a.png")[2]
 

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from inr.errors import UsageError
 from inr.sweep.ledger import Ledger
 
 
@@ -49,6 +50,15 @@ def test_a_failure_gives_way_to_a_result_and_not_the_other_way(ledger, make_run,
     ledger.record(run, make_result())
     ledger.record_failure(run, "a second process was slower")
     assert (ledger.results(), ledger.errors()) == ({"ab": make_result()}, {})
+
+
+def test_of_a_bug_the_traceback_stays_in_the_database(ledger, make_run):
+    text = "TypeError: ours\nTraceback (most recent call last):\n  File x"
+    ledger.record_failure(make_run("ab"), text)
+    assert ledger.errors() == {"ab": "TypeError: ours"}
+    with sqlite3.connect(ledger.path) as connection:
+        assert connection.execute("SELECT error FROM runs").fetchall() == [(text,)]
+    connection.close()
 
 
 def test_a_run_has_one_row(ledger, make_run, make_result):
@@ -126,7 +136,7 @@ def test_a_lock_that_does_not_end_is_told(ledger, make_run, make_result, monkeyp
     monkeypatch.setattr("inr.sweep.ledger._BUSY_SECONDS", 0.05)
     with sqlite3.connect(ledger.path, isolation_level=None) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        with pytest.raises(RuntimeError, match=r"ledger\.sqlite: database is locked"):
+        with pytest.raises(UsageError, match=r"ledger\.sqlite: database is locked"):
             ledger.record(make_run("ab"), make_result())
         connection.execute("ROLLBACK")
     connection.close()

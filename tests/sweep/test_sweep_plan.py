@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import re
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from sweep_runs import OTHER_CODE, other_code
 
 from inr import recipes
 from inr.codec import Wish
-from inr.errors import ImageError
+from inr.errors import ImageError, UsageError
 from inr.picture import Picture
 from inr.sweep.plan import Request, hash_of_picture, hash_of_run, parse_vary, plan
 
@@ -159,7 +161,61 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders():
     assert [run.picture for run in planned(("a.png", "other/a.png"))] == ["a.png", "other/a.png"]
 
 
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["caf\udce9.png"], ["caf\\xe9.png"]),
+        (["caf\udce9.png", "caf\\xe9.png"], ["caf\\xe9.png", "caf\\\\xe9.png"]),
+        (["two\nlines.png", "tab\t.png"], ["two\\nlines.png", "tab\\t.png"]),
+        (["Ba$$in.png", "画像.png"], ["Ba$$in.png", "画像.png"]),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_names_are_printable_and_stay_different(names, shown):
+    for name, source in zip(names, ("a.png", "b.png"), strict=False):
+        try:
+            Path(source).rename(name)
+        except (OSError, UnicodeError) as error:
+            pytest.skip(f"this file system has no such names ({error})")
+    runs = planned(names)
+    assert [run.picture for run in runs] == shown
+    assert [run.label for run in runs] == [f"{name} siren seed 0" for name in shown]
+    assert [str(run.path) for run in runs] == names
+
+
+@pytest.mark.usefixtures("folder")
+def test_values_are_printable_too():
+    Path("own\n.npz").write_bytes(b"weights")
+    runs = planned(names=("cae",), varied={"model": ("own\n.npz", "hyperprior")}, settings={})
+    assert [run.varied for run in runs] == [(("model", "own\\n.npz"),), (("model", "hyperprior"),)]
+    assert [run.recipe.model for run in runs] == ["own\n.npz", "hyperprior"]
+
+
+# ---------------------------------------------------------------- hashes and code
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_hash_is_of_what_is_asked_and_then_of_the_code(monkeypatch):
+    (run,) = planned()
+    other_code(monkeypatch)
+    (other,) = planned()
+    assert run.config_hash != other.config_hash
+    assert other.config_hash == run.request_hash + OTHER_CODE
+    assert other.request_hash == run.request_hash
+    assert planned(seeds=(1,))[0].request_hash != run.request_hash
+
+
 # ---------------------------------------------------------------- refused
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.usefixtures("folder")
+def test_what_can_be_read_once_is_refused_at_once():
+    os.mkfifo("pipe.png")
+    with pytest.raises(
+        UsageError, match=r"pipe\.png is not an ordinary file, .* copy it to a file"
+    ):
+        planned(("pipe.png",))
 
 
 @pytest.mark.usefixtures("folder")
@@ -234,10 +290,17 @@ def test_runs_that_no_batch_can_do_have_shapes_of_their_own(monkeypatch):
     assert len(set(shapes)) == 4
 
     def refuse(*_):
-        raise ValueError("a target too small")
+        raise UsageError("a target too small")
 
     monkeypatch.setattr("inr.batch.batch_key", refuse)  # such a run fails when its turn comes
     assert len({run.shape for run in planned(seeds=(0, 1), same_shape=True)}) == 2
+
+    def broken(*_):
+        raise ValueError("operands could not be broadcast")
+
+    monkeypatch.setattr("inr.batch.batch_key", broken)
+    with pytest.raises(ValueError, match="broadcast"):  # a mistake of ours is not passed over
+        planned(same_shape=True)
 
 
 @pytest.mark.usefixtures("folder")

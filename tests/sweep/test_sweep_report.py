@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inr.codec import Wish
 from inr.preparation import facts_of, file_of_one_colour
 from inr.report import Curve, Point, Table
 from inr.sweep import pages
 from inr.sweep.curves import curves
+from inr.sweep.plan import hash_of_picture, hash_of_run
 from inr.sweep.plot import write_plot
 
 NO_TABLE = Table("Runs", (), ())
@@ -116,7 +118,16 @@ def filed(folder, make_run, make_result):
         from inr.image import load
 
         data = file_of_one_colour(facts_of(load(picture, warn=pytest.fail)), recipes.siren())
-        runs = [make_run(f"{picture} {size}", picture, (("size", str(size)),)) for size in sizes]
+        pixels_hash = hash_of_picture(load(picture, warn=pytest.fail))
+        runs = [
+            make_run(
+                hash_of_run(pixels_hash, recipes.siren(), Wish(seed=size)),
+                picture,
+                (("size", str(size)),),
+                seed=size,
+            )
+            for size in sizes
+        ]
         for run in runs:
             (folder / f"files/{run.config_hash}.inr").write_bytes(data)
         return runs, {run.config_hash: make_result(n_bytes=int(run.varied[0][1])) for run in runs}
@@ -126,11 +137,11 @@ def filed(folder, make_run, make_result):
 
 def test_pairs_are_the_smallest_and_the_largest_file_of_each_picture(folder, filed):
     (runs, results), (more_runs, more_results) = filed("a.png", [7, 5, 9]), filed("b.png", [3])
-    pairs = list(pages._pairs(runs + more_runs, results | more_results, folder))
+    pairs = list(pages._pairs(runs + more_runs, results | more_results, folder, pytest.fail))
     assert [pair.title for pair in pairs] == [
-        "a.png siren size=5 seed 0: 1.0000 bpp, 30.00 dB",
-        "a.png siren size=9 seed 0: 1.0000 bpp, 30.00 dB",
-        "b.png siren size=3 seed 0: 1.0000 bpp, 30.00 dB",
+        "a.png siren size=5 seed 5: 1.0000 bpp, 30.00 dB",
+        "a.png siren size=9 seed 9: 1.0000 bpp, 30.00 dB",
+        "b.png siren size=3 seed 3: 1.0000 bpp, 30.00 dB",
     ]
     with Image.open("a.png") as image:
         np.testing.assert_array_equal(pairs[0].original, np.asarray(image))
@@ -140,17 +151,18 @@ def test_pairs_are_the_smallest_and_the_largest_file_of_each_picture(folder, fil
 def test_the_page_does_not_grow_without_end(folder, filed, monkeypatch):
     all_runs, all_results = [], {}
     for i in range(9):
-        Image.open("a.png").save(f"{i}.png")
+        pixels = np.random.default_rng(i).integers(0, 256, (12, 16, 3), np.uint8)
+        Image.fromarray(pixels).save(f"{i}.png")
         runs, results = filed(f"{i}.png", [1, 2])
         all_runs, all_results = all_runs + runs, all_results | results
-    assert len(list(pages._pairs(all_runs, all_results, folder))) == 12
+    assert len(list(pages._pairs(all_runs, all_results, folder, pytest.fail))) == 12
     monkeypatch.setattr(pages, "_MOST_BYTES", 2500)  # a pair of 16 x 12 takes about 1000
-    assert 1 <= len(list(pages._pairs(all_runs, all_results, folder))) <= 3
+    assert 1 <= len(list(pages._pairs(all_runs, all_results, folder, pytest.fail))) <= 3
 
 
 def test_sixteen_bits_are_shown_by_their_upper_eight(folder, filed):
     Image.fromarray(np.full((12, 16), 0x1234, np.uint16)).save("deep.png")
-    (pair,) = pages._pairs(*filed("deep.png", [1]), folder)
+    (pair,) = pages._pairs(*filed("deep.png", [1]), folder, pytest.fail)
     assert pair.original.dtype == np.uint8
     assert pair.original.shape == (12, 16, 1)
     assert (pair.original == 0x12).all()
@@ -166,6 +178,7 @@ def test_the_report_tells_what_failed_and_escapes_it(folder, filed, make_run):
         {"zz": "no <b>number</b>"},
         curves(runs, results),
         NO_TABLE,
+        warn=pytest.fail,
     )
     html = Path("report.html").read_text()
     assert "Failed runs" in html
@@ -173,3 +186,28 @@ def test_the_report_tells_what_failed_and_escapes_it(folder, filed, make_run):
     assert "no &lt;b&gt;number" in html
     assert html.count("data:image/png;base64,") == 2
     assert "c0ffee" in html
+
+
+@pytest.mark.parametrize("what", ["deleted", "changed", "of another size", "file lost", "damaged"])
+def test_what_cannot_be_shown_any_more_is_told_and_the_report_stands(folder, filed, what):
+    (bad, bad_results), (good, good_results) = filed("a.png", [5]), filed("b.png", [3])
+    file = folder / f"files/{bad[0].config_hash}.inr"
+    if what == "deleted":
+        Path("a.png").unlink()
+    elif what == "changed":
+        Image.open("b.png").save("a.png")
+    elif what == "of another size":
+        Image.new("RGB", (3, 3)).save("a.png")
+    elif what == "file lost":
+        file.unlink()
+    else:
+        file.write_bytes(b"no .inr file")
+    told = []
+    pages.write_report(
+        *(folder, [*bad, *good], bad_results | good_results, {}, [], NO_TABLE), warn=told.append
+    )
+    (line,) = told
+    assert line.startswith("a.png siren size=5 seed 5 is not shown in the report: ")
+    html = Path("report.html").read_text()
+    assert html.count("data:image/png;base64,") == 2
+    assert "b.png siren size=3" in html

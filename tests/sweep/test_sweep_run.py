@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.errors import JaxRuntimeError
 from PIL import Image
 
 import inr
 from inr.coders.zstd import Zstd
 from inr.describe import trained_counts
-from inr.errors import FitError
+from inr.errors import FitError, UsageError
+from inr.failures import Notice
 from inr.fields.siren import Siren
 from inr.fit_types import Progress
 from inr.mlp_file import PictureFacts, open_file, write_file
@@ -66,8 +68,12 @@ def errors():
     return Ledger(ledger_path(Path("out"))).errors()
 
 
-def run_it(group, report=lambda fraction: None):
-    run_group(group, Path("out"), "c0ffee", report)
+def unheard(notice):
+    pytest.fail(f"unexpected: {notice.text}")
+
+
+def run_it(group, report=lambda fraction: None, tell=unheard):
+    run_group(group, Path("out"), "c0ffee", report, tell)
 
 
 def test_a_group_is_one_batch_with_a_file_and_a_row_each(group, instant):
@@ -107,30 +113,87 @@ def test_a_batch_that_fails_is_run_one_by_one(group, instant, monkeypatch):
 
     monkeypatch.setattr("inr.batch.encode_batch", encode_batch)
     monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
-    run_it(group)
+    told = []
+    run_it(group, tell=told.append)
+    assert told == [
+        Notice(
+            "a batch of 2 runs failed and is fitted again run by run (a.png siren quantize.bits=4 "
+            "seed 0, a.png siren quantize.bits=6 seed 0): one of them"
+        )
+    ]
     assert errors() == {group[0].config_hash: "the loss stopped being a number"}
     assert list(results()) == [group[1].config_hash]
     assert results()[group[1].config_hash].n_together == 1
     assert not file_path(Path("out"), group[0]).exists()
 
 
-@pytest.mark.parametrize("error", [ValueError(), MemoryError(), RuntimeError("XLA")])
-def test_failures_have_a_text(group, monkeypatch, error):
+@pytest.mark.usefixtures("instant")
+def test_a_bug_of_batches_shows_its_traceback_and_the_runs_are_done(group, monkeypatch):
+    def encode_batch(jobs, report=None):
+        raise IndexError("our own mistake")
+
+    monkeypatch.setattr("inr.batch.encode_batch", encode_batch)
+    told = []
+    run_it(group, tell=told.append)
+    assert [notice.is_traceback for notice in told] == [False, True]
+    assert "IndexError: our own mistake (a bug of inr, whose traceback was shown)" in told[0].text
+    assert told[1].text.splitlines()[-1] == "IndexError: our own mistake"
+    assert (len(results()), errors()) == (2, {})
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (UsageError("caf\udce9\tis no\npicture"), "caf\\xe9 is no picture"),
+        (FitError(), "FitError"),
+        (MemoryError(), "MemoryError"),
+        (FileNotFoundError(2, "No such file", "x.npz"), "x.npz: No such file"),
+        (JaxRuntimeError("RESOURCE_EXHAUSTED"), "JaxRuntimeError: RESOURCE_EXHAUSTED"),
+    ],
+)
+def test_failures_have_a_text(group, monkeypatch, error, text):
     def encode_picture(*_, **__):
         raise error
 
     monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
     run_it(group[:1])
-    assert errors() == {group[0].config_hash: str(error) or type(error).__name__}
+    assert errors() == {group[0].config_hash: text}
 
 
-@pytest.mark.parametrize("error", [TypeError("our own mistake"), KeyboardInterrupt()])
-def test_what_is_no_failure_of_a_run_ends_the_sweep(group, monkeypatch, error):
+@pytest.mark.parametrize(
+    "error", [TypeError("our own mistake"), ValueError("operands"), RuntimeError("ours")]
+)
+def test_a_bug_is_recorded_with_its_traceback_shown(group, monkeypatch, error):
     def encode_picture(*_, **__):
         raise error
 
     monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
-    with pytest.raises(type(error)):
+    told = []
+    run_it(group[:1], tell=told.append)
+    line = f"{type(error).__name__}: {error}"
+    assert errors() == {group[0].config_hash: f"{line} (a bug of inr, whose traceback was shown)"}
+    (notice,) = told
+    assert notice.is_traceback
+    assert notice.text.startswith("Traceback (most recent call last):\n")
+    assert notice.text.endswith(f"\n{line}")
+
+
+@pytest.mark.usefixtures("instant")
+def test_a_bug_of_measuring_is_a_failure_of_its_run(group, monkeypatch):
+    monkeypatch.setattr("inr.describe.achieved_sparsity", lambda data: data.nothing)
+    told = []
+    run_it(group, tell=told.append)
+    assert errors().keys() == {run.config_hash for run in group}
+    assert [notice.is_traceback for notice in told] == [True, True]
+    assert list(Path("out/files").iterdir()) == []
+
+
+def test_ctrl_c_ends_the_sweep(group, monkeypatch):
+    def encode_picture(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
+    with pytest.raises(KeyboardInterrupt):
         run_it(group[:1])
     assert errors() == {}
 
@@ -163,11 +226,11 @@ def test_progress_is_the_fraction_of_the_group(group, monkeypatch, instant):
         return original(picture, recipe, wish)
 
     def encode_batch(jobs, report):
-        raise ValueError("so that they run one by one")
+        raise FitError("so that they run one by one")
 
     monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
     monkeypatch.setattr("inr.batch.encode_batch", encode_batch)
-    run_it(group, told.append)
+    run_it(group, told.append, tell=lambda notice: None)
     assert told == [0.1, 0.5, 0.6, 1.0]
 
 
