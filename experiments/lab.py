@@ -23,8 +23,8 @@ from inr import container
 from inr.coders.protocol import Coder
 from inr.describe import trained_counts
 from inr.mlp_file import CODE_BITS, open_file, read_codes
-from inr.sweep.cores import available_cores
 from inr.tags import write_stages
+from inr.threads import available_cores
 
 HERE = Path(__file__).resolve().parent
 ASSETS = HERE.parent / "assets" / "pictures"

@@ -44,6 +44,7 @@ class Recipe:
     fixed_size: bool = False  # True: field.hidden as it stands, and no target unless one is given
 
     KIND: ClassVar[Literal["mlp"]] = "mlp"
+    MAX_BIT_DEPTH: ClassVar[int] = 16  # of the samples that its files can hold
 
     def __post_init__(self) -> None:
         if not 0 < self.target_bpp < 1e3:
@@ -78,11 +79,12 @@ def siren_best() -> Recipe:
 
 
 def siren_zstd() -> Recipe:
-    """The classic pipeline: SIREN, Adam, codes of about int8, zstd."""
+    """The classic pipeline: SIREN, Adam, codes of 8 bits on average, zstd."""
     return Recipe(
         "siren_zstd",
         Siren(),
         FitSettings(optimizer=Adam()),
+        quantize=Uniform(bits=8.0),
         coder=Zstd(),
     )
 
@@ -94,12 +96,12 @@ def fourier() -> Recipe:
 
 def siren_rate() -> Recipe:
     """SIREN whose weights and steps pay for their bits under the coder's model; four minutes."""
-    fit = FitSettings(steps=12000, optimizer=Muon(learning_rate=2.4e-3), rate_lambda=1e-3)
+    fit = FitSettings(steps=12000, optimizer=Muon(learning_rate=2.4e-3), rate_term=True)
     return Recipe("siren_rate", Siren(), fit, quantize=Uniform(bits=6.0))
 
 
 def siren_rigl() -> Recipe:
-    """SIREN with 90 % zeros, trained sparse by RigL; codes of about int8, range coder."""
+    """SIREN with 90 % zeros, trained sparse by RigL; codes of 8 bits on average, range coder."""
     return Recipe(
         "siren_rigl",
         Siren(),
@@ -121,7 +123,7 @@ def siren_pruned() -> Recipe:
 
 
 def siren_wavelet() -> Recipe:
-    """One SIREN for the coarse half of a wavelet transform and one for its details."""
+    """One SIREN for the coarse band of a wavelet transform and one for its details."""
     return Recipe("siren_wavelet", Siren(), FitSettings(), split=Wavelet())
 
 

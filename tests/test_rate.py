@@ -4,11 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_fits import fitted
+from tiny_fits import fitted, smooth
 
+from inr import recipes
+from inr.codec import Wish, encode_picture
 from inr.coders.model_choice import choose_model, cost_bits
 from inr.coders.range_coder import RangeCoder
+from inr.errors import UsageError
+from inr.fit_settings import RATE_LAMBDA
+from inr.image import from_array
 from inr.rate import coder_curve, coder_curves, estimated_bits, paid_steps
+from inr.settings import with_settings
 
 strict = pytest.mark.usefixtures("strict_jax")
 N = 2000  # codes of a tensor
@@ -264,12 +270,33 @@ def test_a_larger_lambda_makes_smaller_and_worse_files():
     assert cheap.psnr_db > 30  # it pays, but it learns
 
 
+@pytest.mark.slow  # as above
+def test_without_a_target_a_term_alone_weighs_as_much_as_the_default():
+    term, named = ({"fit.rate_term": "true"}, {"fit.rate_lambda": str(RATE_LAMBDA)})
+    assert fitted(settings=term).data == fitted(settings=named).data
+
+
 @pytest.mark.slow  # as above: with a target another one
 @pytest.mark.parametrize("target_bytes", [170, 250])
-def test_with_a_target_no_lambda_is_read(target_bytes):
-    small, large = (
-        fitted(settings={"fit.rate_lambda": value}, target_bytes=target_bytes)
-        for value in ("1e-6", "1.0")
-    )
-    assert small.data == large.data
-    assert 0.975 * target_bytes <= len(small.data) <= target_bytes
+def test_with_a_target_the_term_needs_no_lambda(target_bytes):
+    encoded = fitted(settings={"fit.rate_term": "true"}, target_bytes=target_bytes)
+    assert 0.975 * target_bytes <= len(encoded.data) <= target_bytes
+
+
+@pytest.mark.parametrize("target", [{"target_bytes": 200}, {"target_bpp": 1.5}])
+def test_a_lambda_beside_a_target_is_refused(target):
+    with pytest.raises(UsageError, match=r"fit\.rate_lambda=0\.01 is for files without a target.*"):
+        fitted(settings={"fit.rate_lambda": "1e-2"}, **target)
+
+
+def test_the_recipes_own_size_is_a_target_too():
+    recipe = with_settings(recipes.siren(), {"fit.rate_lambda": "1e-3"})
+    with pytest.raises(UsageError, match=r"give fit\.rate_term=true instead, or fix the network"):
+        encode_picture(from_array(smooth()), recipe, Wish())
+
+
+@pytest.mark.parametrize("rate", [{"fit.rate_term": "true"}, {"fit.rate_lambda": "1e-3"}])
+@pytest.mark.parametrize("quantizer", ["kmeans", "distribution", "float16"])
+def test_a_term_for_steps_that_are_not_learned_is_refused(quantizer, rate):
+    with pytest.raises(UsageError, match=f"needs the quantizer uniform, .* not {quantizer}"):
+        fitted(settings={"quantize": quantizer} | rate)

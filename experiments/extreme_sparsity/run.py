@@ -1,4 +1,4 @@
-"""SIRENs without 90 % and 95 % of their weights, int8, beside dense ones in as many bytes.
+"""SIRENs without 90 % and 95 % of their weights, 8 bits each, beside dense ones in as many bytes.
 
 python experiments/extreme_sparsity/run.py [--pictures PICTURE...] [--jobs N] [--tiny | --full]
 """
@@ -25,7 +25,7 @@ METHODS = ["rigl", "magnitude"]
 SPARSITIES = ["0.9", "0.95"]
 # PlainZstd: the original's way, all codes as bytes in one Zstandard frame.
 CODERS: tuple[Coder, ...] = (RangeCoder(), Huffman(), Zstd(), PlainZstd())
-DENSE_BITS = ["6.3", "8"]  # the default, and int8 as the sparse ones have it
+DENSE_BITS = ["6.3", "8"]  # the default, and as many as the sparse ones have
 
 
 def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:

@@ -16,6 +16,7 @@ class CaeRecipe:
     lambda_: float = 2e-3  # weight of a bit per pixel against MSE on 0..1; `lambda` in --set
 
     KIND: ClassVar[Literal["cae"]] = "cae"
+    MAX_BIT_DEPTH: ClassVar[int] = 8  # of the samples that its files can hold
 
     def __post_init__(self) -> None:
         if not 0 < self.lambda_ < 1e3:

@@ -53,7 +53,8 @@ def squared_error(
     params: Params, features: jax.Array, picture: jax.Array, slopes: jax.Array
 ) -> jax.Array:
     """Sum of errors * (errors + slopes) of the picture drawn of features f32[n_drawn, h, w],
-    against f32[c, h, w]; not clipped. The slopes, f32[c, h, w], have no gradient."""
+    against f32[c, h, w]; not clipped, and with alpha as it is seen. The slopes, f32[c, h, w], have
+    no gradient."""
     return _error_blocks(params, features, picture, slopes, _value_alone)[0]
 
 
@@ -78,7 +79,7 @@ def _error_blocks(
         def block(
             params: Params, features: jax.Array, picture: jax.Array, slopes: jax.Array
         ) -> jax.Array:
-            errors = synthesis(features, params) - picture
+            errors = _as_seen(synthesis(features, params)) - _as_seen(picture)
             return jnp.sum(jnp.where(is_counted, errors * (errors + slopes), 0.0))
 
         at = [
@@ -90,6 +91,15 @@ def _error_blocks(
     zeros = _zeros(params, features, picture)
     sums, _ = jax.lax.scan(body, zeros, jnp.arange(-(-height // rows)))
     return sums
+
+
+def _as_seen(samples: jax.Array) -> jax.Array:
+    """f32[c, h, w] as metrics.py compares it: where there is alpha, the last of 2 or 4 channels,
+    colours times alpha."""
+    if samples.shape[0] in (1, 3):
+        return samples
+    colours, alpha = samples[:-1], samples[-1:]
+    return jnp.concatenate([colours * alpha, alpha])
 
 
 _Sums = tuple[jax.Array, tuple[Params, jax.Array, jax.Array]]  # value, gradients

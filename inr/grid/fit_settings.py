@@ -13,7 +13,7 @@ class GridFit:
     learning_rate: float = 5e-3  # of the networks, by SOAP
     latent_rate: float = 1e-2  # of the latents / gain, by Adam, at lambda = 0.001
     gain: float = 32.0  # latents are optimized in units of so many codes
-    n_starts: int = 1  # first networks fitted at once; the best goes on
+    n_starts: int = 1  # first networks that are tried; the best goes on
     trial: float = 0.03  # fraction of the fit after which only the best start goes on
     tail: float = 0.05  # last fraction, in which the networks learn the rounded latents
     network_rate: float = 2.0  # weight of the networks' bits in the loss, against the latents'
@@ -29,11 +29,13 @@ class GridFit:
             raise UsageError(f"fit.n_starts={self.n_starts} is outside 1..64")
         for name in ("trial", "tail"):
             if not 0 <= vars(self)[name] < 1:
-                raise UsageError(f"fit.{name}={vars(self)[name]} is outside 0..1")
+                raise UsageError(
+                    f"fit.{name}={vars(self)[name]}: expected a fraction from 0, below 1"
+                )
         positive = ("learning_rate", "latent_rate", "gain", "temperature", "final_temperature")
         for name in positive:
             if not 0 < vars(self)[name] < float("inf"):
                 raise UsageError(f"fit.{name}={vars(self)[name]}: expected a number above 0")
-        for name in ("noise", "final_noise"):
+        for name in ("network_rate", "noise", "final_noise"):
             if not 0 <= vars(self)[name] < float("inf"):
                 raise UsageError(f"fit.{name}={vars(self)[name]}: expected a number from 0")

@@ -19,6 +19,7 @@ class GridRecipe:
     lambda_: float = 1e-3  # weight of a bit per pixel against MSE on 0..1; `lambda` in --set
 
     KIND: ClassVar[Literal["grid"]] = "grid"
+    MAX_BIT_DEPTH: ClassVar[int] = 16  # of the samples that its files can hold
 
     def __post_init__(self) -> None:
         if not 0 < self.lambda_ < 1e3:

@@ -36,7 +36,7 @@ class Uniform:
 
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 16:
-            raise UsageError(f"quantize.bits={self.bits} is outside 2..16; int8 is bits=8")
+            raise UsageError(f"quantize.bits={self.bits} is outside 2..16")
 
     def for_training(self) -> "Uniform":
         return Uniform()

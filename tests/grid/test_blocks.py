@@ -9,6 +9,7 @@ from inr.grid import blocks
 from inr.grid.forward import bits_of, laplace_parameters, synthesis
 from inr.grid.start import first_networks
 from inr.grid.structure import Pyramid, Structure
+from inr.metrics import mse
 
 STRUCTURE = Structure(n_taps=4, n_features=2, hidden=5)
 
@@ -21,7 +22,7 @@ def small_blocks(monkeypatch):
 
 def params_of(pyramid):
     rng = np.random.default_rng(0)
-    first = first_networks(pyramid, np.full(3, 0.5, np.float32), rng)
+    first = first_networks(pyramid, np.full(pyramid.n_channels, 0.5, np.float32), rng)
     return {name: jnp.asarray(w + 0.1 * rng.standard_normal(w.shape)) for name, w in first.items()}
 
 
@@ -52,20 +53,46 @@ def test_total_bits(n):
     check_equal(blocks.total_bits, plain, params_of(pyramid), context, y, weights)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 50), (5, 8), (11, 13)])
-def test_squared_error(size):
-    pyramid = Pyramid(16, 16, 3, STRUCTURE)
+@pytest.mark.parametrize(
+    ("size", "n_channels"),
+    [((1, 1), 3), ((3, 50), 3), ((5, 8), 3), ((11, 13), 3), ((5, 8), 2), ((11, 13), 4)],
+)
+def test_squared_error(size, n_channels):
+    pyramid = Pyramid(16, 16, n_channels, STRUCTURE)
     rng = np.random.default_rng(2)
     features = jnp.asarray(rng.standard_normal((pyramid.n_drawn, *size)), jnp.float32)
-    picture = jnp.asarray(rng.random((3, *size)), jnp.float32)
+    picture = jnp.asarray(rng.random((n_channels, *size)), jnp.float32)
 
-    slopes = jnp.asarray(rng.standard_normal((3, *size)), jnp.float32)
+    slopes = jnp.asarray(rng.standard_normal((n_channels, *size)), jnp.float32)
+
+    def seen(samples):
+        if n_channels in (1, 3):
+            return samples
+        return samples.at[:-1].multiply(samples[-1:])
 
     def plain(params, features, picture, slopes):
-        errors = synthesis(features, params) - picture
+        errors = seen(synthesis(features, params)) - seen(picture)
         return jnp.sum(errors * (errors + slopes))
 
     check_equal(blocks.squared_error, plain, params_of(pyramid), features, picture, slopes)
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
+def test_the_error_is_that_of_the_measure(n_channels):
+    pyramid = Pyramid(16, 16, n_channels, STRUCTURE)
+    rng = np.random.default_rng(3)
+    features = jnp.asarray(0.1 * rng.standard_normal((pyramid.n_drawn, 9, 14)), jnp.float32)
+    params = {name: 0.3 * w for name, w in params_of(pyramid).items()}
+    params["synth_b1"] = jnp.full(n_channels, 0.5)
+    drawn = np.asarray(synthesis(features, params))
+    assert 0 < drawn.min() < drawn.max() < 1  # neither is clipped
+    pixels = rng.integers(0, 65536, (9, 14, n_channels), np.uint16)
+    pixels[::2, ::3, -1] = 0
+    picture = jnp.asarray(pixels.transpose(2, 0, 1) / 65535, jnp.float32)
+    found = blocks.squared_error(params, features, picture, jnp.zeros_like(picture)) / picture.size
+    rounded = np.rint(drawn.transpose(1, 2, 0) * 65535).astype(np.uint16)
+    expected = mse(pixels, rounded) / 65535**2
+    assert float(found) == pytest.approx(expected, rel=1e-3)  # rounded to 16 bits, and f32 sums
 
 
 def test_a_factor_reaches_the_gradient():
