@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from inr.codec import Encoded, Wish, encode_picture, finished
+from inr.jax_settings import own_jax_settings, platform
 
 if TYPE_CHECKING:
     from inr.fit_types import Progress
@@ -26,8 +27,10 @@ def batch_key(picture: "Picture", recipe: "AnyRecipe", wish: Wish) -> Hashable |
     grid in pixels, seed and lambda, and only where there is a GPU: cores are busy with one. None
     for an encoding that has to run on its own. Raises ValueError for a target that cannot be met.
     """
+    from inr.hidden_colours import fill_hidden_colours
     from inr.preparation import facts_of, prepare
 
+    picture = fill_hidden_colours(picture)
     if recipe.KIND == "cae" or _runs_alone(facts_of(picture), recipe, wish):
         return None
     if recipe.KIND == "grid":
@@ -44,9 +47,7 @@ def _runs_alone(facts: "PictureFacts", recipe: "AnyRecipe", wish: Wish) -> bool:
 
 
 def _has_gpu() -> bool:
-    import jax
-
-    return bool(jax.default_backend() != "cpu")
+    return platform() != "cpu"
 
 
 def _grid_key(picture: "Picture", recipe: "GridRecipe") -> Hashable:
@@ -84,11 +85,13 @@ def encode_batch(
       ValueError: the jobs have different keys, or one has to run on its own.
       FitError: one of the fits failed.
     """
+    from inr.hidden_colours import fill_hidden_colours
     from inr.preparation import facts_of
 
     if len(jobs) == 1:
         picture, recipe, wish = jobs[0]
         return [encode_picture(picture, recipe, wish, report=report)]
+    jobs = [(fill_hidden_colours(picture), recipe, wish) for picture, recipe, wish in jobs]
     of_mlp = [(picture, recipe, wish) for picture, recipe, wish in jobs if recipe.KIND == "mlp"]
     of_grid = [(picture, recipe, wish) for picture, recipe, wish in jobs if recipe.KIND == "grid"]
     grid_keys = {_grid_key(picture, recipe) for picture, recipe, _ in of_grid}
@@ -96,10 +99,12 @@ def encode_batch(
     if any(alone) or len(grid_keys) > 1 or (of_mlp and of_grid):
         raise ValueError(_NOT_ONE_BATCH)
     if of_grid:
-        from inr.grid.encode import encode_grids
+        with own_jax_settings():
+            from inr.grid.encode import encode_grids
 
-        return encode_grids(of_grid, report)
-    return _encode_mlps(of_mlp, report)
+            return encode_grids(of_grid, report=report)
+    with own_jax_settings():
+        return _encode_mlps(of_mlp, report)
 
 
 def _encode_mlps(

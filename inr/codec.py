@@ -7,29 +7,37 @@ Recipes and files of kinds grid and cae are handed on to their encode.py and dec
 """
 
 import time
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from inr.any_file import open_any
-from inr.container import DEFAULT_MAX_PIXELS, Header, pack_icc
+from inr.container import DEFAULT_MAX_MACS, DEFAULT_MAX_PIXELS, Header
 from inr.errors import FormatError, UsageError
+from inr.jax_settings import own_jax_settings
 from inr.mlp_file import Opened, PictureFacts, read_weights
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from inr.cae.cae_file import OpenedCae
     from inr.checkpoint import Checkpoint
     from inr.fit_types import Progress
+    from inr.grid.grid_file import OpenedGrid
     from inr.picture import Picture
-    from inr.preparation import Prepared
     from inr.recipes import AnyRecipe, Recipe
     from inr.render import Region
+    from inr.time_budget import TimeBudget
+    from inr.work import Drawing
 
 _MIN_DEFAULT_BYTES = 128  # without a target, pictures of a few pixels get as much as this
+NEAR_DB = 0.1  # of a target in dB: what is near enough
+LEAST_SHARE = 0.97  # of a target in bytes: likewise
 
 
 @dataclass(frozen=True)
@@ -38,10 +46,12 @@ class Wish:
 
     target_bpp: float | None = None  # bits per pixel the file may have; it ends within 3 % below
     target_bytes: int | None = None  # the same in bytes
-    target_psnr: float | None = None  # dB that the decoded picture is to have, within 0.1; only
-    # one of the three targets
+    # dB that the decoded picture is to have at least, within 0.1; the smallest file found that has
+    # it. Only one of the three targets.
+    target_psnr: float | None = None
     seed: int = 0  # same picture, recipe, wish and machine: same bytes
-    time_budget: float | None = None  # seconds after which to be done; the schedule is shortened
+    # Seconds of the whole encoding; the fit's schedule is shortened to keep them.
+    time_budget: float | None = None
     checkpoint: Path | None = None  # file from which a killed run goes on
 
     def __post_init__(self) -> None:
@@ -52,7 +62,7 @@ class Wish:
         if self.target_psnr is not None and not 5 <= self.target_psnr <= 80:
             raise UsageError(f"target_psnr={self.target_psnr} is outside 5..80 dB")
         if self.target_bpp is not None and not 0 < self.target_bpp < 1e3:
-            raise UsageError(f"target_bpp={self.target_bpp}: expected bits per pixel above 0")
+            raise UsageError(f"target_bpp={self.target_bpp}: expected bits per pixel, 0..1000")
         if self.target_bytes is not None and self.target_bytes < 1:
             raise UsageError(f"target_bytes={self.target_bytes}: expected at least 1")
         if self.time_budget is not None and not self.time_budget > 0:
@@ -65,17 +75,41 @@ class Wish:
         targets = (self.target_bpp, self.target_bytes, self.target_psnr)
         return any(target is not None for target in targets)
 
-    def max_bytes(self, recipe: "Recipe", facts: PictureFacts) -> int | None:
-        """Size that the file must not exceed; None where the recipe fixes the network."""
-        n_pixels = facts.height * facts.width
-        if self.target_bytes is not None:
-            return self.target_bytes
+    def target_size(self, height: int, width: int) -> int | None:
+        """Bytes that are asked for, in bits per pixel or as such; None where neither is."""
         if self.target_bpp is not None:
-            return int(self.target_bpp * n_pixels / 8)
-        if recipe.fixed_size:
+            return int(self.target_bpp * height * width / 8)
+        return self.target_bytes
+
+    def max_bytes(self, recipe: "Recipe", facts: PictureFacts) -> int | None:
+        """Size that the file must not exceed; None where the recipe fixes the network.
+
+        What is asked for counts the colour profile. The recipe's own size does not: nobody gave it,
+        and the profile must not take the place of the picture.
+        """
+        target = self.target_size(facts.height, facts.width)
+        if target is not None or recipe.fixed_size:
+            return target
+        return max(_MIN_DEFAULT_BYTES, int(recipe.target_bpp * facts.height * facts.width / 8))
+
+    def missed(self, n_bytes: int, psnr_db: float, height: int, width: int) -> str | None:
+        """Says by what a file misses its target; None where it meets it or there is none.
+
+        A file that gives back every pixel meets all that it does not exceed.
+        """
+        target = self.target_size(height, width)
+        if target is not None and n_bytes > target:
+            return f"the file takes {n_bytes} bytes, more than the {target} asked for"
+        if psnr_db == float("inf"):
             return None
-        profile_bytes = 0 if facts.icc_profile is None else len(pack_icc(facts.icc_profile))
-        return max(_MIN_DEFAULT_BYTES + profile_bytes, int(recipe.target_bpp * n_pixels / 8))
+        if target is not None and n_bytes < LEAST_SHARE * target:
+            return (
+                f"the file takes only {n_bytes} of the {target} bytes asked for: this recipe found "
+                "no use for more; give a larger network, more steps or another recipe"
+            )
+        if self.target_psnr is not None and psnr_db < self.target_psnr - NEAR_DB:
+            return f"the picture came to {psnr_db:.2f} dB, below the {self.target_psnr} asked for"
+        return None
 
 
 @dataclass(frozen=True)
@@ -86,6 +120,9 @@ class Encoded:
     psnr_db: float  # of the pixels decoded from `data`; inf where they are all the same
     n_steps: int
     seconds: float
+    missed: str | None = None  # by what the target was missed, in a line; None where it was not
+    # What the fit has saved; to be removed when the file is stored.
+    checkpoint: "Checkpoint | None" = None
 
 
 def encode(
@@ -105,11 +142,15 @@ def encode(
     Args:
       image: a Pillow picture, or uint8 or uint16 [height, width] or [height, width, 1..4].
       recipe: `inr.recipes.siren()` if not given.
-      target_bpp, target_bytes, target_psnr, seed, time_budget, checkpoint: see `Wish`.
+      target_bpp, target_bytes, target_psnr, seed, time_budget: see `Wish`. A target that is
+        missed by more than 3 % of its bytes is told by a Python warning.
+      checkpoint: file from which a killed call goes on; it stays until the caller deletes it.
       report: called after each block of steps.
     Raises:
       ValueError: arguments that cannot be met.
       FitError: the fit failed.
+      BackendError: jax cannot compute here, as where JAX_PLATFORMS names what is not there.
+      OutOfMemoryError: jax has not enough memory.
     """
     from PIL import Image
 
@@ -126,7 +167,15 @@ def encode(
         )
     checkpoint = Path(checkpoint) if checkpoint is not None else None
     wish = Wish(target_bpp, target_bytes, target_psnr, seed, time_budget, checkpoint)
-    return encode_picture(picture, recipe, wish, report=report).data
+    notes: list[str] = []
+    encoded = encode_picture(picture, recipe, wish, warn=notes.append, report=report)
+    for text in [*notes, *([] if encoded.missed is None else [encoded.missed])]:
+        warnings.warn(text, stacklevel=2)
+    return encoded.data
+
+
+def _be_quiet(text: str) -> None:
+    pass
 
 
 def encode_picture(
@@ -134,43 +183,81 @@ def encode_picture(
     recipe: "AnyRecipe | None",
     wish: Wish,
     *,
+    started_at: float | None = None,
+    warn: "Callable[[str], None]" = _be_quiet,
     report: "Callable[[Progress], None] | None" = None,
 ) -> Encoded:
-    """`encode` for a picture that is loaded already; also tells its figures."""
-    from inr.preparation import facts_of, prepare
-    from inr.recipes import siren
+    """`encode` for a picture that is loaded already; also tells its figures.
 
-    started_at = time.monotonic()
+    Args:
+      started_at: time.monotonic() from which wish.time_budget counts; None: from now.
+      warn: called, before the fit, with a line on a file that decoders will refuse by default.
+    """
+    from inr.hidden_colours import fill_hidden_colours
+    from inr.preparation import facts_of
+    from inr.recipes import siren
+    from inr.time_budget import TimeBudget
+
+    called_at = time.monotonic()
+    budget = None
+    if wish.time_budget is not None:
+        counts_from = called_at if started_at is None else started_at
+        budget = TimeBudget(wish.time_budget, counts_from)
+    picture = fill_hidden_colours(picture)
     recipe = recipe if recipe is not None else siren()
     facts = facts_of(picture)
     if facts.is_one_colour:
         # The ranges say all there is: whatever the kind, nothing is smaller than a field of zeros.
         small = recipe if recipe.KIND == "mlp" else siren()
-        return _encode_one_colour(picture, facts, small, wish, started_at)
-    if recipe.KIND == "grid":
-        from inr.grid.encode import encode_grid
+        encoded = _encode_one_colour(picture, facts, small, wish, called_at)
+    elif recipe.KIND == "grid":
+        with own_jax_settings():
+            from inr.grid.encode import encode_grid
 
-        return encode_grid(picture, recipe, wish, report)
-    if recipe.KIND == "cae":
+            encoded = encode_grid(picture, recipe, wish, budget, report)
+    elif recipe.KIND == "cae":
         from inr.cae.encode import encode_cae
 
-        return encode_cae(picture, recipe, wish)
+        encoded = encode_cae(picture, recipe, wish, budget)
+    else:
+        with own_jax_settings():
+            encoded = _encode_mlp(picture, recipe, wish, budget, warn, report)
+    missed = wish.missed(len(encoded.data), encoded.psnr_db, picture.height, picture.width)
+    return replace(encoded, missed=missed)
+
+
+def _encode_mlp(
+    picture: "Picture",
+    recipe: "Recipe",
+    wish: Wish,
+    budget: "TimeBudget | None",
+    warn: "Callable[[str], None]",
+    report: "Callable[[Progress], None] | None",
+) -> Encoded:
     if wish.target_psnr is not None:
         from inr.rate_control import encode_to_psnr
 
-        return encode_to_psnr(picture, recipe, wish, report=report)
+        return encode_to_psnr(picture, recipe, wish, budget, report)
+    from inr.checkpoint import checkpoint_of
     from inr.fit import fit
+    from inr.preparation import before_drawing, prepare
+    from inr.work import macs_of_mlp, too_much_to_decode
 
+    started_at = time.monotonic()
     prepared = prepare(picture, recipe, wish)
+    too_much = too_much_to_decode(partial(macs_of_mlp, prepared.stages), *picture.pixels.shape)
+    if too_much is not None:
+        warn(too_much)
+    checkpoint = checkpoint_of(wish.checkpoint, picture.pixels, prepared.settings(recipe))
     fitted = fit(
         prepared.job,
         recipe.fit,
-        deadline=None if wish.time_budget is None else started_at + wish.time_budget,
-        checkpoint=_checkpoint(picture, recipe, wish, prepared),
+        time_budget=before_drawing(budget, prepared, recipe),
+        store=checkpoint,
         report=report,
     )
     data = prepared.file_of(fitted.codes, fitted.levels)
-    return finished(picture, data, fitted.n_steps, started_at)
+    return replace(finished(picture, data, fitted.n_steps, started_at), checkpoint=checkpoint)
 
 
 def _encode_one_colour(
@@ -179,7 +266,7 @@ def _encode_one_colour(
     from inr.preparation import file_of_one_colour
 
     data = file_of_one_colour(facts, recipe)
-    wished = wish.max_bytes(recipe, facts)
+    wished = wish.target_size(facts.height, facts.width)
     if wished is not None and len(data) > wished:
         raise UsageError(f"a target of {wished} bytes is too small: this picture takes {len(data)}")
     return finished(picture, data, 0, started_at)
@@ -189,18 +276,12 @@ def finished(picture: "Picture", data: bytes, n_steps: int, started_at: float) -
     """Draws the file as a decoder would, and measures it."""
     from inr.metrics import psnr_db
 
-    psnr = psnr_db(picture.pixels, decode_picture(data, View(max_pixels=None)).pixels)
+    psnr = psnr_db(picture.pixels, decode_picture(data, NO_LIMITS).pixels)
     return Encoded(data, psnr, n_steps, time.monotonic() - started_at)
 
 
-def _checkpoint(
-    picture: "Picture", recipe: "Recipe", wish: Wish, prepared: "Prepared"
-) -> "Checkpoint | None":
-    from inr.checkpoint import checkpoint_of
-
-    budget = prepared.job.budget
-    told = (prepared.facts, recipe, prepared.stages, budget.bits, budget.max_bytes, wish.seed)
-    return checkpoint_of(wish.checkpoint, picture.pixels, told)
+MAX_DRAWN_PIXELS = 1 << 40  # at once, whatever the caller allows: what numpy can be asked for
+MAX_DRAWN_SIDE = 1 << 40  # pixels; places in a larger picture are not whole numbers of 64 bits
 
 
 @dataclass(frozen=True)
@@ -211,6 +292,8 @@ class View:
     size: tuple[int, int] | None = None  # (width, height) instead; not both
     region: tuple[int, int, int, int] | None = None  # (x, y, width, height) of the scaled picture
     max_pixels: int | None = DEFAULT_MAX_PIXELS  # refuse to draw more; None for no limit
+    max_macs: float | None = DEFAULT_MAX_MACS  # refuse to do more multiply-adds, as work.py counts
+    # them; None for no limit
     use_jax: bool = False  # draw with jax, for large pictures on a GPU; within one level, of
     # files of kind grid the same pixels; those of kind cae are drawn by numpy alone
 
@@ -218,11 +301,19 @@ class View:
         if self.scale is not None and self.size is not None:
             raise UsageError("scale and size exclude each other; give one of them")
         if self.scale is not None and not 0 < self.scale < 1e6:
-            raise UsageError(f"scale={self.scale}: expected a number above 0, such as 2 or 0.5")
+            raise UsageError(
+                f"scale={self.scale}: expected a number above 0, such as 2 or 0.5, below 1000000"
+            )
         if self.size is not None and min(self.size) < 1:
             raise UsageError(
                 f"size {self.size[0]}x{self.size[1]}: each side needs at least 1 pixel"
             )
+        if self.size is not None and max(self.size) > MAX_DRAWN_SIDE:
+            raise UsageError(
+                f"size {self.size[0]}x{self.size[1]}: each side may have {MAX_DRAWN_SIDE} pixels"
+            )
+        if self.max_macs is not None and not self.max_macs > 0:  # also for NaN
+            raise UsageError(f"max_macs={self.max_macs}: expected a number above 0, as {1e13:.0e}")
 
     def output_size(self, header: Header) -> tuple[int, int]:
         """Height and width of the whole picture that the region is a part of."""
@@ -234,6 +325,7 @@ class View:
 
 
 _AS_IT_IS = View()
+NO_LIMITS = View(max_pixels=None, max_macs=None)  # for files that were written a moment ago
 
 
 def decode(
@@ -243,28 +335,31 @@ def decode(
     size: tuple[int, int] | None = None,
     region: tuple[int, int, int, int] | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    max_macs: float | None = DEFAULT_MAX_MACS,
     use_jax: bool = False,
 ) -> np.ndarray:
     """Draws the picture of an .inr file, at its own size or any other.
 
     Args:
       data: the bytes of the file.
-      scale, size, region, max_pixels, use_jax: see `View`. A region holds the same pixels as
-        that crop of the whole.
+      scale, size, region, max_pixels, max_macs, use_jax: see `View`. A region holds the same
+        pixels as that crop of the whole.
     Returns:
       uint8 or uint16, [height, width] for grey, else [height, width, n_channels] with grey +
       alpha, RGB or RGBA.
     Raises:
-      FormatError: the data is not a readable .inr file.
-      ValueError: arguments that make no picture.
+      FormatError: the data is not a readable .inr file, or asks for more than the limits.
+      ValueError: arguments that make no picture, or one above the limits.
     """
-    pixels = decode_picture(data, View(scale, size, region, max_pixels, use_jax)).pixels
+    view = View(scale, size, region, max_pixels, max_macs, use_jax)
+    pixels = decode_picture(data, view).pixels
     return pixels[..., 0] if pixels.shape[2] == 1 else pixels
 
 
 def decode_picture(data: bytes, view: View = _AS_IT_IS) -> "Picture":
     """`decode` with the colour profile beside the pixels."""
     from inr.picture import Picture
+    from inr.work import Drawing
 
     opened = open_any(data)
     header, max_pixels = opened.header, view.max_pixels
@@ -280,27 +375,53 @@ def decode_picture(data: bytes, view: View = _AS_IT_IS) -> "Picture":
             f"{part.width}x{part.height} pixels are more than the limit of {max_pixels}; "
             "draw a smaller size or region, or give a higher --max-pixels"
         )
+    if part.height * part.width > MAX_DRAWN_PIXELS:
+        raise UsageError(
+            f"{part.width}x{part.height} pixels are more than any memory holds; draw a smaller "
+            "size or region"
+        )
+    drawing = Drawing(header.height, header.width, header.n_channels, height, width, part)
     if opened.KIND == "grid":
-        from inr.grid.decode import render_grid
-
-        pixels = render_grid(opened, height=height, width=width, region=part, use_jax=view.use_jax)
+        pixels = _render_grid(opened, view, drawing)
     elif opened.KIND == "cae":
-        from inr.cae.decode import render_cae
-
-        pixels = render_cae(opened, height=height, width=width, region=part)
-    elif opened.stages.split.HAS_BANDS:
-        from inr.render_bands import render_bands
-
-        pixels = render_bands(opened, height=height, width=width, region=part)
+        pixels = _render_cae(opened, view, drawing)
     else:
-        pixels = _render_whole(opened, view.use_jax, height, width, part)
+        pixels = _render_mlp(opened, view, drawing)
     return Picture(pixels, opened.icc_profile())
 
 
-def _render_whole(
-    opened: Opened, use_jax: bool, height: int, width: int, region: "Region"
-) -> np.ndarray:
-    if use_jax:
+def _render_grid(opened: "OpenedGrid", view: View, drawing: "Drawing") -> np.ndarray:
+    from inr.grid.decode import render_grid
+    from inr.grid.work import macs_of_grid
+    from inr.work import check_macs
+
+    check_macs(partial(macs_of_grid, opened.pyramid, view.use_jax), drawing, view.max_macs)
+    height, width, region = drawing.height, drawing.width, drawing.region
+    return render_grid(opened, height=height, width=width, region=region, use_jax=view.use_jax)
+
+
+def _render_cae(opened: "OpenedCae", view: View, drawing: "Drawing") -> np.ndarray:
+    from inr.cae.decode import codec_of, render_cae
+    from inr.cae.work import macs_of_cae
+    from inr.work import check_macs
+
+    codec = codec_of(opened)
+    check_macs(partial(macs_of_cae, codec.weights.model), drawing, view.max_macs)
+    height, width, region = drawing.height, drawing.width, drawing.region
+    return render_cae(opened, height=height, width=width, region=region, codec=codec)
+
+
+def _render_mlp(opened: Opened, view: View, drawing: "Drawing") -> np.ndarray:
+    from inr.work import check_macs, macs_of_mlp
+
+    check_macs(partial(macs_of_mlp, opened.stages), drawing, view.max_macs)
+    height, width, region = drawing.height, drawing.width, drawing.region
+    if opened.stages.split.HAS_BANDS:
+        _check_bands(opened, view.max_pixels)
+        from inr.render_bands import render_bands
+
+        return render_bands(opened, height=height, width=width, region=region)
+    if view.use_jax:
         from inr.render_jax import render
     else:
         from inr.render import render
@@ -315,6 +436,21 @@ def _render_whole(
         width=width,
         region=region,
     )
+
+
+def _check_bands(opened: Opened, max_pixels: int | None) -> None:
+    """Long filters make many samples of a picture of few rows: 62 of each pixel, if not more."""
+    n_channels = opened.header.n_channels
+    n_samples = sum(
+        part.height * part.width * part.n_channels // n_channels
+        for part in opened.stages.split.grids(opened.header.height, opened.header.width, n_channels)
+    )
+    if max_pixels is not None and n_samples > 2 * max_pixels:
+        raise FormatError(
+            f"the bands of {opened.header.width}x{opened.header.height} pixels hold {n_samples} "
+            f"samples, more than twice the limit of {max_pixels} pixels; give a higher "
+            "--max-pixels if you trust the file"
+        )
 
 
 def _checked_region(region: tuple[int, int, int, int] | None, height: int, width: int) -> "Region":

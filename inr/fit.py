@@ -4,13 +4,15 @@ What goes in, what comes out, and the retry after a NaN; fitting.py holds the lo
 steps, fit_step.py the step itself.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
-from inr.checkpoint import Checkpoint
+from inr.checkpoint import StateStore
 from inr.errors import FitError
 from inr.fit_settings import FitSettings
 from inr.fit_types import Fitted, Job, NotANumberError, Progress
 from inr.fitting import Fitting
+from inr.time_budget import TimeBudget
 
 _MAX_RETRIES = 3  # after a NaN, each at half the rate
 
@@ -19,25 +21,30 @@ def fit(
     job: Job,
     settings: FitSettings,
     *,
-    deadline: float | None = None,
-    checkpoint: Checkpoint | None = None,
+    time_budget: TimeBudget | None = None,
+    store: StateStore | None = None,
     report: Callable[[Progress], None] | None = None,
 ) -> Fitted:
     """Fits one job.
 
     Args:
-      deadline: time.monotonic() at which to be done; the schedule is shortened to meet it.
-      checkpoint: where to save the state every few seconds, and where to go on from.
+      time_budget: the schedule is shortened to keep it.
+      store: where to save the state every few seconds, and where to go on from, in whichever try
+        it was.
       report: called after each block.
     Raises:
       FitError: NaN in spite of lower rates, or codes that do not fit the budget.
+      UsageError: a time budget that cannot be kept, or a checkpoint of something else.
     """
-    fitting = Fitting([job], settings, deadline)
-    for attempt in range(_MAX_RETRIES + 1):
+    fitting = Fitting([job], settings, time_budget)
+    stored = None if store is None else store.load()
+    run = None if stored is None else fitting.restored(stored)
+    first_try = 0 if run is None else round(-math.log2(run.rate_scale))
+    for attempt in range(first_try, _MAX_RETRIES + 1):
         try:
-            return fitting.run(0.5**attempt, checkpoint, report)[0]
+            return fitting.run(0.5**attempt, run, store, report)[0]
         except NotANumberError as error:
-            step = error.step
+            run, step = None, error.step
     raise FitError(
         f"the loss stopped being a number at step {step}, also at 1/{2**_MAX_RETRIES} of the "
         "learning rate; give a lower fit.optimizer.learning_rate"

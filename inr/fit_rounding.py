@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inr.fit_run import Run
-from inr.fit_types import Fitted, NotANumberError
+from inr.fit_types import AllLevels, Codes, Fitted, NotANumberError
 from inr.quantize.ste import budgeted_steps
+from inr.quantize.uniform import MAX_STEP
 
 if TYPE_CHECKING:
     from inr.fitting import Fitting
@@ -25,7 +26,7 @@ def freeze_or_correct(fitting: "Fitting", run: Run) -> None:
         finisher = fitting.finishers[i]
         params, masks = fitting.numpy_params(run, i), fitting.numpy_masks(run, i)
         if member.levels is None:
-            member.levels = finisher.first_levels(params, _learned_steps(fitting, run, i))
+            member.levels = first_levels(fitting, run, i, params)
         elif not fitting.jobs[i].quantizer.LEARNS_STEPS:
             member.levels = finisher.first_levels(params, {})
         member.levels = finisher.corrected(params, masks, member.levels)
@@ -33,11 +34,25 @@ def freeze_or_correct(fitting: "Fitting", run: Run) -> None:
         member.best_error, member.best_params = float("inf"), None
 
 
+def first_levels(fitting: "Fitting", run: Run, i: int, params: Codes) -> AllLevels:
+    """The levels of job i with which rounding would begin now.
+
+    Raises:
+      NotANumberError: weights or steps that no file can hold, of a fit that has run away.
+    """
+    steps = _learned_steps(fitting, run, i)
+    sizes = [*steps.values(), *(np.abs(w).max() for w in params.values())]
+    if not all(size <= MAX_STEP for size in sizes):  # also for NaN
+        raise NotANumberError(run.step)
+    return fitting.finishers[i].first_levels(params, steps)
+
+
 def _learned_steps(fitting: "Fitting", run: Run, i: int) -> dict[str, float]:
     """The steps of job i's tensors, at the budget unless a rate term chose them."""
     state = fitting.member(run.state, i)
-    if fitting.settings.rate_lambda is not None:
-        return {name: 2.0 ** float(x) for name, x in state.log2_steps.items()}
+    if fitting.settings.has_rate_term:
+        # Beyond 1000, which no file can hold, Python raises OverflowError.
+        return {name: 2.0 ** min(float(x), 1000.0) for name, x in state.log2_steps.items()}
     trained, budget_bits = fitting.loop.trained(state.params), fitting.jobs[i].budget.bits
     found = budgeted_steps(trained, state.log2_steps, budget_bits, state.masks)
     return {name: float(q_step) for name, q_step in found.items()}

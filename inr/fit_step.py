@@ -24,6 +24,7 @@ from inr.fields.protocol import Field
 from inr.optimizers import Adam, Muon
 from inr.quantize.protocol import Quantizer
 from inr.quantize.ste import add_noise, budgeted_steps, kept, round_straight_through
+from inr.random_keys import FOR_MASKS, FOR_NOISE, step_key
 from inr.rate import estimated_bits, paid_steps
 from inr.sparsify.protocol import Masks, Sparsifier
 
@@ -41,6 +42,7 @@ class State(NamedTuple):
     step_opt: optax.OptState
     masks: Masks  # of the sparse tensors; their other weights are zero
     momentum: Params  # running mean of their dense gradients, where the sparsifier needs it
+    key: jax.Array  # u32[2], the bits of the fit's key; it stays as it is
 
 
 class Data(NamedTuple):
@@ -62,7 +64,7 @@ class Inputs(NamedTuple):
     active: Any  # bool; the others are skipped
     start: Any  # i32[n, n_parts]: where in each shuffled signal the batch begins
     rate: Any  # f32: factor on the optimizer's updates
-    noise: Any  # u32: seed of the step's noise
+    step: Any  # u32: number of the step, folded into the fit's key
     budget_bits: Any  # f32: what all codes may cost
 
 
@@ -130,8 +132,9 @@ class Loop:
         fixed = self.fixed
         return {name: w for name, w in params.items() if name not in fixed}
 
-    def start(self, rng: np.random.Generator, sparsifier: Sparsifier) -> State:
-        """First weights and masks; sparsifier: self.sparsifier at the fit's own sparsity."""
+    def start(self, rng: np.random.Generator, sparsifier: Sparsifier, key: jax.Array) -> State:
+        """First weights and masks; sparsifier: self.sparsifier at the fit's own sparsity; key: see
+        `fit_key`."""
         params = {k: jnp.asarray(w) for k, w in self.joint.init(rng).items()}
         first_masks = sparsifier.start(rng, self.joint.trained_shapes())
         masks = {name: jnp.asarray(mask) for name, mask in first_masks.items()}
@@ -153,6 +156,7 @@ class Loop:
             optax.adam(LEARNED_STEP_RATE).init(log2_steps),
             masks,
             momentum,
+            key,
         )
 
     def error(
@@ -207,7 +211,7 @@ class Loop:
                 return rounded, no_bits, log2_steps
             if not self.quantizer.LEARNS_STEPS:
                 return kept(trained, state.masks), no_bits, log2_steps
-            noise_key = jax.random.key(x.noise)
+            noise_key = step_key(state.key, x.step, FOR_NOISE)
             if rate is None:
                 q_steps = budgeted_steps(trained, log2_steps, x.budget_bits, state.masks)
                 noisy = kept(add_noise(trained, q_steps, noise_key), state.masks)
@@ -243,7 +247,10 @@ class Loop:
             )
             log2_steps = optax.apply_updates(log2_steps, step_updates)
         params = kept(optax.apply_updates(trained, updates), state.masks) | fixed
-        return State(params, log2_steps, opt, step_opt, state.masks, momentum), error
+        moved = state._replace(
+            params=params, log2_steps=log2_steps, opt=opt, step_opt=step_opt, momentum=momentum
+        )
+        return moved, error
 
     def _block(
         self,
@@ -298,11 +305,22 @@ class Loop:
         rate: RateTerm | None,
     ) -> tuple[State, jax.Array]:
         """`block` for several fits at once: all leaves have a leading axis, but those of xs that
-        all fits share (active, start)."""
+        all fits share (active, start, step)."""
         ended: tuple[State, jax.Array] = jax.vmap(
-            self._block, in_axes=(0, Inputs(None, None, 0, 0, 0), 0, 0, 0)
+            self._block, in_axes=(0, Inputs(None, None, 0, None, 0), 0, 0, 0)
         )(states, xs, data, frozen_levels, rate)
         return ended
+
+    def n_validation_pixels(self, data: tuple[Data, ...]) -> int:
+        """Pixels of all parts that `validate` looks at."""
+        return self._n_validation_slices(data) * sum(self.slices)
+
+    def _n_validation_slices(self, data: tuple[Data, ...]) -> int:
+        n_available = min(
+            (part.position.shape[0] - self.n_slices * n) // n
+            for part, n in zip(data, self.slices, strict=True)
+        )
+        return max(1, min(_VALIDATION_PIXELS // max(self.slices), n_available))
 
     @functools.partial(jax.jit, static_argnums=0)
     def validate(
@@ -311,11 +329,7 @@ class Loop:
         """Error over the first pixels of each shuffled signal, weights rounded."""
         fixed = {name: params[name] for name in self.fixed}
         rounded = round_straight_through(self.trained(params), levels, self.quantizer, masks)
-        n_available = min(
-            (part.position.shape[0] - self.n_slices * n) // n
-            for part, n in zip(data, self.slices, strict=True)
-        )
-        n_slices = max(1, min(_VALIDATION_PIXELS // max(self.slices), n_available))
+        n_slices = self._n_validation_slices(data)
         starts = np.arange(n_slices, dtype=np.int32)[:, None] * np.array(self.slices, np.int32)
         errors = jax.lax.map(
             lambda starts: self.error(rounded | fixed, data, starts, self.slices), starts
@@ -327,12 +341,13 @@ class Loop:
         state: State,
         keep_counts: dict[str, jax.Array],
         progress: jax.Array,
-        seed: jax.Array,
+        step: jax.Array,
     ) -> State:
         # Weights that grow begin at zero, without momentum.
         trained = self.trained(state.params)
+        key = step_key(state.key, step, FOR_MASKS)
         masks = self.sparsifier.updated(
-            state.masks, trained, state.momentum, keep_counts, progress, jax.random.key(seed)
+            state.masks, trained, state.momentum, keep_counts, progress, key
         )
         stays = {name: masks[name] & state.masks[name] for name in masks}
 
@@ -352,10 +367,10 @@ class Loop:
         state: State,
         keep_counts: dict[str, jax.Array],
         progress: jax.Array,
-        seed: jax.Array,
+        step: jax.Array,
     ) -> State:
-        """The state with new masks."""
-        return self._sparsified(state, keep_counts, progress, seed)
+        """The state with new masks. step: u32[], number of the step that comes next."""
+        return self._sparsified(state, keep_counts, progress, step)
 
     @functools.partial(jax.jit, static_argnums=0)
     def sparsified_jobs(
@@ -363,10 +378,10 @@ class Loop:
         states: State,
         keep_counts: dict[str, jax.Array],
         progress: jax.Array,
-        seeds: jax.Array,
+        step: jax.Array,
     ) -> State:
-        """`sparsified` for several fits at once; they share the progress."""
-        changed: State = jax.vmap(self._sparsified, in_axes=(0, 0, None, 0))(
-            states, keep_counts, progress, seeds
+        """`sparsified` for several fits at once; they share progress and step."""
+        changed: State = jax.vmap(self._sparsified, in_axes=(0, 0, None, None))(
+            states, keep_counts, progress, step
         )
         return changed

@@ -13,25 +13,29 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from inr.checkpoint import Checkpoint
+from inr.checkpoint import State as Stored
+from inr.checkpoint import StateStore
 from inr.fields.protocol import n_weights
 from inr.finish import Finisher
 from inr.fit_data import batch_pixels, block_steps, shuffled, slices_of
 from inr.fit_guard import guard
-from inr.fit_rounding import freeze_or_correct, keep_best, landed
+from inr.fit_rounding import first_levels, freeze_or_correct, keep_best, landed
 from inr.fit_run import Member, Run, restored, saved
 from inr.fit_settings import FitSettings
 from inr.fit_step import Inputs, Loop, RateTerm, State
 from inr.fit_types import Codes, Fitted, Job, NotANumberError, Progress
 from inr.quantize.ste import budgeted_steps
+from inr.random_keys import fit_key
 from inr.rate import coder_curves
 from inr.sparsify.masks import n_kept_weights
+from inr.time_budget import ROUNDING_COMPILE_SHARE, Pace, TimeBudget
 
 _SCHEDULE_TICKS = 1_000_000  # resolution of the schedule
 _EARLY_BITS = 2.0  # a weight, above the budget at the start, none from the middle of the fit
 _TRIAL_SHARE = 0.3  # of a time budget, at most, for the trial of several starts
-_DRAW_SPEED = 3e10  # floating-point operations a second of the decoder, cautiously
-_SECONDS_BETWEEN_CHECKPOINTS = 3.0
+# Of a time budget: codings of the whole file in a block that rounds, and after the last one.
+_CODINGS_A_BLOCK, _CODINGS_AT_THE_END = 3, 4
+_VALIDATION_COMPILE_SHARE = 0.2  # of what rounding compiles: what comes with its first snapshot
 
 T = TypeVar("T")
 
@@ -44,9 +48,9 @@ class Fitting:
     """
 
     def __init__(
-        self, jobs: Sequence[Job], settings: FitSettings, deadline: float | None = None
+        self, jobs: Sequence[Job], settings: FitSettings, time_budget: TimeBudget | None = None
     ) -> None:
-        self.jobs, self.settings, self.deadline = jobs, settings, deadline
+        self.jobs, self.settings, self.time_budget = jobs, settings, time_budget
         first = jobs[0]
         joint, signals = first.joint, first.signals
         batch = batch_pixels(settings, joint, signals)
@@ -83,8 +87,15 @@ class Fitting:
         if self.mask_edges:
             longest = max(1, int(np.diff([0.0, *self.mask_edges]).max() * settings.steps))
             self.block_length = min(self.block_length, longest)
-        self.seconds_a_step = 0.0  # of the last block; 0: not known yet
-        self.compile_seconds: dict[bool, float] = {}  # of blocks with noise (True), with rounding
+        self.pace = Pace(
+            settings.steps,
+            self.rounding_from,
+            self.block_length,
+            time_budget,
+            tuple(self.mask_edges),
+        )
+        self.block_seconds = 0.0  # of the steps of the last block
+        self.compiled: set[bool] = set()  # programs with noise (False), with rounding (True)
 
     @property
     def is_batch(self) -> bool:
@@ -112,42 +123,96 @@ class Fitting:
     def run(
         self,
         rate_scale: float = 1.0,
-        checkpoint: Checkpoint | None = None,
+        run: Run | None = None,
+        store: StateStore | None = None,
         report: Callable[[Progress], None] | None = None,
     ) -> list[Fitted]:
         """Fits all jobs.
 
+        Args:
+          rate_scale: factor on the learning rates of a run that begins here.
+          run: one to go on with; None to begin.
+          store: where the state is saved every few seconds.
+          report: called after each block.
         Raises:
           NotANumberError: a loss that is no number.
           FitError: codes that do not fit the budget.
+          TooShort: the time budget has no place for a fit.
         """
-        run = self.resumed(rate_scale, checkpoint)
         if run is None:
             run = self.started(rate_scale)
-        saved_at = time.monotonic()
+            if store is not None and rate_scale < 1:  # else a kill would bring the last try back
+                store.save(*saved(run))
+        if self.time_budget is not None:
+            self.measure(run)
         while run.progress < 1:
-            if run.progress >= self.rounding_from:
+            block_at = time.monotonic()
+            was_rounding = run.progress >= self.rounding_from
+            if was_rounding:
                 freeze_or_correct(self, run)
-            errors = self.advance(run)
+            n_before, errors = run.step, self.advance(run)
             guard(self, run, errors)
             self.sparsify(run)
             if run.is_rounding:
                 keep_best(self, run)
             if report is not None:
                 report(self.progress_of(run, float(errors.mean())))
-            if checkpoint and time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
-                self.save(run, checkpoint)
-                saved_at = time.monotonic()
+            if store is not None:
+                store.save_when_due(lambda: saved(run))
+            overhead = time.monotonic() - block_at - self.block_seconds
+            self.pace.took(was_rounding, run.step - n_before, self.block_seconds, overhead)
         return [landed(self, run, i) for i in range(len(self.jobs))]
+
+    def measure(self, run: Run) -> None:
+        """Measures what the fit will take, and refuses a time budget in which it has no place."""
+        pace = self.pace
+        compiling_at = time.monotonic()
+        self.compile(run)
+        first_seconds = time.monotonic() - compiling_at
+        xs, _ = self.next_block(run, 1.0)
+        is_first = np.arange(self.block_length) == 0
+        block = self.loop.block_of_jobs if self.is_batch else self.loop.block
+        copy = jax.tree.map(jnp.copy, run.state)  # the block takes the memory of what it is given
+        started_at = time.monotonic()
+        xs = xs._replace(active=is_first)
+        _, errors = block(copy, xs, self.data, self.device_levels(run), self.rate_term(run))
+        np.asarray(errors)  # waits for them
+        pace.step_seconds = time.monotonic() - started_at
+        for _ in range(2):  # the first time it loads the coder
+            coding_at = time.monotonic()
+            for i in range(len(self.jobs)):
+                params, masks = self.numpy_params(run, i), self.numpy_masks(run, i)
+                self.finishers[i].n_bytes(params, masks, first_levels(self, run, i, params))
+            code_seconds = time.monotonic() - coding_at
+        validation = self.loop.n_validation_pixels(self.data_of_each[0]) / (3 * sum(self.batch))
+        pace.last_overhead = _CODINGS_A_BLOCK * code_seconds + validation * pace.step_seconds
+        pace.reserved = _CODINGS_AT_THE_END * code_seconds
+        if not run.is_rounding:
+            pace.last_compile = ROUNDING_COMPILE_SHARE * first_seconds
+        pace.require("a short fit of this network, its coding and drawing")
+
+    def compile(self, run: Run) -> None:
+        """Compiles the program of the run's phase, unless it is there."""
+        if run.is_rounding in self.compiled:
+            return
+        xs, _ = self.next_block(run, 1.0)
+        idle = xs._replace(active=np.zeros_like(xs.active))
+        block = self.loop.block_of_jobs if self.is_batch else self.loop.block
+        run.state, _ = block(
+            run.state, idle, self.data, self.device_levels(run), self.rate_term(run)
+        )
+        self.compiled.add(run.is_rounding)
+        if run.is_rounding:  # what is left to compile is small
+            self.pace.last_compile *= _VALIDATION_COMPILE_SHARE
 
     def started(self, rate_scale: float) -> Run:
         """The first weights; of several seeds the one that is best after a trial."""
         rngs = [np.random.default_rng([job.seed, 1]) for job in self.jobs]
         n_seeds = self.settings.n_seeds
         states = [
-            self.loop.start(rng, job.sparsifier)
+            self.loop.start(rng, job.sparsifier, fit_key(job.seed, start))
             for job, rng in zip(self.jobs, rngs, strict=True)
-            for _ in range(n_seeds)
+            for start in range(n_seeds)
         ]
         members = [Member() for _ in self.jobs]
         if n_seeds == 1:
@@ -155,7 +220,7 @@ class Fitting:
         else:
             run = self.best_start(states, Run(states[0], members, rate_scale))
         self.count_kept(run)
-        if self.settings.rate_lambda is not None:
+        if self.settings.has_rate_term:
             self.start_rate_term(run)
         return run
 
@@ -164,9 +229,8 @@ class Fitting:
         stacked = _stack(states)
         trial = min(self.settings.seed_trial, self.rounding_from)
         trial_deadline = float("inf")
-        if self.deadline is not None:
-            seconds_left = self.deadline - time.monotonic()
-            trial_deadline = time.monotonic() + _TRIAL_SHARE * seconds_left
+        if self.time_budget is not None:
+            trial_deadline = time.monotonic() + _TRIAL_SHARE * self.time_budget.left()
         errors = np.zeros(len(states))
         while run.progress < trial and time.monotonic() < trial_deadline:
             xs, end = self.next_block(run, trial)
@@ -182,10 +246,7 @@ class Fitting:
     def next_block(self, run: Run, edge: float) -> tuple[Inputs, float]:
         """What the steps of the next block read, and the progress at its end, at most `edge`."""
         settings = self.settings
-        pace = 1 / settings.steps
-        if self.deadline is not None and self.seconds_a_step > 0:
-            seconds_left = max(self.deadline - self.reserved(run) - time.monotonic(), 1e-3)
-            pace = max(pace, (1 - run.progress) * self.seconds_a_step / seconds_left)
+        pace = self.pace.progress_a_step(run.progress)
         n_wanted = max(1, int(np.ceil((edge - run.progress) / pace - 1e-6)))
         n_active = min(self.block_length, n_wanted)
         end = edge if n_active == n_wanted else run.progress + n_active * pace
@@ -201,17 +262,16 @@ class Fitting:
         per_job = [
             (
                 run.rate_scale * run.members[j].rate_scale * schedule(ticks),
-                ((steps + (job.seed << 24)) % (1 << 32)).astype(np.uint32),
                 self.allowed_bits(run, j, fraction).astype(np.float32),
             )
-            for j, job in enumerate(self.jobs)
+            for j in range(len(self.jobs))
         ]
-        rate, noise, budget_bits = self.stacked(per_job)
+        rate, budget_bits = self.stacked(per_job)
         return Inputs(
             active=i < n_active,
             start=np.stack(starts, axis=1).astype(np.int32),
             rate=rate,
-            noise=noise,
+            step=(steps % (1 << 32)).astype(np.uint32),
             budget_bits=budget_bits,
         ), end
 
@@ -223,15 +283,9 @@ class Fitting:
         share: float = run.members[j].kept_share
         return np.asarray(allowed * share)
 
-    def reserved(self, run: Run) -> float:
-        """Seconds that are not for steps: compiling the blocks with rounding, coding and one
-        drawing of the picture."""
-        draw_seconds = 2 * n_weights(self.shapes) * max(self.sizes) / _DRAW_SPEED
-        compiling = not run.is_rounding or False not in self.compile_seconds
-        return draw_seconds + (1.5 * self.compile_seconds.get(True, 0.0) if compiling else 0.0)
-
     def advance(self, run: Run) -> np.ndarray:
         """Runs one block; returns the mean error of its second half for each job, f64[n_jobs]."""
+        self.compile(run)
         edge = 1.0 if run.is_rounding else self.rounding_from
         if run.n_mask_updates < len(self.mask_edges):
             edge = min(edge, self.mask_edges[run.n_mask_updates])
@@ -239,15 +293,10 @@ class Fitting:
         n_active = int(xs.active.sum())
         block = self.loop.block_of_jobs if self.is_batch else self.loop.block
         levels, rate = self.device_levels(run), self.rate_term(run)
-        if self.compile_seconds.get(not run.is_rounding) is None:
-            started_at = time.monotonic()
-            idle = xs._replace(active=np.zeros_like(xs.active))
-            run.state, _ = block(run.state, idle, self.data, levels, rate)
-            self.compile_seconds[not run.is_rounding] = time.monotonic() - started_at
         started_at = time.monotonic()
         run.state, errors = block(run.state, xs, self.data, levels, rate)
         active_errors = np.asarray(errors)[..., :n_active].reshape(-1, n_active)
-        self.seconds_a_step = (time.monotonic() - started_at) / n_active
+        self.block_seconds = time.monotonic() - started_at
         if not np.isfinite(active_errors).all():
             first = int(np.argmin(np.isfinite(active_errors).all(axis=0)))
             raise NotANumberError(run.step + first)
@@ -270,13 +319,12 @@ class Fitting:
         if run.progress < self.mask_edges[run.n_mask_updates] - 1e-9:
             return
         run.n_mask_updates += 1
-        seeds = [np.uint32(run.step + (job.seed << 24) & 0xFFFFFFFF) for job in self.jobs]
         update = self.loop.sparsified_jobs if self.is_batch else self.loop.sparsified
         run.state = update(
             run.state,
             self.keep_counts,
             jnp.float32(run.progress),
-            self.stacked([jnp.asarray(seed) for seed in seeds]),
+            jnp.uint32(run.step % (1 << 32)),
         )
         shares = [member.kept_share for member in run.members]
         self.count_kept(run)
@@ -306,16 +354,15 @@ class Fitting:
 
     def rate_term(self, run: Run) -> RateTerm | None:
         """What the next block has to know of the rate."""
-        if self.settings.rate_lambda is None or run.is_rounding:
+        if not self.settings.has_rate_term or run.is_rounding:
             return None
         terms = []
         for i, job in enumerate(self.jobs):
             state, budget = self.member(run.state, i), job.budget
             q_steps = {name: 2.0 ** float(x) for name, x in state.log2_steps.items()}
             curves = coder_curves(self.finishers[i].rounded(self.numpy_params(run, i), q_steps))
-            per_bit = None
-            if budget.max_bytes is None:
-                per_bit = jnp.float32(self.settings.rate_lambda / budget.n_pixels)
+            weight = self.settings.weight_of_bpp(has_target=budget.max_bytes is not None)
+            per_bit = None if weight is None else jnp.float32(weight / budget.n_pixels)
             on_device = {name: jnp.asarray(curve) for name, curve in curves.items()}
             terms.append(RateTerm(on_device, per_bit))
         return self.stacked(terms)
@@ -338,21 +385,16 @@ class Fitting:
 
     def progress_of(self, run: Run, error: float) -> Progress:
         left = (1 - run.progress) * self.settings.steps
-        seconds_left = left * self.seconds_a_step
-        if self.deadline is not None:
-            seconds_left = min(seconds_left, max(0.0, self.deadline - time.monotonic()))
+        seconds_left = self.pace.seconds_for(self.settings.steps, run.progress)
+        if self.time_budget is not None:
+            seconds_left = min(seconds_left, max(0.0, self.time_budget.left()))
         psnr_db = float(-10 * np.log10(max(error, 1e-30)))
         return Progress(run.step, run.step + round(left), psnr_db, seconds_left)
 
-    def save(self, run: Run, checkpoint: Checkpoint) -> None:
-        checkpoint.save(*saved(run))
-
-    def resumed(self, rate_scale: float, checkpoint: Checkpoint | None) -> Run | None:
-        """The run as the checkpoint has it, if there is one of this attempt."""
-        stored = checkpoint.load() if checkpoint is not None else None
-        if stored is None or stored[0]["rate_scale"] != rate_scale:
-            return None
-        like = self.loop.start(np.random.default_rng(0), self.jobs[0].sparsifier)
+    def restored(self, stored: Stored) -> Run:
+        """The run of a single job as a checkpoint has it."""
+        (job,) = self.jobs
+        like = self.loop.start(np.random.default_rng(0), job.sparsifier, fit_key(job.seed, 0))
         return restored(*stored, like, list(self.shapes), list(self.trained_shapes))
 
 

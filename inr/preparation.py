@@ -1,19 +1,26 @@
 """From picture, recipe and wish to the job of a fit: size of the network, signals, budget."""
 
 import dataclasses
+import os
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inr.compile_time import OF_MLP, seconds_to_compile
+from inr.container import pack_icc
 from inr.errors import UsageError
 from inr.fields.protocol import n_weights
+from inr.fit_settings import cpu_batch
 from inr.fit_types import Budget, Job, Signal
 from inr.mlp_file import MAX_WEIGHTS, BandPeaks, PictureFacts, write_file
 from inr.quantize.uniform import wire_step
+from inr.render import draw_signal, tile_size
 from inr.sizing import Design, Size, choose_size, size_of
 from inr.tags import Stages
+from inr.time_budget import LEAST_STEPS, ROUNDING_COMPILE_SHARE, TimeBudget
 
 if TYPE_CHECKING:
     from inr.codec import Wish
@@ -31,6 +38,11 @@ class Prepared:
 
     def file_of(self, codes: dict[str, np.ndarray], levels: dict[str, np.ndarray]) -> bytes:
         return write_file(self.facts, self.stages, codes, levels)
+
+    def settings(self, recipe: "Recipe") -> object:
+        """All that decides a fit besides the pixels, for its checkpoint."""
+        budget = self.job.budget
+        return self.facts, recipe, self.stages, budget.bits, budget.max_bytes, self.job.seed
 
 
 def facts_of(picture: "Picture") -> PictureFacts:
@@ -68,13 +80,60 @@ def prepare(picture: "Picture", recipe: "Recipe", wish: "Wish") -> Prepared:
         bands = recipe.split.forward(picture.pixels / float((1 << facts.bit_depth) - 1))
         facts = dataclasses.replace(facts, band_peaks=_peaks(bands))
     max_bytes = wish.max_bytes(recipe, facts)
-    size = _sized(design, facts, recipe, max_bytes)
+    counted = facts  # what of the file the size is for
+    if facts.icc_profile is not None and wish.target_size(facts.height, facts.width) is None:
+        pack_icc(facts.icc_profile)  # finds out before the fit that it is too long
+        counted = dataclasses.replace(facts, icc_profile=None)
+    _check_rate_term(recipe, has_target=max_bytes is not None)
+    size = _sized(design, counted, recipe, max_bytes)
     stages = Stages(recipe.split, size.design.prepared, recipe.quantize, recipe.coder)
     n_pixels = facts.height * facts.width
-    budget = Budget(size.budget_bits, n_pixels, max_bytes, partial(write_file, facts, stages))
+    budget = Budget(size.budget_bits, n_pixels, max_bytes, partial(write_file, counted, stages))
     signals = _band_signals(bands, facts) if bands else (_whole_signal(picture, facts),)
     job = Job(size.design.joint, signals, recipe.quantize, recipe.sparsify, budget, wish.seed)
     return Prepared(facts, stages, job)
+
+
+def before_drawing(
+    budget: TimeBudget | None, prepared: Prepared, recipe: "Recipe"
+) -> TimeBudget | None:
+    """The part of a time budget that comes before the file is drawn, to check it.
+
+    Raises:
+      TooShort: there is no time to draw it, or none for a short fit before.
+    """
+    if budget is None:
+        return None
+    draw_seconds = seconds_to_draw(prepared)
+    n_pixels = sum(signal.height * signal.width for signal in prepared.job.signals)
+    batch = min(n_pixels, recipe.fit.batch or cpu_batch(n_pixels))
+    # A step draws its batch, and takes as long twice again for the gradient.
+    step_seconds = 3 * draw_seconds * batch / n_pixels
+    least_steps = min(recipe.fit.steps, LEAST_STEPS)
+    compile_seconds = (1 + ROUNDING_COMPILE_SHARE) * seconds_to_compile(OF_MLP)
+    rest = budget.reserving(draw_seconds)
+    rest.require(
+        compile_seconds + least_steps * step_seconds,
+        "compiling, a short fit of this network and drawing it once",
+    )
+    return rest
+
+
+def seconds_to_draw(prepared: Prepared) -> float:
+    """Measures on a part of the picture how long drawing all of it takes."""
+    joint, signals = prepared.job.joint, prepared.job.signals
+    params = joint.init(np.random.default_rng(0))
+    seconds = 0.0
+    for i, (part, signal) in enumerate(zip(joint.parts, signals, strict=True)):
+        n_rows, n_cols = tile_size(part.field, signal.height, signal.width)
+        height, width = n_rows, min(signal.width, 2 * (os.cpu_count() or 1) * n_cols)
+        of_part, n_channels = joint.params_of(params, i), part.n_channels
+        draw_signal(part.field, of_part, n_channels, height=1, width=1)  # its threads begin
+        started_at = time.perf_counter()
+        draw_signal(part.field, of_part, n_channels, height=height, width=width)
+        share = signal.height * signal.width / (height * width)
+        seconds += share * (time.perf_counter() - started_at)
+    return seconds
 
 
 def file_of_one_colour(facts: PictureFacts, recipe: "Recipe") -> bytes:
@@ -112,6 +171,17 @@ def _sized(design: Design, facts: PictureFacts, recipe: "Recipe", max_bytes: int
             "target or field.hidden"
         )
     return size
+
+
+def _check_rate_term(recipe: "Recipe", has_target: bool) -> None:
+    """Refuses settings of a rate term that nothing would read."""
+    recipe.fit.weight_of_bpp(has_target)
+    if recipe.fit.has_rate_term and not recipe.quantize.LEARNS_STEPS:
+        raise UsageError(
+            f"a rate term needs the quantizer uniform, whose steps are learned, not "
+            f"{type(recipe.quantize).__name__.lower()}; leave quantize as it is, or give "
+            "fit.rate_term=false"
+        )
 
 
 def _whole_signal(picture: "Picture", facts: PictureFacts) -> Signal:

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inr.codec import Encoded, Wish, finished
+from inr.checkpoint import SeveralFits, checkpoint_of
+from inr.codec import NEAR_DB, Encoded, Wish, finished
+from inr.container import pack_icc
 from inr.errors import FitError, UsageError
 from inr.fit import fit
 from inr.fit_types import AllLevels, Codes, Fitted
 from inr.metrics import psnr_db
-from inr.preparation import Prepared, facts_of, prepare
+from inr.preparation import Prepared, before_drawing, facts_of, file_of_one_colour, prepare
+from inr.time_budget import TimeBudget, TooShort
 
 if TYPE_CHECKING:
     from inr.fit_types import Progress
     from inr.picture import Picture
     from inr.recipes import Recipe
 
-TOLERANCE_DB = 0.1
 _NEAR_DB = 0.8  # above the target: brought down by levels, at less than a tenth of the bytes
 _DB_AN_OCTAVE = 2.6  # of bytes, until two fits tell better
 _MAX_FITS = 7
@@ -37,55 +39,80 @@ def encode_to_psnr(
     picture: "Picture",
     recipe: "Recipe",
     wish: Wish,
-    *,
+    budget: TimeBudget | None = None,
     report: "Callable[[Progress], None] | None" = None,
 ) -> Encoded:
-    """The smallest file found whose decoded PSNR is within 0.1 dB of wish.target_psnr.
+    """The smallest file found whose decoded PSNR is wish.target_psnr within 0.1 dB, or better where
+    no file comes so near.
 
-    A time budget is shared by all fits; a checkpoint is refused, as there are several fits.
+    A time budget is shared by all fits. A checkpoint holds what the finished fits ended in beside
+    the state of the next, so that a killed run goes on in the fit it was in.
 
     Raises:
       FitError: the quality was not reached; the text tells what was.
     """
     assert wish.target_psnr is not None
-    if wish.checkpoint is not None:
-        raise UsageError("--checkpoint holds one fit, and a target of PSNR takes several")
     started_at = time.monotonic()
     target_db = wish.target_psnr
-    deadline = None if wish.time_budget is None else started_at + wish.time_budget
-    plain = dataclasses.replace(wish, target_psnr=None, time_budget=None)
-    n_bytes = plain.max_bytes(recipe, facts_of(picture))
+    plain = dataclasses.replace(wish, target_psnr=None, time_budget=None, checkpoint=None)
+    facts = facts_of(picture)
+    checkpoint = checkpoint_of(
+        wish.checkpoint, picture.pixels, (facts, recipe, wish.seed, target_db)
+    )
+    fits = SeveralFits(checkpoint)
+    n_bytes = plain.max_bytes(recipe, facts)
+    if n_bytes is not None and facts.icc_profile is not None:
+        n_bytes += len(pack_icc(facts.icc_profile))  # sizes here are those of whole files
     tried: list[tuple[float, float]] = []  # (log2 of bytes, PSNR)
-    above: list[tuple[int, Prepared, Fitted]] = []  # (bytes, ...) of fits far above the target
+    above: list[tuple[bytes, float, Prepared, Fitted]] = []  # better than the target, by dB
     n_steps, margin_db = 0, _NEAR_DB / 4
     n_fits = 1 if recipe.fixed_size else _MAX_FITS
-    for _ in range(n_fits):
+
+    def ended(data: bytes) -> Encoded:
+        encoded = finished(picture, data, n_steps, started_at)
+        return dataclasses.replace(encoded, checkpoint=checkpoint)
+
+    for i in range(n_fits):
         prepared = _prepared(picture, recipe, plain, n_bytes, tried)
         if prepared is None:
             break
-        fitted = fit(prepared.job, recipe.fit, deadline=_share(deadline, n_fits), report=report)
+        try:
+            fitted = _fitted(fits, i, prepared, recipe, _share(budget, n_fits), report)
+        except TooShort:
+            if not tried:
+                raise
+            break
         n_steps += fitted.n_steps
         data = prepared.file_of(fitted.codes, fitted.levels)
-        encoded = finished(picture, data, n_steps, started_at)
+        encoded = ended(data)
         excess_db = encoded.psnr_db - target_db
-        if abs(excess_db) <= TOLERANCE_DB:
+        if abs(excess_db) <= NEAR_DB:
             return encoded
+        if excess_db > 0:
+            above.append((data, excess_db, prepared, fitted))
         if 0 < excess_db < _NEAR_DB:
-            lowered = _lowered(picture, prepared, fitted, target_db)
+            lowered = _lowered(picture, prepared, fitted, target_db, budget)
             if lowered is not None:
-                return finished(picture, lowered, n_steps, started_at)
+                return ended(lowered)
             margin_db = 0.0  # only a fit itself can meet the target
-        elif excess_db > 0:
-            above.append((len(data), prepared, fitted))
         tried.append((float(np.log2(len(data))), encoded.psnr_db))
         size = _next_size(tried, target_db + margin_db, float(np.log2(picture.pixels.nbytes)))
-        if size is None or (deadline is not None and time.monotonic() > deadline):
+        if size is None or (budget is not None and budget.left() < 0):
             break
         n_bytes = round(2**size)
-    for _, prepared, fitted in sorted(above, key=lambda each: each[0]):
-        lowered = _lowered(picture, prepared, fitted, target_db)
+    above.sort(key=lambda each: len(each[0]))
+    for _, excess_db, prepared, fitted in above:
+        if excess_db < _NEAR_DB:
+            continue  # tried above
+        lowered = _lowered(picture, prepared, fitted, target_db, budget)
         if lowered is not None:
-            return finished(picture, lowered, n_steps, started_at)
+            return ended(lowered)
+    if above:  # no file comes nearer: the smallest that is good enough
+        flat = file_of_one_colour(facts, recipe)
+        smallest = above[0][0]
+        if len(flat) < len(smallest) and ended(flat).psnr_db >= target_db - NEAR_DB:
+            return ended(flat)
+        return ended(smallest)
     reached = ", ".join(f"{2**size:.0f} bytes {psnr:.2f} dB" for size, psnr in tried)
     raise FitError(
         f"a PSNR of {target_db} dB was not reached: {reached}; give more fit.steps or another "
@@ -93,12 +120,36 @@ def encode_to_psnr(
     )
 
 
-def _share(deadline: float | None, n_fits: int) -> float | None:
+def _fitted(
+    fits: SeveralFits,
+    i: int,
+    prepared: Prepared,
+    recipe: "Recipe",
+    budget: TimeBudget | None,
+    report: "Callable[[Progress], None] | None",
+) -> Fitted:
+    """What the i-th fit ends in, or has ended in before a kill."""
+    job = prepared.job
+    names, trained = list(job.joint.shapes()), list(job.joint.trained_shapes())
+    kept = fits.result(i)
+    if kept is None:
+        rest = before_drawing(budget, prepared, recipe)
+        fitted = fit(job, recipe.fit, time_budget=rest, store=fits, report=report)
+        arrays = [fitted.codes[name] for name in names]
+        arrays += [np.asarray(fitted.levels[name]) for name in trained]
+        fits.add_result({"n_steps": fitted.n_steps}, arrays)
+        return fitted
+    numbers, arrays = kept
+    codes = dict(zip(names, arrays, strict=False))
+    levels = dict(zip(trained, arrays[len(names) :], strict=True))
+    return Fitted(codes, levels, numbers["n_steps"])
+
+
+def _share(budget: TimeBudget | None, n_fits: int) -> TimeBudget | None:
     """Half of the time left, so that a second fit and a third have some."""
-    if deadline is None:
-        return None
-    now = time.monotonic()
-    return now + max(0.0, deadline - now) / min(n_fits, 2)
+    if budget is None or n_fits == 1:
+        return budget
+    return budget.reserving(max(0.0, budget.left() / 2))
 
 
 def _prepared(
@@ -115,7 +166,7 @@ def _prepared(
     while True:
         try:
             return prepare(picture, recipe, dataclasses.replace(wish, target_bytes=n_bytes))
-        except ValueError:
+        except UsageError:
             if not tried:
                 raise
             smallest = 2 ** min(size for size, _ in tried)
@@ -141,22 +192,25 @@ def _next_size(tried: list[tuple[float, float]], target_db: float, largest: floa
     if above:
         return size
     size = min(size, largest)
-    no_use = any(
-        other < last_size - 0.5 and db > last_db - TOLERANCE_DB for other, db in tried[:-1]
-    )
+    no_use = any(other < last_size - 0.5 and db > last_db - NEAR_DB for other, db in tried[:-1])
     return None if no_use or size < last_size + 0.05 else size
 
 
 def _lowered(
-    picture: "Picture", prepared: Prepared, fitted: Fitted, target_db: float
+    picture: "Picture",
+    prepared: Prepared,
+    fitted: Fitted,
+    target_db: float,
+    budget: TimeBudget | None,
 ) -> bytes | None:
-    """The file with its PSNR brought down to the target; None where that cannot be done.
+    """The file with its PSNR brought down to the target; None where that cannot be done, or not in
+    the time that is left.
 
     Levels are made coarser as far as that alone keeps above the target. Another grid costs at
     once what the fit gained by training with the old one, so for the rest codes are moved one
     nearer to 0, as many of them as it takes.
     """
-    from inr.codec import View, decode_picture
+    from inr.codec import NO_LIMITS, decode_picture
 
     quantizer, fixed = prepared.job.quantizer, prepared.job.joint.fixed_steps()
     weights = {
@@ -172,31 +226,36 @@ def _lowered(
             codes[name] = quantizer.codes(w, levels[name])
         return codes, levels
 
+    def is_late() -> bool:
+        return budget is not None and budget.left() < 0
+
     def measured(codes: Codes, levels: AllLevels) -> tuple[bytes, float]:
         """The file, and what its PSNR exceeds the target by."""
         data = prepared.file_of(codes, levels)
-        drawn = decode_picture(data, View(max_pixels=None)).pixels
+        drawn = decode_picture(data, NO_LIMITS).pixels
         return data, psnr_db(picture.pixels, drawn) - target_db
 
     low, high = 0.0, _MOST_COARSER
-    if measured(*coarser(high))[1] > 0:
+    if is_late() or measured(*coarser(high))[1] > 0:
         return None
-    while high - low > _FINEST:  # PSNR falls from one to the other
+    while high - low > _FINEST and not is_late():  # PSNR falls from one to the other
         octaves = (low + high) / 2
         data, excess_db = measured(*coarser(octaves))
-        if 0 <= excess_db <= TOLERANCE_DB:
+        if 0 <= excess_db <= NEAR_DB:
             return data
         low, high = (octaves, high) if excess_db > 0 else (low, octaves)
     codes, levels = coarser(low) if low > 0 else (fitted.codes, fitted.levels)
     trained = {name: codes[name] for name in weights}
     n_all = sum(tensor.size for tensor in trained.values())
     for seed in range(_N_ORDERS):
+        if is_late():
+            return None
         order = np.random.default_rng(seed).permutation(n_all)
         fewest, most = 0, n_all
-        while most - fewest > 1:
+        while most - fewest > 1 and not is_late():
             n = (fewest + most) // 2
             data, excess_db = measured(codes | _shrunk(trained, order[:n]), levels)
-            if abs(excess_db) <= TOLERANCE_DB:
+            if abs(excess_db) <= NEAR_DB:
                 return data
             fewest, most = (n, most) if excess_db > 0 else (fewest, n)
     return None

@@ -29,6 +29,7 @@ from inr.grid.forward import drawn, rate_bits
 from inr.grid.grid_file import draw_grid, open_grid, read_grid
 from inr.grid.start import first_networks
 from inr.grid.structure import Pyramid, Structure
+from inr.random_keys import fit_key
 from inr.render import Region
 from inr.resample import resample
 from inr.sweep.origin import machine
@@ -45,9 +46,9 @@ def bench_step() -> None:
         loop = Loop(pyramid, GridFit())
         picture = np.random.default_rng(0).random((1, 3, height, width), np.float32)
         networks = first_networks(pyramid, picture[0].mean((1, 2)), np.random.default_rng(0))
-        state = loop.start([networks])
+        state = loop.start([networks], [fit_key(0, 0)])
         data = Data(picture, np.full(1, 1e-3 / (height * width), np.float32))
-        pool = jnp.asarray(noise_pool(height * width, 0))
+        pool = jnp.asarray(noise_pool(height * width))
         ids = np.arange(_N_STEPS)
         seconds = []
         for block in range(1 + _N_BLOCKS):

@@ -34,6 +34,7 @@ from inr.grid.prior import PRIOR_LIMIT, UNIT_BITS
 from inr.grid.soap import scale_by_soap
 from inr.grid.start import first_networks
 from inr.grid.structure import Pyramid, Structure
+from inr.random_keys import fit_key
 
 LAMBDAS = (4e-3, 1e-3, 3e-4, 1e-4)  # of the crops in turn
 WEIGHT = 0.8  # losses grow about as this power of lambda; divided by it, all count alike
@@ -61,7 +62,7 @@ def fitted(pictures: np.ndarray) -> dict[str, np.ndarray]:
     n, n_channels, height, width = pictures.shape
     pyramid = Pyramid(height, width, n_channels, Structure())
     loop = Loop(pyramid, FIT)
-    pool = jnp.asarray(noise_pool(max(level.size for level in pyramid.levels), SEED))
+    pool = jnp.asarray(noise_pool(max(level.size for level in pyramid.levels)))
     lambdas = np.resize(np.array(LAMBDAS), n)
     data = Data(pictures, (lambdas / (height * width)).astype(np.float32))
     weights = jnp.asarray((1e-3 / lambdas) ** WEIGHT / n, jnp.float32)
@@ -70,8 +71,10 @@ def fitted(pictures: np.ndarray) -> dict[str, np.ndarray]:
     latents = [jnp.zeros((n, level.height, level.width)) for level in pyramid.levels]
     state = params, latents, scale_by_soap().init(params), LATENT_ADAM.init(latents)
 
-    def weighted(params, latents, pool, x, data, weight):
-        loss, told = loop.loss(params, latents, pool, x, data)
+    keys = jnp.stack([fit_key(SEED, i) for i in range(n)])
+
+    def weighted(params, latents, key, pool, x, data, weight):
+        loss, told = loop.loss(params, latents, key, pool, x, data)
         return weight * loss, told
 
     @jax.jit
@@ -81,9 +84,8 @@ def fitted(pictures: np.ndarray) -> dict[str, np.ndarray]:
 
             def add(total, i):
                 picked, of_crop = jax.tree.map(lambda leaf: leaf[i], (latents, data))
-                noisy = x._replace(seed=x.seed * jnp.uint32(n) + i.astype(jnp.uint32))
                 grads, told = jax.grad(weighted, (0, 1), has_aux=True)(
-                    params, picked, pool, noisy, of_crop, weights[i]
+                    params, picked, keys[i], pool, x, of_crop, weights[i]
                 )
                 return jax.tree.map(jnp.add, total, grads[0]), (grads[1], told)
 

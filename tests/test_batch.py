@@ -191,6 +191,7 @@ UNLIKE = [
     (job(), job({"fit.steps": "61"})),
     (job(), job({"fit.optimizer.learning_rate": "1e-2"})),
     (job(), job({"fit.rate_lambda": "1e-3"})),
+    (job(), job({"fit.rate_term": "true"})),
     (job(), job(target_bytes=200)),
     (job(picture=smooth(32, 32)), job(picture=smooth(32, 31))),
     (job(picture=smooth(32, 16)), job(picture=smooth(16, 32))),
@@ -266,9 +267,10 @@ def test_pixels_and_noise_are_those_of_single_fits():
                 getattr(together.data[0], name)[i], getattr(alone.data[0], name)
             )
         own, own_end = alone.next_block(alone_run, 0.8)
-        for name in ("noise", "budget_bits", "rate"):
+        for name in ("budget_bits", "rate"):
             np.testing.assert_array_equal(getattr(xs, name)[i], getattr(own, name))
-        for name in ("active", "start"):
+        np.testing.assert_array_equal(run.state.key[i], alone_run.state.key)
+        for name in ("active", "start", "step"):
             np.testing.assert_array_equal(getattr(xs, name), getattr(own, name))
         assert end == own_end
         for name in together.shapes:

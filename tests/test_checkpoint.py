@@ -1,9 +1,12 @@
 """checkpoint.py: what was saved comes back, anything else is refused."""
 
+import os
+
 import numpy as np
 import pytest
 
-from inr.checkpoint import Checkpoint
+from inr.checkpoint import Checkpoint, SeveralFits
+from inr.errors import UsageError
 
 NUMBERS = {"step": 70, "progress": 0.25, "frozen_steps": {"w0": 0.5}, "best": None, "inf": 1e999}
 ARRAYS = [
@@ -53,9 +56,81 @@ def test_no_checkpoint_yet(path):
     assert checkpoint.load() is None
 
 
+def test_a_file_that_was_not_looked_at_is_neither_replaced_nor_removed(path):
+    path.write_text("my notes")
+    checkpoint = Checkpoint(path, "ab12")
+    checkpoint.remove()
+    with pytest.raises(UsageError, match="is not a checkpoint"):
+        checkpoint.save({}, [])
+    checkpoint.remove()
+    assert path.read_text() == "my notes"
+
+
+def test_a_file_that_took_the_name_meanwhile_is_not_removed(path):
+    checkpoint = Checkpoint(path, "ab12")
+    checkpoint.save({}, [])
+    path.unlink()
+    path.write_text("my notes")
+    checkpoint.remove()
+    assert path.read_text() == "my notes"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_what_is_no_ordinary_file_is_refused_at_once(path):
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match="is not a checkpoint"):
+        Checkpoint(path, "ab12").load()
+    path.unlink()
+    path.symlink_to(path.with_name("elsewhere"))
+    with pytest.raises(UsageError, match="is a link; name an ordinary file"):
+        Checkpoint(path, "ab12").load()
+
+
+def test_the_advice_for_a_foreign_archive_does_not_speak_of_pickles(path):
+    with open(path, "wb") as file:
+        np.savez(file, np.array([{"a": 1}], dtype=object))
+    with pytest.raises(UsageError) as refused:
+        Checkpoint(path, "ab12").load()
+    assert "pickle" not in str(refused.value)
+
+
+def test_saves_wait_until_they_are_due(path, monkeypatch):
+    checkpoint = Checkpoint(path, "ab12")
+    checkpoint.save_when_due(lambda: pytest.fail("too early"))
+    monkeypatch.setattr("inr.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)
+    checkpoint.save_when_due(lambda: ({"step": 1}, []))
+    assert checkpoint.load() == ({"step": 1}, [])
+
+
+def test_several_fits_keep_results_beside_the_state_of_the_next(path):
+    fits = SeveralFits(Checkpoint(path, "ab12"))
+    assert (fits.result(0), fits.load()) == (None, None)
+    fits.save({"step": 1}, ARRAYS[:1])
+    fits.add_result({"psnr": 30.5}, ARRAYS[:2])
+    assert fits.load() is None  # the next fit begins
+    fits.save({"step": 2}, ARRAYS[2:])
+    again = SeveralFits(Checkpoint(path, "ab12"))
+    numbers, arrays = again.result(0)
+    assert numbers == {"psnr": 30.5}
+    assert all(np.array_equal(*pair) for pair in zip(arrays, ARRAYS[:2], strict=True))
+    assert again.result(1) is None
+    numbers, arrays = again.load()
+    assert numbers == {"step": 2}
+    assert [array.shape for array in arrays] == [(0, 4)]
+
+
+def test_several_fits_without_a_checkpoint_remember_only_results():
+    fits = SeveralFits(None)
+    fits.save({"step": 1}, [])
+    fits.save_when_due(lambda: pytest.fail("nowhere to save"))
+    assert fits.load() is None
+    fits.add_result({}, [])
+    assert fits.result(0) == ({}, [])
+
+
 def test_a_checkpoint_of_another_run(path):
     Checkpoint(path, "ab12").save(NUMBERS, ARRAYS)
-    with pytest.raises(ValueError, match="belongs to another picture, recipe or seed"):
+    with pytest.raises(ValueError, match="belongs to another picture, recipe, seed or version"):
         Checkpoint(path, "ab13").load()
 
 
@@ -66,14 +141,16 @@ def test_a_checkpoint_of_another_run(path):
 )
 def test_files_of_another_kind(path, content):
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"cannot be read .*; delete it to start again"):
+    with pytest.raises(
+        ValueError, match="is not a checkpoint, or a damaged one; it is left as it is"
+    ):
         Checkpoint(path, "ab12").load()
 
 
 def test_a_plain_array(path):
     with open(path, "wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="is not a checkpoint"):
         Checkpoint(path, "ab12").load()
 
 
@@ -81,7 +158,7 @@ def test_a_plain_array(path):
 def test_archives_of_another_kind(path, meta):
     with open(path, "wb") as file:
         np.savez(file, meta)
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="is not a checkpoint"):
         Checkpoint(path, "ab12").load()
 
 
@@ -90,7 +167,7 @@ def test_truncated_anywhere(path):
     data = path.read_bytes()
     for n in range(0, len(data), 11):
         path.write_bytes(data[:n])
-        with pytest.raises(ValueError, match="cannot be read"):
+        with pytest.raises(ValueError, match="is not a checkpoint"):
             Checkpoint(path, "ab12").load()
 
 

@@ -216,6 +216,33 @@ def _few(name="siren", **changes):
 
 
 @pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize("name", ["siren", "fourier"])
+@pytest.mark.parametrize("n_bytes", [500, 20_000])
+def test_without_a_target_the_colour_profile_comes_on_top(name, n_bytes):
+    # Of random bytes, which do not shrink: it must not take the place of the picture.
+    profile = np.random.default_rng(0).bytes(n_bytes)
+    pixels = noise(64, 64, 3)
+    recipe = _few(name, target_bpp="1.0")
+    plain = encode_picture(Picture(pixels), recipe, Wish())
+    profiled = encode_picture(Picture(pixels, profile), recipe, Wish())
+    assert profiled.psnr_db == plain.psnr_db
+    assert n_bytes <= len(profiled.data) - len(plain.data) <= n_bytes + 40
+
+
+def test_a_file_that_decoders_will_refuse_is_told_before_the_fit():
+    class Told(Exception):
+        pass
+
+    def stop(text):
+        raise Told(text)
+
+    huge = _few(**{"field.hidden": "1200", "field.n_layers": "8"})
+    with pytest.raises(Told, match=r"multiply-adds, more than the 1e\+13 that decoders do"):
+        encode_picture(Picture(noise(1500, 1500, 3)), huge, Wish(), warn=stop)
+    encode_picture(Picture(np.full((1500, 1500, 3), 7, np.uint8)), huge, Wish(), warn=stop)
+
+
+@pytest.mark.usefixtures("untrained")
 def test_the_target_counts_the_colour_profile():
     picture = Picture(noise(64, 64, 3), SRGB_PROFILE)
     encoded = encode_picture(picture, _few(), Wish(target_bytes=1500))

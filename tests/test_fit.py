@@ -16,6 +16,7 @@ from inr.fit_types import NotANumberError
 from inr.fitting import Fitting
 from inr.metrics import psnr_db
 from inr.quantize.uniform import Uniform
+from inr.random_keys import FOR_MASKS, FOR_NOISE, fit_key, step_key
 from inr.settings import with_settings
 
 # ---------------------------------------------------------------- learning
@@ -271,5 +272,26 @@ def test_the_rate_warms_up_and_decays(untrained):
     assert np.all(np.diff(rates[30:]) < 0)
 
 
-def test_fits_need_no_gpu():
-    assert jax.default_backend() == "cpu"
+# ---------------------------------------------------------------- seeds
+
+
+def test_seeds_that_agree_in_some_bits_have_noise_of_their_own():
+    # Once the noise of a step was seeded by step + 2**24 * seed, modulo 2**32.
+    keys = set()
+    for seed in (0, 1, 256, 512, 1 << 24, (1 << 32) - 1):
+        for start in (0, 1):
+            for step in (0, 7):
+                for purpose in (FOR_NOISE, FOR_MASKS):
+                    key = step_key(fit_key(seed, start), np.uint32(step), purpose)
+                    keys.add(tuple(np.asarray(jax.random.key_data(key)).tolist()))
+    assert len(keys) == 6 * 2 * 2 * 2
+
+
+@pytest.mark.usefixtures("untrained")
+def test_each_of_several_starts_has_a_key_of_its_own():
+    fitting = fitting_of({"fit.n_seeds": "3"})
+    states = [
+        fitting.loop.start(np.random.default_rng(0), fitting.jobs[0].sparsifier, fit_key(0, i))
+        for i in range(3)
+    ]
+    assert len({tuple(np.asarray(state.key).tolist()) for state in states}) == 3

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from tiny_fits import BLOCK, Killed, fitted, fitting_of, job_of, kill_after, smooth, tiny
 
-from inr import fitting as fitting_module
 from inr.fit_guard import guard
 from inr.fit_rounding import freeze_or_correct
 from inr.fit_step import Loop
@@ -173,7 +172,7 @@ def test_only_the_member_that_collapses_goes_back(monkeypatch, untrained):
 def test_a_fit_killed_around_a_collapse_ends_with_the_same_bytes(
     tmp_path, monkeypatch, scripted, n_blocks
 ):
-    monkeypatch.setattr(fitting_module, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr("inr.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)
     settings = {"fit.warmup": "0"}
     errors = [0.3, 0.2, 0.1, 0.9, 0.2, 0.9]
     scripted(errors)

@@ -1,16 +1,15 @@
 """rate_control.py: files of a given quality, from few fits."""
 
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_fits import fitted, smooth, tiny
+from tiny_fits import Killed, fitted, kill_after, smooth, tiny
 
 import inr
 from inr import rate_control
 from inr.codec import Encoded, Wish, decode_picture, encode_picture
-from inr.errors import FitError
+from inr.errors import FitError, UsageError
 from inr.image import from_array
 from inr.metrics import psnr_db
 from inr.mlp_file import open_file, read_codes
@@ -22,13 +21,13 @@ FREE = replace(tiny(), fixed_size=False)  # of a size that may be chosen
 # ---------------------------------------------------------------- real fits
 
 
-@pytest.mark.parametrize("target_psnr", [33.0, 30.0, 25.0, 15.0])
+@pytest.mark.parametrize("target_psnr", [32.0, 28.0, 25.0, 15.0])
 def test_a_fixed_network_is_brought_down_by_its_codes(plain, target_psnr):
     encoded = fitted(target_psnr=target_psnr)
     assert encoded.psnr_db == pytest.approx(target_psnr, abs=0.1)
     assert encoded.psnr_db == psnr_db(smooth(), decode_picture(encoded.data).pixels)
-    assert len(encoded.data) <= len(plain.data)  # 34 dB
-    assert target_psnr > 30 or len(encoded.data) < len(plain.data)
+    assert len(encoded.data) <= len(plain.data)  # 32.3 dB
+    assert target_psnr > 26 or len(encoded.data) < len(plain.data)
     assert encoded.n_steps == plain.n_steps  # no second fit
 
 
@@ -44,7 +43,7 @@ def test_masked_weights_stay_zero_when_levels_become_coarser():
 
 
 @pytest.mark.slow  # each size of network is a compilation
-@pytest.mark.parametrize("target_psnr", [36.0, 20.0, 14.0])
+@pytest.mark.parametrize("target_psnr", [36.0, 20.0])
 def test_a_network_is_found_for_the_quality(target_psnr):
     encoded = encode_picture(from_array(smooth()), FREE, Wish(target_psnr=target_psnr))
     assert encoded.psnr_db == pytest.approx(target_psnr, abs=0.1)
@@ -63,22 +62,48 @@ def test_a_fixed_network_that_is_not_good_enough_tells_what_it_reached(plain):
 
 @pytest.mark.usefixtures("untrained")
 def test_a_quality_that_more_bytes_do_not_bring_is_given_up():
+    told = []
     # Without training no size is any better.
-    started_at = time.monotonic()
     with pytest.raises(FitError, match=r"a PSNR of 60\.0 dB was not reached: \d+ bytes .*, \d+"):
-        encode_picture(from_array(smooth()), FREE, Wish(target_psnr=60.0))
-    assert time.monotonic() - started_at < 10
+        encode_picture(from_array(smooth()), FREE, Wish(target_psnr=60.0), report=told.append)
+    assert 2 <= sum(progress.step == progress.n_steps for progress in told) <= 7  # fits
 
 
 @pytest.mark.usefixtures("untrained")
-def test_a_quality_below_that_of_the_smallest_network_is_told_as_well():
-    with pytest.raises(FitError, match=r"a PSNR of 5\.0 dB was not reached: 1\d\d bytes"):
-        encode_picture(from_array(smooth()), FREE, Wish(target_psnr=5.0))
+def test_a_quality_that_every_file_has_is_met_by_the_smallest():
+    pixels = np.full((16, 16, 3), 100, np.uint8)
+    pixels[::3, 1::2] += 1  # whatever a field of that range draws is above 48 dB
+    encoded = encode_picture(from_array(pixels), FREE, Wish(target_psnr=40.0))
+    assert encoded.psnr_db > 48
+    assert encoded.missed is None
+    assert len(encoded.data) <= 60  # header and a handful of weights
 
 
-def test_a_checkpoint_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="--checkpoint holds one fit, and a target of PSNR takes"):
-        fitted(target_psnr=30.0, checkpoint=tmp_path / "fit.npz")
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize("wish", [{}, {"target_psnr": 30.0}, {"target_bytes": 300}])
+def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, wish):
+    path = tmp_path / "precious.txt"
+    path.write_text("my notes")
+    with pytest.raises(UsageError, match="is not a checkpoint"):
+        encode_picture(from_array(smooth()), FREE, Wish(checkpoint=path, **wish))
+    assert path.read_text() == "my notes"
+
+
+@pytest.mark.slow  # each size of network is a compilation
+def test_a_killed_search_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("inr.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)  # after every block
+    picture, steps = from_array(smooth()), []
+    asked = Wish(target_psnr=36.0)
+    whole = encode_picture(picture, FREE, asked, report=lambda p: steps.append(p.step))
+    assert steps.count(60) > 1  # fits of 20 blocks
+    asked = replace(asked, checkpoint=tmp_path / "fit.npz")
+    with pytest.raises(Killed):
+        encode_picture(picture, FREE, asked, report=kill_after(25))  # in the second fit
+    told = []
+    resumed = encode_picture(picture, FREE, asked, report=lambda p: told.append(p.step))
+    assert resumed.data == whole.data
+    assert resumed.n_steps == whole.n_steps
+    assert told == steps[25:]  # it went on, it did not begin again
 
 
 @pytest.mark.parametrize(
@@ -182,16 +207,16 @@ def test_hand_worked_sizes():
 
 @pytest.mark.usefixtures("untrained")
 def test_the_time_budget_is_shared_by_the_fits(monkeypatch):
-    deadlines = []
+    seconds = []
     original = rate_control.fit
 
-    def fit(job, settings, *, deadline, report):
-        deadlines.append(deadline - time.monotonic())
-        return original(job, settings, deadline=None, report=report)
+    def fit(job, settings, *, time_budget, store, report):
+        seconds.append(time_budget.left())
+        return original(job, settings, store=store, report=report)
 
     monkeypatch.setattr(rate_control, "fit", fit)
     with pytest.raises(FitError, match="was not reached"):
-        encode_picture(from_array(smooth()), FREE, Wish(target_psnr=60.0, time_budget=100.0))
-    assert len(deadlines) >= 2
-    assert 45 < deadlines[0] <= 50  # half of what is left
-    assert all(left <= deadlines[0] for left in deadlines)
+        encode_picture(from_array(smooth()), FREE, Wish(target_psnr=60.0, time_budget=1000.0))
+    assert len(seconds) >= 2
+    assert 400 < seconds[0] <= 500  # half of what is left, without drawing
+    assert all(left <= seconds[0] for left in seconds)

@@ -11,7 +11,6 @@ from methods import SPARSIFIERS
 from tiny_fits import Killed, fitted, fitting_of, kill_after, smooth, tiny
 
 from inr import coords
-from inr import fitting as fitting_module
 from inr.codec import Wish, decode_picture, encode_picture
 from inr.fitting import Fitting
 from inr.image import from_array
@@ -262,7 +261,7 @@ def test_every_tensor_keeps_its_count(before_and_after):
 @pytest.mark.slow  # a compilation each
 @pytest.mark.parametrize("name", ["rigl", "snfs", "set", "magnitude"])
 def test_a_fit_killed_between_mask_updates_ends_with_the_same_bytes(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(fitting_module, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr("inr.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)
     settings = RIGL | {"sparsify": name}
     whole = fitted(settings=settings)
     for n_blocks in (4, 9, 18):  # after one update of five, after three, while rounding
@@ -276,8 +275,8 @@ def test_a_fit_killed_between_mask_updates_ends_with_the_same_bytes(tmp_path, mo
 
 @pytest.mark.usefixtures("untrained")
 def test_a_checkpoint_of_another_sparsity_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting_module, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr("inr.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)
     checkpoint = tmp_path / "fit.npz"
     fitted(settings=RIGL, checkpoint=checkpoint)
-    with pytest.raises(ValueError, match="belongs to another picture, recipe or seed"):
+    with pytest.raises(ValueError, match="belongs to another picture, recipe, seed or version"):
         fitted(settings=RIGL | {"sparsify.sparsity": "0.6"}, checkpoint=checkpoint)

@@ -22,16 +22,17 @@ from inr.cae.cae_file import (
 from inr.cae.decode import render_cae
 from inr.cae.models import weights_named
 from inr.checksum import pixels_crc
-from inr.codec import Encoded, Wish
+from inr.codec import NEAR_DB, Encoded, Wish
 from inr.errors import FitError, UsageError
 from inr.metrics import psnr_db
+from inr.picture import Picture
 from inr.render import Region
+from inr.time_budget import TimeBudget
 
 if TYPE_CHECKING:
     from inr.cae.recipe import CaeRecipe
-    from inr.picture import Picture
 
-_NEAR_DB = 0.1
+_SAMPLE_SIDE = 512  # pixels of the crop on which an encoding is timed
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class _Trial:
 class _Encoder:
     """Files of one picture at any rate."""
 
-    def __init__(self, picture: "Picture", recipe: "CaeRecipe") -> None:
+    def __init__(self, picture: Picture, recipe: "CaeRecipe") -> None:
         weights, self._number = weights_named(recipe.model)
         widths = weights.model.widths
         width = recipe.width or (widths[-1] if widths else 0)
@@ -92,33 +93,40 @@ class _Encoder:
         return render_cae(opened, height=height, width=width, region=whole, codec=self.codec)
 
 
-def encode_cae(picture: "Picture", recipe: "CaeRecipe", wish: Wish) -> Encoded:
+def encode_cae(
+    picture: Picture, recipe: "CaeRecipe", wish: Wish, budget: TimeBudget | None = None
+) -> Encoded:
     """`codec.encode_picture` for a recipe of kind cae and a picture of more than one colour.
 
-    Nothing is fitted: seed, time budget and checkpoint change nothing.
+    Nothing is fitted: seed and checkpoint change nothing. A time budget ends the search for a
+    target.
 
     Raises:
-      ValueError: a picture of 16 bits or too large, a lambda outside of the model's range, or a
-        target that the model cannot meet.
+      UsageError: a picture of 16 bits or too large, a lambda outside of the model's range, a
+        target that the model cannot meet, or a time budget that is too short.
       FitError: a file that does not give the picture back.
     """
     started_at = time.monotonic()
     if picture.bit_depth != 8:
         raise UsageError(
-            "recipe cae was trained on 8 bits a sample and this picture has 16; use siren or grid"
+            "recipe cae was trained on 8 bits a sample and this picture has 16; round it to 8, or "
+            "use siren or grid"
         )
     if max(picture.height, picture.width) > MAX_SIDE:
         raise UsageError(
             f"a picture of {picture.width}x{picture.height} pixels: a recipe of kind cae takes at "
             f"most {MAX_SIDE} a side; cut it into parts, make it smaller or use the recipe siren"
         )
+    if budget is not None:
+        trial_seconds = _seconds_of_a_trial(picture, recipe)
+        budget.require(trial_seconds, "one encoding, drawn and checked")
+        budget = budget.reserving(trial_seconds)  # that of the rate that is chosen
     encoder = _Encoder(picture, recipe)
+    size = wish.target_size(picture.height, picture.width)
     if wish.target_psnr is not None:
-        trial = _to_psnr(encoder, picture, wish.target_psnr)
-    elif wish.target_bytes is not None:
-        trial = _to_bytes(encoder, wish.target_bytes)
-    elif wish.target_bpp is not None:
-        trial = _to_bytes(encoder, int(wish.target_bpp * picture.height * picture.width / 8))
+        trial = _to_psnr(encoder, picture, wish.target_psnr, budget)
+    elif size is not None:
+        trial = _to_bytes(encoder, size, budget)
     else:
         trial = encoder.at(encoder.codec.rate_of(recipe.lambda_))
     if not np.array_equal(encoder.drawn_from(trial.data), trial.pixels):
@@ -127,11 +135,32 @@ def encode_cae(picture: "Picture", recipe: "CaeRecipe", wish: Wish) -> Encoded:
     return Encoded(trial.data, psnr, 0, time.monotonic() - started_at)
 
 
-def _to_bytes(encoder: _Encoder, max_bytes: int) -> _Trial:
-    """The finest rate whose file has at most max_bytes.
+def _seconds_of_a_trial(picture: Picture, recipe: "CaeRecipe") -> float:
+    """Measures on a crop how long it takes to encode, draw and decode the whole picture."""
+    seconds = 0.0
+    for side in (16, _SAMPLE_SIDE):  # the first loads weights and starts threads
+        crop = Picture(np.ascontiguousarray(picture.pixels[:side, :side]))
+        started_at = time.monotonic()
+        encoder = _Encoder(crop, recipe)
+        encoder.drawn_from(encoder.at(0).data)
+        n_pixels = crop.height * crop.width
+        seconds = (time.monotonic() - started_at) * picture.height * picture.width / n_pixels
+    return seconds
+
+
+def _has_time(budget: TimeBudget | None, started_at: float, n_trials: int) -> bool:
+    """Whether there is time for one more trial as long as those since started_at."""
+    if budget is None or n_trials == 0:
+        return True
+    return budget.left() > (time.monotonic() - started_at) / n_trials
+
+
+def _to_bytes(encoder: _Encoder, max_bytes: int, budget: TimeBudget | None) -> _Trial:
+    """The finest rate whose file has at most max_bytes, or the finest that was found in time.
 
     Sizes fall with the rate but for single bytes, so halving finds it.
     """
+    started_at, n_trials = time.monotonic(), 1
     low, high = 0, encoder.codec.n_rates - 1
     n_bytes = encoder.n_bytes_at(high)
     if n_bytes > max_bytes:
@@ -139,35 +168,43 @@ def _to_bytes(encoder: _Encoder, max_bytes: int) -> _Trial:
             f"a target of {max_bytes} bytes is too small: at the largest lambda of the model this "
             f"picture takes {n_bytes}"
         )
-    while low < high:  # high is a rate that was tried and fits
+    while low < high and _has_time(budget, started_at, n_trials):
         middle = (low + high) // 2
-        if encoder.n_bytes_at(middle) <= max_bytes:
+        n_trials += 1
+        if encoder.n_bytes_at(middle) <= max_bytes:  # high is a rate that was tried and fits
             high = middle
         else:
             low = middle + 1
     return encoder.at(high)
 
 
-def _to_psnr(encoder: _Encoder, picture: "Picture", target_db: float) -> _Trial:
-    """The coarsest rate found that reaches target_db, or is nearest to it within _NEAR_DB."""
+def _to_psnr(
+    encoder: _Encoder, picture: Picture, target_db: float, budget: TimeBudget | None
+) -> _Trial:
+    """The rate found whose PSNR is nearest to target_db, if that is within NEAR_DB; else the
+    coarsest that reaches it."""
 
     def excess_db(trial: _Trial) -> float:
         return psnr_db(picture.pixels, trial.pixels) - target_db
 
+    started_at, n_trials = time.monotonic(), 1
     low, high = 0, encoder.codec.n_rates - 1
-    best = encoder.at(low)
-    while low < high:
+    nearest = coarsest = encoder.at(low)
+    while low < high and _has_time(budget, started_at, n_trials):
         middle = (low + high + 1) // 2
         trial = encoder.at(middle)
-        if abs(excess_db(trial)) < abs(excess_db(best)):
-            best = trial
+        n_trials += 1
+        if abs(excess_db(trial)) < abs(excess_db(nearest)):
+            nearest = trial
         if excess_db(trial) >= 0:
-            low = middle
+            low, coarsest = middle, trial
         else:
             high = middle - 1
-    if abs(excess_db(best)) > _NEAR_DB:
+    if abs(excess_db(nearest)) <= NEAR_DB:
+        return nearest
+    if excess_db(coarsest) < 0:
         raise FitError(
-            f"a PSNR of {target_db} dB was not reached: the nearest of this model is "
-            f"{target_db + excess_db(best):.2f} dB; give another target or another recipe"
+            f"a PSNR of {target_db} dB was not reached: the best of this model is "
+            f"{target_db + excess_db(coarsest):.2f} dB; give a lower target or another recipe"
         )
-    return best
+    return coarsest

@@ -4,6 +4,7 @@ fit -> chosen_networks -> latents coded under the networks of the file -> drawn 
 for the checksum -> file -> decoded again
 """
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -11,50 +12,67 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inr.checkpoint import checkpoint_of
+from inr.checkpoint import Checkpoint, checkpoint_of
 from inr.checksum import pixels_crc
-from inr.codec import Encoded, View, Wish, decode_picture
+from inr.codec import NO_LIMITS, Encoded, Wish, decode_picture
+from inr.compile_time import OF_GRID, seconds_to_compile
 from inr.container import pack_icc
 from inr.errors import FitError, FormatError
 from inr.fit_types import Progress
 from inr.grid.draw import draw
 from inr.grid.fit import FittedGrid, GridFitting, GridJob
 from inr.grid.grid_file import check_sides, write_grid
-from inr.grid.network_coding import CodedNetworks
+from inr.grid.network_coding import CodedNetworks, quantized
 from inr.grid.network_search import chosen_networks
+from inr.grid.start import first_networks
 from inr.grid.structure import Pyramid
 from inr.memory import give_back
 from inr.metrics import psnr_db
+from inr.picture import Picture
+from inr.time_budget import LEAST_STEPS, Pace, TimeBudget
 
 if TYPE_CHECKING:
     from inr.grid.recipe import GridRecipe
-    from inr.picture import Picture
 
-# Of moves of the networks' codes: a round takes as long as seven steps of the fit.
+# Rounds of moves of the networks' codes: one for so many steps of the fit, at most.
 _STEPS_A_ROUND, _MOST_ROUNDS = 50, 32
-FIT_SHARE = 0.8  # of a time budget; the rest is for the networks' codes and the file
+_STEPS_OF_A_ROUND = 7  # a round takes as long as so many steps of the fit
+_SHARE_OF_MOVES = 0.1  # of a time budget, at most
+_SEARCH_COMPILE_SHARE = 1.5  # of the time that the fit's program takes: what the search compiles
+_STEP_OF_CODING = 0.2  # a step of the fit takes this part of drawing, coding and decoding, or more
+# Of the crop on which coding is measured.
+_SAMPLE_SIDE, _SAMPLE_OCTAVES = 256, 8
 
 Report = Callable[[Progress], None]
-GridEncoding = tuple["Picture", "GridRecipe", Wish]
+GridEncoding = tuple[Picture, "GridRecipe", Wish]
 
 
 def encode_grid(
-    picture: "Picture", recipe: "GridRecipe", wish: Wish, report: Report | None = None
+    picture: Picture,
+    recipe: "GridRecipe",
+    wish: Wish,
+    budget: TimeBudget | None = None,
+    report: Report | None = None,
 ) -> Encoded:
     """`codec.encode_picture` for a recipe of kind grid and a picture of more than one colour.
 
     Raises:
-      ValueError: a picture that is too large, or a checkpoint of another run.
+      UsageError: a picture that is too large, a time budget that is too short, or a checkpoint of
+        another run.
       FitError: the fit failed, or a target was not met.
     """
     if wish.has_target:
         from inr.grid.rate_control import encode_to_target
 
-        return encode_to_target(picture, recipe, wish, report)
-    return encode_grids([(picture, recipe, wish)], report)[0]
+        return encode_to_target(picture, recipe, wish, budget, report)
+    return encode_grids([(picture, recipe, wish)], budget, report)[0]
 
 
-def encode_grids(jobs: Sequence[GridEncoding], report: Report | None = None) -> list[Encoded]:
+def encode_grids(
+    jobs: Sequence[GridEncoding],
+    budget: TimeBudget | None = None,
+    report: Report | None = None,
+) -> list[Encoded]:
     """Pictures of one size, or one picture with several lambdas or seeds, fitted as one batch.
 
     Args:
@@ -64,26 +82,81 @@ def encode_grids(jobs: Sequence[GridEncoding], report: Report | None = None) -> 
     started_at = time.monotonic()
     picture, recipe, wish = jobs[0]
     pyramid = pyramid_of(picture, recipe)
-    ends_at, fit_until = math.inf, None
-    if wish.time_budget is not None:
-        ends_at = started_at + wish.time_budget
-        fit_until = started_at + FIT_SHARE * wish.time_budget
-    fitting = GridFitting([job_of(*job) for job in jobs], pyramid, recipe.fit, fit_until)
-    told = (picture.pixels.shape, picture.pixels.dtype.name, recipe, wish.seed)
-    checkpoint = checkpoint_of(wish.checkpoint, picture.pixels, told)
-    all_fitted = fitting.run(checkpoint, report)
+    checkpoint = grid_checkpoint(picture, recipe, wish)
+    coding = None if budget is None else seconds_to_code(picture, recipe)
+    refuse_too_short(budget, coding)
+    fitting = GridFitting([job_of(*job) for job in jobs], pyramid, recipe.fit, budget)
+    all_fitted = fitting.run(checkpoint, report, after=after_fit(coding))
     give_back()  # what the fit held, before more is compiled
     fit_seconds = (time.monotonic() - started_at) / len(jobs)
+    search_until = before_coding(budget, coding)
     encoded = []
     for (picture, _, wish), fitted in zip(jobs, all_fitted, strict=True):
         coding_at = time.monotonic() - fit_seconds  # counts as started its share ago
-        coded = coded_networks(picture, pyramid, fitted, wish.seed, ends_at)
+        coded = coded_networks(picture, pyramid, fitted, wish.seed, search_until)
         latents = fitted.latents()
-        encoded.append(finished_grid(picture, pyramid, coded, latents, fitted.n_steps, coding_at))
+        made = finished_grid(picture, pyramid, coded, latents, fitted.n_steps, coding_at)
+        encoded.append(dataclasses.replace(made, checkpoint=checkpoint))
     return encoded
 
 
-def pyramid_of(picture: "Picture", recipe: "GridRecipe") -> Pyramid:
+def grid_checkpoint(picture: Picture, recipe: "GridRecipe", wish: Wish) -> Checkpoint | None:
+    """The checkpoint of an encoding, if there is to be one."""
+    targets = (wish.target_size(picture.height, picture.width), wish.target_psnr)
+    return checkpoint_of(wish.checkpoint, picture.pixels, (recipe, wish.seed, targets))
+
+
+def seconds_to_code(picture: Picture, recipe: "GridRecipe") -> float:
+    """Measures on a crop how long it takes to draw, code and decode the whole picture."""
+    seconds = 0.0
+    for side in (16, _SAMPLE_SIDE):  # the first loads tables and starts threads
+        crop = Picture(np.ascontiguousarray(picture.pixels[:side, :side]))
+        pyramid = Pyramid(crop.height, crop.width, crop.n_channels, recipe.structure)
+        networks = first_networks(pyramid, np.full(crop.n_channels, 0.5), np.random.default_rng(0))
+        coded = quantized(networks, dict.fromkeys(pyramid.groups, _SAMPLE_OCTAVES), pyramid)
+        latents = [np.zeros((level.height, level.width), np.int32) for level in pyramid.levels]
+        started_at = time.monotonic()
+        finished_grid(crop, pyramid, coded, latents, 0, started_at)
+        n_pixels = crop.height * crop.width
+        seconds = (time.monotonic() - started_at) * picture.height * picture.width / n_pixels
+    return seconds
+
+
+def refuse_too_short(budget: TimeBudget | None, coding_seconds: float | None) -> None:
+    """Refuses, before anything is compiled, a time budget that cannot be kept; raises TooShort."""
+    if budget is not None and coding_seconds is not None:
+        compile_seconds = (1 + _SEARCH_COMPILE_SHARE) * seconds_to_compile(OF_GRID)
+        fit_seconds = LEAST_STEPS * _STEP_OF_CODING * coding_seconds
+        rest = budget.reserving(coding_seconds)
+        rest.require(compile_seconds + fit_seconds, "compiling, a short fit, coding and drawing")
+
+
+def after_fit(coding_seconds: float | None) -> Callable[[Pace, float], float]:
+    """For `GridFitting.run`: the seconds of an encoding after its fit.
+
+    coding_seconds: of drawing, coding and decoding; None where there is no time budget.
+    """
+
+    def seconds(pace: Pace, compile_seconds: float) -> float:
+        a_round = _STEPS_OF_A_ROUND * pace.step_seconds
+        moving = _n_rounds(pace.n_steps) * a_round
+        if pace.time_budget is not None:
+            moving = min(moving, max(a_round, _SHARE_OF_MOVES * pace.time_budget.left()))
+        return _SEARCH_COMPILE_SHARE * compile_seconds + moving + (coding_seconds or 0.0)
+
+    return seconds
+
+
+def before_coding(budget: TimeBudget | None, coding_seconds: float | None) -> float:
+    """When the search for codes has to end, in seconds of time.monotonic()."""
+    return math.inf if budget is None else budget.ends_at - (coding_seconds or 0.0)
+
+
+def _n_rounds(n_steps: int) -> int:
+    return min(_MOST_ROUNDS, max(1, n_steps // _STEPS_A_ROUND))
+
+
+def pyramid_of(picture: Picture, recipe: "GridRecipe") -> Pyramid:
     """The pyramid of a picture; ValueError where no grid file can hold the picture."""
     check_sides(picture.height, picture.width)
     if picture.icc_profile is not None:
@@ -91,24 +164,24 @@ def pyramid_of(picture: "Picture", recipe: "GridRecipe") -> Pyramid:
     return Pyramid(picture.height, picture.width, picture.n_channels, recipe.structure)
 
 
-def job_of(picture: "Picture", recipe: "GridRecipe", wish: Wish) -> GridJob:
+def job_of(picture: Picture, recipe: "GridRecipe", wish: Wish) -> GridJob:
     """What is to be fitted."""
     return GridJob(_signal(picture), recipe.lambda_, wish.seed)
 
 
 def coded_networks(
-    picture: "Picture", pyramid: Pyramid, fitted: FittedGrid, seed: int, deadline: float = math.inf
+    picture: Picture, pyramid: Pyramid, fitted: FittedGrid, seed: int, deadline: float = math.inf
 ) -> CodedNetworks:
     """The networks of a finished fit as codes; deadline in seconds of time.monotonic()."""
     return chosen_networks(
         *(fitted.params, fitted.latents(), _signal(picture), fitted.lambda_, pyramid, seed),
-        max_rounds=min(_MOST_ROUNDS, max(1, fitted.n_steps // _STEPS_A_ROUND)),
+        max_rounds=_n_rounds(fitted.n_steps),
         deadline=deadline,
     )
 
 
 def finished_grid(
-    picture: "Picture",
+    picture: Picture,
     pyramid: Pyramid,
     coded: CodedNetworks,
     latents: list[np.ndarray],
@@ -130,7 +203,7 @@ def finished_grid(
             *(pyramid, picture.bit_depth, coded, latents),
             *(pixels_crc(drawn), picture.icc_profile),
         )
-        decoded = decode_picture(data, View(max_pixels=None)).pixels
+        decoded = decode_picture(data, NO_LIMITS).pixels
     except FormatError as error:
         raise FitError(
             f"the fit ended in what no file can hold ({error}); give another seed or a lower "
@@ -142,7 +215,7 @@ def finished_grid(
     return Encoded(data, psnr_db(picture.pixels, decoded), n_steps, seconds)
 
 
-def _signal(picture: "Picture") -> np.ndarray:
+def _signal(picture: Picture) -> np.ndarray:
     """f32[n_channels, height, width] in 0..1."""
     peak = np.float32((1 << picture.bit_depth) - 1)
     return picture.pixels.transpose(2, 0, 1).astype(np.float32) / peak

@@ -1,5 +1,6 @@
 """The host's side of the fit of latent grids: starts, blocks of steps, snapshots, checkpoints."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,19 +10,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inr.checkpoint import Checkpoint
+from inr.checkpoint import State as Stored
+from inr.checkpoint import StateStore
 from inr.errors import FitError, UsageError
 from inr.fit_types import NotANumberError, Progress
 from inr.grid.fit_settings import GridFit
 from inr.grid.fit_step import Data, Inputs, Loop, State, noise_pool, picked
 from inr.grid.start import first_networks
 from inr.grid.structure import Pyramid
+from inr.jax_settings import platform
 from inr.memory import give_back
+from inr.random_keys import fit_key
+from inr.time_budget import Pace, TimeBudget
 
 _MAX_RETRIES = 3  # after a NaN, each at half the rates
 _BLOCK_PIXELS = 12_000_000  # steps times pixels of a block: two to five seconds on two cores
 _MOST_STEPS, _BLOCKS = 50, 20  # of a block; blocks of a fit, at least
-_SECONDS_BETWEEN_CHECKPOINTS = 3.0
 _SPREAD = 0.3  # of all starts but the first around the prior
 _SNAPSHOTS_FROM = 0.5  # of the fit; before, later ones are always better
 
@@ -43,6 +47,7 @@ class FittedGrid:
     unrounded: list[np.ndarray]  # f32[h, w] of each level: the latents in codes
     lambda_: float  # with which it ended
     n_steps: int
+    steered_at: float = 0.0  # progress at which lambda was last looked at
 
     def latents(self, dead_zone: float = 0.0) -> list[np.ndarray]:
         """The latents as int32 codes, rounded with thresholds further from zero by dead_zone."""
@@ -52,8 +57,12 @@ class FittedGrid:
         ]
 
 
-# Told of progress, MSE and bits of the latents of each member; the lambdas from here on.
-Steer = Callable[[float, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+# (progress, progress since the last call, lambdas, MSE, bits of the latents) -> new lambdas; arrays
+# are of each member.
+Steer = Callable[[float, float, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+_RUN_NUMBERS = ("step", "progress", "steered_at", "rate")
 
 
 @dataclass
@@ -66,7 +75,8 @@ class _Run:
     progress: float = 0.0
     best_losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
     best: State | None = None
-    seconds_a_step: float = 0.0
+    steered_at: float = 0.0  # progress at which the lambdas were last looked at
+    rate: float = 1.0  # factor on the learning rates, halved by each retry
 
 
 class GridFitting:
@@ -77,74 +87,106 @@ class GridFitting:
         jobs: Sequence[GridJob],
         pyramid: Pyramid,
         settings: GridFit,
-        deadline: float | None = None,
+        time_budget: TimeBudget | None = None,
     ) -> None:
-        self.jobs, self.pyramid, self.settings, self.deadline = jobs, pyramid, settings, deadline
+        self.jobs, self.pyramid, self.settings = jobs, pyramid, settings
+        self.time_budget = time_budget
         self.loop = Loop(pyramid, settings)
         self.n_pixels = pyramid.height * pyramid.width
-        self.pool = jnp.asarray(noise_pool(max(level.size for level in pyramid.levels), 0))
+        self.pool = jnp.asarray(noise_pool(max(level.size for level in pyramid.levels)))
         longest = max(1, _BLOCK_PIXELS // (self.n_pixels * len(jobs)))
         self.block_length = min(longest, _MOST_STEPS, -(-settings.steps // _BLOCKS))
         self.soft_until = 1 - max(1, round(settings.tail * settings.steps)) / settings.steps
+        self.pace = Pace(settings.steps, self.soft_until, self.block_length, time_budget)
+        self.compile_seconds = 0.0
 
     def run(
         self,
-        checkpoint: Checkpoint | None = None,
+        store: StateStore | None = None,
         report: Callable[[Progress], None] | None = None,
         steer: Steer | None = None,
         begin: tuple[FittedGrid, float] | None = None,
+        after: Callable[[Pace, float], float] | None = None,
     ) -> list[FittedGrid]:
         """Fits all jobs.
 
         Args:
-          checkpoint: where to save the state every few seconds, and where to go on from.
+          store: where to save the state every few seconds, and where to go on from, in whichever
+            try it was.
           report: called after each block.
           steer: may change the lambdas after each block.
           begin: of a single job, an earlier result and the progress at which to go on from it.
+          after: of a time budget, the seconds of it that come after the fit, from its pace and the
+            seconds that its program took to compile.
         Raises:
           FitError: NaN in spite of lower rates.
+          UsageError: a time budget that cannot be kept, or a checkpoint of something else.
         """
-        for attempt in range(_MAX_RETRIES + 1):
+        stored = None if store is None else store.load()
+        run = None if stored is None else self._restored(stored)
+        first_try = 0 if run is None else round(-math.log2(run.rate))
+        for attempt in range(first_try, _MAX_RETRIES + 1):
             try:
-                return self._attempt(0.5**attempt, checkpoint, report, steer, begin)
+                if run is None:
+                    rate = 0.5**attempt
+                    run = self._started(rate) if begin is None else self._begun(*begin, rate)
+                    if store is not None and attempt > 0:  # a kill must not bring the last try back
+                        store.save(*self._saved(run))
+                return self._run(run, store, report, steer, after)
             except NotANumberError as error:
-                step = error.step
+                run, step = None, error.step
         raise FitError(
             f"the loss stopped being a number at step {step}, also at 1/{2**_MAX_RETRIES} of the "
             "learning rates; give a lower fit.learning_rate"
         )
 
-    def _attempt(
+    def _run(
         self,
-        rate: float,
-        checkpoint: Checkpoint | None,
+        run: _Run,
+        store: StateStore | None,
         report: Callable[[Progress], None] | None,
         steer: Steer | None,
-        begin: tuple[FittedGrid, float] | None,
+        after: Callable[[Pace, float], float] | None,
     ) -> list[FittedGrid]:
-        run = self._resumed(rate, checkpoint)
-        if run is None:
-            run = self._started(rate) if begin is None else self._begun(*begin)
+        """The rest of one try."""
         self._compile(run, self._data(run.lambdas))
-        saved_at = time.monotonic()
+        if self.time_budget is not None:
+            self._measure(run, after)
         while run.progress < 1:
+            block_at, n_before = time.monotonic(), run.step
+            is_tail = run.progress >= self.soft_until
             data = self._data(run.lambdas)
-            self._advance(run, data, rate)
+            block_seconds = self._advance(run, data)
             mse, bits = self._validated(run.state, data)
             if not np.isfinite(mse + bits).all():
                 raise NotANumberError(run.step)
             if run.progress >= _SNAPSHOTS_FROM:
                 self._keep_best(run, mse, bits)
             if steer is not None and run.progress < 1:
-                lambdas = steer(run.progress, run.lambdas, mse, bits)
+                since = abs(run.progress - run.steered_at)
+                lambdas = steer(run.progress, since, run.lambdas, mse, bits)
+                run.steered_at = run.progress
                 if not np.array_equal(lambdas, run.lambdas):
                     run.lambdas, run.best = lambdas, None  # older losses are not comparable
             if report is not None:
                 report(self._progress(run, mse, bits))
-            if checkpoint and time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
-                self._save(run, rate, checkpoint)
-                saved_at = time.monotonic()
+            if store is not None:
+                store.save_when_due(lambda: self._saved(run))
+            overhead = time.monotonic() - block_at - block_seconds
+            self.pace.took(is_tail, run.step - n_before, block_seconds, overhead)
         return self._fitted(run)
+
+    def _measure(self, run: _Run, after: Callable[[Pace, float], float] | None) -> None:
+        """Measures a step, and refuses a time budget in which a fit has no place."""
+        started_at = time.monotonic()
+        self._validated(run.state, self._data(run.lambdas))
+        self.pace.step_seconds = time.monotonic() - started_at
+        self.pace.first_overhead = self.pace.last_overhead = (
+            self.pace.step_seconds
+        )  # that very step
+        if after is not None:
+            self.pace.reserved = after(self.pace, self.compile_seconds)
+        self.pace.require("a short fit, coding and drawing")
 
     def _data(self, lambdas: np.ndarray, jobs: Sequence[GridJob] | None = None) -> Data:
         jobs = self.jobs if jobs is None else jobs
@@ -170,12 +212,14 @@ class GridFitting:
                 )
                 for i, n in starts
             ]
-            run = _Run(self.loop.start(networks), np.array([job.lambda_ for job in jobs]))
+            keys = [fit_key(self.jobs[i].seed, n) for i, n in starts]
+            lambdas_here = np.array([job.lambda_ for job in jobs])
+            run = _Run(self.loop.start(networks, keys), lambdas_here, rate=rate)
             data = self._data(run.lambdas, jobs)
             self._compile(run, data)
             until = s.trial if s.n_starts > 1 else 0.0
             while run.progress < until:
-                self._advance(run, data, rate, until)
+                self._advance(run, data, until)
             mse, bits = self._validated(run.state, data) if until else (np.zeros(len(jobs)),) * 2
             runs.append((run, starts, mse + run.lambdas * bits / self.n_pixels))
         best: list[State] = []
@@ -193,31 +237,36 @@ class GridFitting:
             lambdas,
             first.step,
             first.progress,
-            seconds_a_step=first.seconds_a_step,
+            rate=rate,
         )
 
-    def _begun(self, fitted: FittedGrid, progress: float) -> _Run:
+    def _begun(self, fitted: FittedGrid, progress: float, rate: float) -> _Run:
         """A run that goes on from an earlier result, with fresh optimizers."""
-        state = self.loop.start([fitted.params])
+        (job,) = self.jobs
+        state = self.loop.start([fitted.params], [fit_key(job.seed, 0)])
         latents = [jnp.asarray(y[None] / np.float32(self.settings.gain)) for y in fitted.unrounded]
         lambdas = np.array([job.lambda_ for job in self.jobs])
-        return _Run(state._replace(latents=latents), lambdas, fitted.n_steps, progress)
+        return _Run(
+            state._replace(latents=latents),
+            lambdas,
+            fitted.n_steps,
+            progress,
+            steered_at=fitted.steered_at,
+            rate=rate,
+        )
 
     def _start_batches(self) -> list[list[tuple[int, int]]]:
         """(job, start) of all that is tried, in batches."""
         n = self.settings.n_starts
-        if n == 1 or len(self.jobs) > 1 or jax.default_backend() != "cpu":
+        if n == 1 or len(self.jobs) > 1 or platform() != "cpu":
             return [[(i, k) for i in range(len(self.jobs)) for k in range(n)]]
         return [[(0, k)] for k in range(n)]
 
-    def _advance(self, run: _Run, data: Data, rate: float, until: float = 1.0) -> None:
-        """One block, up to the end of the phase at most."""
+    def _advance(self, run: _Run, data: Data, until: float = 1.0) -> float:
+        """One block, up to the end of the phase at most; returns the seconds that it took."""
         is_tail = run.progress >= self.soft_until
         edge = min(until, 1.0 if is_tail else self.soft_until)
-        a_step = 1 / self.settings.steps
-        if self.deadline is not None and run.seconds_a_step:
-            n_left = (self.deadline - time.monotonic()) / run.seconds_a_step
-            a_step = max(a_step, (1 - run.progress) / max(n_left, 1.0))
+        a_step = self.pace.progress_a_step(run.progress)
         n_left_here = max(1, round((edge - run.progress) / a_step))
         n = min(self.block_length, n_left_here)
         ids = np.arange(self.block_length)
@@ -228,7 +277,7 @@ class GridFitting:
             ids < n,
             np.full(ids.size, is_tail),
             ((progress - begin) / (end - begin)).astype(np.float32),
-            np.full(ids.size, rate, np.float32),
+            np.full(ids.size, run.rate, np.float32),
             (run.step + ids).astype(np.uint32),
         )
         started_at = time.monotonic()
@@ -237,9 +286,9 @@ class GridFitting:
         if not np.isfinite(last).any():
             raise NotANumberError(run.step)
         seconds = time.monotonic() - started_at
-        run.seconds_a_step = seconds / n
         run.step += n
         run.progress = edge if n == n_left_here else run.progress + n * a_step
+        return seconds
 
     def _validated(self, state: State, data: Data) -> tuple[np.ndarray, np.ndarray]:
         """MSE and bits of the latents with all of them rounded, f64[members] each: one step of
@@ -251,7 +300,9 @@ class GridFitting:
 
     def _compile(self, run: _Run, data: Data) -> None:
         """Compiles the block before there is much else in memory."""
+        started_at = time.monotonic()
         self.loop.block(run.state, self._still(0), data, self.pool)
+        self.compile_seconds = max(self.compile_seconds, time.monotonic() - started_at)
         give_back()
 
     def _still(self, n_steps: int) -> Inputs:
@@ -282,15 +333,16 @@ class GridFitting:
                 [each[i] for each in unrounded],
                 float(run.lambdas[i]),
                 run.step,
+                run.steered_at,
             )
             for i in range(len(self.jobs))
         ]
 
     def _progress(self, run: _Run, mse: np.ndarray, bits: np.ndarray) -> Progress:
         steps_left = round((1 - run.progress) * self.settings.steps)
-        seconds_left = steps_left * run.seconds_a_step
-        if self.deadline is not None:
-            seconds_left = min(seconds_left, max(0.0, self.deadline - time.monotonic()))
+        seconds_left = self.pace.seconds_for(self.settings.steps, run.progress)
+        if self.time_budget is not None:
+            seconds_left = min(seconds_left, max(0.0, self.time_budget.left()))
         return Progress(
             run.step,
             run.step + steps_left,
@@ -299,26 +351,22 @@ class GridFitting:
             float(bits.mean()) / self.n_pixels,
         )
 
-    def _save(self, run: _Run, rate: float, checkpoint: Checkpoint) -> None:
-        numbers: dict[str, Any] = {
-            "rate": rate,
-            "step": run.step,
-            "progress": run.progress,
-            "lambdas": run.lambdas.tolist(),
-            "best_losses": run.best_losses.tolist(),
-            "has_best": run.best is not None,
-        }
+    def _saved(self, run: _Run) -> Stored:
+        """Numbers and arrays of a run, for a checkpoint."""
+        numbers: dict[str, Any] = {name: vars(run)[name] for name in _RUN_NUMBERS}
+        numbers["lambdas"] = run.lambdas.tolist()
+        numbers["best_losses"] = run.best_losses.tolist()
+        numbers["has_best"] = run.best is not None
         leaves = jax.tree.leaves((run.state, run.best))
-        checkpoint.save(numbers, [np.asarray(leaf) for leaf in leaves])
+        return numbers, [np.asarray(leaf) for leaf in leaves]
 
-    def _resumed(self, rate: float, checkpoint: Checkpoint | None) -> _Run | None:
-        """The run as the checkpoint has it, if there is one of this attempt."""
-        stored = checkpoint.load() if checkpoint is not None else None
-        if stored is None or stored[0]["rate"] != rate:
-            return None
+    def _restored(self, stored: Stored) -> _Run:
+        """The inverse of `_saved`."""
         numbers, arrays = stored
         networks = {name: np.zeros(s, np.float32) for name, s in self.pyramid.shapes.items()}
-        like = self.loop.start([networks] * len(self.jobs))
+        like = self.loop.start(
+            [networks] * len(self.jobs), [fit_key(job.seed, 0) for job in self.jobs]
+        )
         template = (like, like if numbers["has_best"] else None)
         leaves, tree = jax.tree_util.tree_flatten(template)
         if [np.shape(leaf) for leaf in leaves] != [array.shape for array in arrays]:
@@ -327,8 +375,7 @@ class GridFitting:
         return _Run(
             state,
             np.array(numbers["lambdas"]),
-            numbers["step"],
-            numbers["progress"],
-            np.array(numbers["best_losses"]),
-            best,
+            best_losses=np.array(numbers["best_losses"]),
+            best=best,
+            **{name: numbers[name] for name in _RUN_NUMBERS},
         )

@@ -23,6 +23,7 @@ from inr.grid.forward import Latents, Params, contexts, features_of, seen_by_lev
 from inr.grid.prior import prior_networks
 from inr.grid.soap import SoapState, scale_by_soap
 from inr.grid.structure import LATENT_LIMIT, Pyramid
+from inr.random_keys import FOR_NOISE, step_key
 
 # Of the latents. Short means: gradients change quickly as latents cross from code to code.
 LATENT_ADAM = optax.scale_by_adam(b1=0.8, b2=0.95)
@@ -41,6 +42,7 @@ class State(NamedTuple):
     latents: Latents  # in units of `gain` codes
     soap: SoapState
     adam: optax.ScaleByAdamState
+    key: jax.Array  # u32[2], the bits of the fit's key; it stays as it is
 
 
 class Data(NamedTuple):
@@ -57,7 +59,7 @@ class Inputs(NamedTuple):
     is_tail: Any  # bool: the latents are rounded and stay
     position: Any  # f32: 0..1 in the phase at hand
     rate: Any  # f32: factor on the learning rates; 0 changes nothing
-    seed: Any  # u32, of the noise
+    step: Any  # u32: number of the step, folded into the key of each member
 
 
 class Told(NamedTuple):
@@ -72,7 +74,7 @@ Step = Callable[["State", "Inputs", "Data"], tuple["State", "Told"]]
 # Over which axes members are stacked; counts of steps are shared, so that a condition on them
 # stays a condition.
 _SOAP_AXES: Any = SoapState(*cast(Any, (None, 0, 0, 0, 0, 0, 0)))
-_STATE_AXES: Any = State(*cast(Any, (0, 0, _SOAP_AXES, optax.ScaleByAdamState(None, 0, 0))))
+_STATE_AXES: Any = State(*cast(Any, (0, 0, _SOAP_AXES, optax.ScaleByAdamState(None, 0, 0), 0)))
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ class Loop:
     pyramid: Pyramid
     settings: GridFit
 
-    def start(self, params: list[dict[str, np.ndarray]]) -> State:
-        """Members with these networks and zero latents."""
+    def start(self, params: list[dict[str, np.ndarray]], keys: list[jax.Array]) -> State:
+        """Members with these networks and keys (`random_keys.fit_key`), and zero latents."""
         stacked = {k: jnp.stack([jnp.asarray(each[k]) for each in params]) for k in params[0]}
         latents = [
             jnp.zeros((len(params), level.height, level.width), jnp.float32)
@@ -91,7 +93,7 @@ class Loop:
         ]
         soap = jax.vmap(scale_by_soap().init, out_axes=_SOAP_AXES)(stacked)
         adam = jax.vmap(LATENT_ADAM.init, out_axes=_STATE_AXES.adam)(latents)
-        return State(stacked, latents, soap, adam)
+        return State(stacked, latents, soap, adam, jnp.stack(keys))
 
     def stacked(self, states: list[State]) -> State:
         """The inverse of `picked`; all have made as many steps."""
@@ -120,15 +122,20 @@ class Loop:
         return jax.lax.scan(body, state, xs)
 
     def loss(
-        self, params: Params, latents: Latents, pool: jax.Array, x: Inputs, data: Data
+        self,
+        params: Params,
+        latents: Latents,
+        key: jax.Array,
+        pool: jax.Array,
+        x: Inputs,
+        data: Data,
     ) -> tuple[jax.Array, Told]:
         """MSE + lambda * bpp of one member, softly rounded with noise, or rounded in the tail."""
         s = self.settings
         temperature = s.temperature + (s.final_temperature - s.temperature) * x.position
         noise = s.noise + (s.final_noise - s.noise) * x.position
-        starts = jax.random.randint(
-            jax.random.key(x.seed), (len(latents),), 0, pool.size - latents[-1].size
-        )
+        noise_key = step_key(key, x.step, FOR_NOISE)
+        starts = jax.random.randint(noise_key, (len(latents),), 0, pool.size - latents[-1].size)
         seen = []
         for z, begin in zip(latents, starts, strict=True):
             y = z * s.gain
@@ -147,7 +154,7 @@ class Loop:
     def _step(self, pool: jax.Array, state: State, x: Inputs, data: Data) -> tuple[State, Told]:
         s = self.settings
         differentiated = jax.grad(self.loss, (0, 1), has_aux=True)
-        grads, told = differentiated(state.params, state.latents, pool, x, data)
+        grads, told = differentiated(state.params, state.latents, state.key, pool, x, data)
         cosine = 0.5 * (1 + jnp.cos(jnp.pi * x.position)) * x.rate
         params, soap = moved_networks(
             *(state.params, state.soap, grads[0]),
@@ -157,7 +164,7 @@ class Loop:
         finer = (_USUAL_LAMBDA / lambda_) ** _RATE_BY_LAMBDA
         latent_rate = s.latent_rate * finer * cosine * jnp.where(x.is_tail, 0.0, 1.0)
         latents, adam = moved_latents(state.latents, state.adam, grads[1], latent_rate, s.gain)
-        return State(params, latents, soap, adam), told
+        return State(params, latents, soap, adam, state.key), told
 
 
 def moved_latents(
@@ -217,7 +224,8 @@ def network_bits(params: Params, pyramid: Pyramid) -> jax.Array:
     return jnp.sum(jnp.log2(1 + jnp.abs(flat) / _WEIGHT_STEP))
 
 
-def noise_pool(n_latents_of_a_level: int, seed: int) -> np.ndarray:
-    """f32 normal numbers, more than any level has latents."""
+def noise_pool(n_latents_of_a_level: int) -> np.ndarray:
+    """f32 normal numbers, more than any level has latents: the same for all fits, whose keys decide
+    where each step begins to read."""
     n = max(_POOL, 2 * n_latents_of_a_level)
-    return np.random.default_rng([seed, 2]).standard_normal(n, np.float32)
+    return np.random.default_rng([0, 2]).standard_normal(n, np.float32)

@@ -46,7 +46,7 @@ def chosen_networks(
       picture: f32[c, height, width] in 0..1.
       lambda_: weight of a bit per pixel against MSE.
       max_rounds: of moves.
-      deadline: time.monotonic() after which no further moves are tried.
+      deadline: time.monotonic() at which the last round of moves has to be done.
     """
     per_bit = lambda_ / (pyramid.height * pyramid.width)
     given = Given(
@@ -62,8 +62,10 @@ def chosen_networks(
     coded = quantized(params, octaves, pyramid)
     moves = _Moves(coded, curvatures, given, pyramid)
     most = max(_SETS, int(_MOST_MOVES * sum(codes.size for codes in coded.codes.values())))
+    round_seconds = 0.0
     for i in range(max_rounds):
-        if time.monotonic() > deadline or most < _SETS:
+        started_at = time.monotonic()
+        if started_at + round_seconds > deadline or most < _SETS:
             break
         if i and i % _ROUNDS_A_MODEL == 0:
             moves.fit_distributions()
@@ -72,6 +74,7 @@ def chosen_networks(
             most //= 2  # fewer, whose effects add up better
         elif gain < _LEAST_GAIN:
             break
+        round_seconds = time.monotonic() - started_at
     return moves.coded()
 
 

@@ -7,25 +7,39 @@ wider dead zone. A file that misses still is fitted on from where it stands, one
 is fitted anew: late in a fit latents hardly follow lambda.
 """
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inr.codec import Encoded, Wish
+from inr.checkpoint import SeveralFits
+from inr.checkpoint import State as Stored
+from inr.codec import LEAST_SHARE, NEAR_DB, Encoded, Wish
 from inr.container import SECTION_LATENTS, pack_icc
 from inr.errors import FitError, UsageError
 from inr.fit_types import Progress
 from inr.grid.draw import draw
-from inr.grid.encode import FIT_SHARE, coded_networks, finished_grid, job_of, pyramid_of
+from inr.grid.encode import (
+    after_fit,
+    before_coding,
+    coded_networks,
+    finished_grid,
+    grid_checkpoint,
+    job_of,
+    pyramid_of,
+    refuse_too_short,
+    seconds_to_code,
+)
 from inr.grid.fit import FittedGrid, GridFitting, GridJob
 from inr.grid.grid_file import open_grid
 from inr.grid.latent_coder import latent_bits
 from inr.grid.network_coding import CodedNetworks, write_networks
 from inr.grid.structure import Pyramid
 from inr.metrics import psnr_db
+from inr.time_budget import TimeBudget, TooShort
 
 if TYPE_CHECKING:
     from inr.grid.recipe import GridRecipe
@@ -33,8 +47,8 @@ if TYPE_CHECKING:
 
 Report = Callable[[Progress], None]
 
-_AIM, _LEAST = 1.015, 0.97  # of the bytes asked for: what is aimed at, and what is near enough
-_NEAR_DB = 0.1
+_AIM = 1.015  # of the bytes asked for: what is aimed at
+_CODINGS = 5  # of all latents after a fit, with the search for a dead zone
 _BITS_A_NUMBER = 3.3  # of the networks, before they are coded
 _HEADER_BYTES = 40
 _LATEST = 0.9  # of a fit: later, lambda changes little
@@ -50,44 +64,88 @@ _FURTHER, _MAX_FURTHER = 0.7, 3  # progress from which a file that misses is fit
 
 
 def encode_to_target(
-    picture: "Picture", recipe: "GridRecipe", wish: Wish, report: Report | None = None
+    picture: "Picture",
+    recipe: "GridRecipe",
+    wish: Wish,
+    budget: TimeBudget | None = None,
+    report: Report | None = None,
 ) -> Encoded:
-    """The file that meets the wish's target: at most 3 % below its bytes and not above, or within
-    0.1 dB of its PSNR.
+    """The file that comes nearest to the wish's target: as many bytes as found below it, or the
+    smallest that has its PSNR, within 0.1 dB.
+
+    A checkpoint holds what the finished fits ended in beside the state of the next, so that a
+    killed run goes on in the fit it was in.
 
     Raises:
-      ValueError: a target that no file of this recipe can meet.
-      FitError: the target was missed.
+      UsageError: a target that no file of this recipe can meet, or a time budget likewise.
+      FitError: every file was too large, or not good enough.
     """
     started_at = time.monotonic()
     pyramid = pyramid_of(picture, recipe)
     target = _target(picture, recipe, wish, pyramid)
-    deadline, ends_at = None, math.inf
-    if wish.time_budget is not None:
-        ends_at = started_at + wish.time_budget
-        deadline = started_at + FIT_SHARE / 2 * wish.time_budget
+    checkpoint = grid_checkpoint(picture, recipe, wish)
+    fits = SeveralFits(checkpoint)
+    coding = None if budget is None else _CODINGS * seconds_to_code(picture, recipe)
+    refuse_too_short(budget, coding)
     job = job_of(picture, recipe, wish)
     job = GridJob(job.picture, target.first_lambda(), job.seed)
     fitted: FittedGrid | None = None
     is_far = False
     tried: list[Encoded] = []
-    for _ in range(1 + _MAX_FURTHER):
-        fitting = GridFitting([job], pyramid, recipe.fit, deadline)
-        begin = None if fitted is None or is_far else (fitted, _FURTHER)
-        (fitted,) = fitting.run(report=report, steer=target.steer, begin=begin)
-        coded = coded_networks(picture, pyramid, fitted, wish.seed, ends_at)
-        latents = target.trimmed(fitted, coded, picture, pyramid)
-        tried.append(finished_grid(picture, pyramid, coded, latents, fitted.n_steps, started_at))
-        if target.is_met(tried[-1]) or time.monotonic() > ends_at:
+    for i in range(1 + _MAX_FURTHER):
+        kept = fits.result(i)
+        if kept is not None:
+            fitted, encoded = _restored(kept, pyramid)
+        else:
+            # Half of the time that is left, so that a second fit has some.
+            share = None if budget is None else budget.reserving(max(0.0, budget.left() / 2))
+            fitting = GridFitting([job], pyramid, recipe.fit, share)
+            begin = None if fitted is None or is_far else (fitted, _FURTHER)
+            try:
+                (fitted,) = fitting.run(fits, report, target.steer, begin, after_fit(coding))
+            except TooShort:
+                if not tried:
+                    raise
+                break
+            coded = coded_networks(
+                picture, pyramid, fitted, wish.seed, before_coding(share, coding)
+            )
+            latents = target.trimmed(fitted, coded, picture, pyramid)
+            encoded = finished_grid(picture, pyramid, coded, latents, fitted.n_steps, started_at)
+            fits.add_result(*_saved(fitted, encoded))
+        tried.append(encoded)
+        if target.is_met(encoded) or (budget is not None and budget.left() < 0):
             break
-        lambda_ = target.corrected(fitted, tried[-1])
-        is_far = target.miss(tried[-1]) > _followed((1 - _FURTHER) * recipe.fit.steps)
+        lambda_ = target.corrected(fitted, encoded)
+        is_far = target.miss(encoded) > _followed((1 - _FURTHER) * recipe.fit.steps)
         if is_far:  # as if lambda had been what it was on average
             lambda_ *= (job.lambda_ / fitted.lambda_) ** 0.5
         job = GridJob(job.picture, _within(lambda_), job.seed)
-        if deadline is not None:
-            deadline = time.monotonic() + (ends_at - time.monotonic()) / 2
-    return target.best(tried)
+    return dataclasses.replace(target.best(tried), checkpoint=checkpoint)
+
+
+_NUMBERS = ("lambda_", "n_steps", "steered_at")
+
+
+def _saved(fitted: FittedGrid, encoded: Encoded) -> Stored:
+    """A finished fit and its file, for a checkpoint."""
+    numbers: dict[str, Any] = {name: vars(fitted)[name] for name in _NUMBERS}
+    numbers["psnr_db"], numbers["seconds"] = encoded.psnr_db, encoded.seconds
+    data = np.frombuffer(encoded.data, np.uint8)
+    return numbers, [data, *fitted.params.values(), *fitted.unrounded]
+
+
+def _restored(stored: Stored, pyramid: Pyramid) -> tuple[FittedGrid, Encoded]:
+    """The inverse of `_saved`."""
+    numbers, (data, *arrays) = stored
+    n_tensors = len(pyramid.shapes)
+    fitted = FittedGrid(
+        dict(zip(pyramid.shapes, arrays[:n_tensors], strict=True)),
+        arrays[n_tensors:],
+        **{name: numbers[name] for name in _NUMBERS},
+    )
+    psnr, seconds = numbers["psnr_db"], numbers["seconds"]
+    return fitted, Encoded(data.tobytes(), psnr, fitted.n_steps, seconds)
 
 
 def _target(
@@ -96,12 +154,8 @@ def _target(
     n_steps = recipe.fit.steps
     if wish.target_psnr is not None:
         return PsnrTarget(wish.target_psnr, n_steps)
-    n_pixels = pyramid.height * pyramid.width
-    if wish.target_bytes is not None:
-        n_bytes = wish.target_bytes
-    else:
-        assert wish.target_bpp is not None
-        n_bytes = int(wish.target_bpp * n_pixels / 8)
+    n_bytes = wish.target_size(pyramid.height, pyramid.width)
+    assert n_bytes is not None
     return BytesTarget(n_bytes, pyramid, picture.icc_profile, n_steps)
 
 
@@ -111,7 +165,7 @@ class BytesTarget:
     def __init__(
         self, n_bytes: int, pyramid: Pyramid, icc_profile: bytes | None, n_steps: int
     ) -> None:
-        self._steering = _Steering(n_steps)
+        self._n_steps = n_steps
         self._n_bytes, self._n_pixels = n_bytes, pyramid.height * pyramid.width
         n_numbers = sum(int(np.prod(shape)) for shape in pyramid.shapes.values())
         profile_bytes = 0 if icc_profile is None else len(pack_icc(icc_profile))
@@ -130,10 +184,16 @@ class BytesTarget:
         return _within(1e-3 * (0.5 * self._n_pixels / self._latent_bits()) ** 1.5)
 
     def steer(
-        self, progress: float, lambdas: np.ndarray, mse: np.ndarray, bits: np.ndarray
+        self,
+        progress: float,
+        since: float,
+        lambdas: np.ndarray,
+        mse: np.ndarray,
+        bits: np.ndarray,
     ) -> np.ndarray:
         final = np.maximum(bits, 1.0) * (1 - 0.5 * (1 - progress) ** 3)
-        return self._steering.moved(progress, lambdas, np.log(final / self._latent_bits()))
+        wanted = np.log(final / self._latent_bits())
+        return _steered(progress, since * self._n_steps, lambdas, wanted)
 
     def trimmed(
         self, fitted: FittedGrid, coded: CodedNetworks, picture: "Picture", pyramid: Pyramid
@@ -148,7 +208,7 @@ class BytesTarget:
         return _least_dead_zone(fitted, fits)
 
     def is_met(self, encoded: Encoded) -> bool:
-        return _LEAST * self._n_bytes <= len(encoded.data) <= self._n_bytes
+        return LEAST_SHARE * self._n_bytes <= len(encoded.data) <= self._n_bytes
 
     def miss(self, encoded: Encoded) -> float:
         """In units of what many further steps make good."""
@@ -176,7 +236,7 @@ class PsnrTarget:
     """PSNR of the decoded picture."""
 
     def __init__(self, wanted_db: float, n_steps: int) -> None:
-        self._steering = _Steering(n_steps)
+        self._n_steps = n_steps
         self._psnr_db = wanted_db
         self._aim = wanted_db + _AIM_DB
 
@@ -184,11 +244,17 @@ class PsnrTarget:
         return _within(1e-3 * 10 ** ((34 - self._psnr_db) / 6))
 
     def steer(
-        self, progress: float, lambdas: np.ndarray, mse: np.ndarray, bits: np.ndarray
+        self,
+        progress: float,
+        since: float,
+        lambdas: np.ndarray,
+        mse: np.ndarray,
+        bits: np.ndarray,
     ) -> np.ndarray:
         final = mse * (1 - 0.36 * (1 - progress) ** 3)
         too_good_db = -10 * np.log10(np.maximum(final, 1e-12)) - self._aim
-        return self._steering.moved(progress, lambdas, too_good_db * math.log(10) / 6)
+        wanted = too_good_db * math.log(10) / 6
+        return _steered(progress, since * self._n_steps, lambdas, wanted)
 
     def trimmed(
         self, fitted: FittedGrid, coded: CodedNetworks, picture: "Picture", pyramid: Pyramid
@@ -203,7 +269,7 @@ class PsnrTarget:
         return _least_dead_zone(fitted, is_modest)
 
     def is_met(self, encoded: Encoded) -> bool:
-        return abs(encoded.psnr_db - self._psnr_db) <= _NEAR_DB
+        return abs(encoded.psnr_db - self._psnr_db) <= NEAR_DB
 
     def miss(self, encoded: Encoded) -> float:
         """In units of what many further steps make good."""
@@ -215,13 +281,14 @@ class PsnrTarget:
         return _within(fitted.lambda_ * 10 ** (too_good_db / 6))
 
     def best(self, tried: list[Encoded]) -> Encoded:
-        best = min(tried, key=lambda each: abs(each.psnr_db - self._psnr_db))
-        if abs(best.psnr_db - self._psnr_db) > _NEAR_DB:
+        good = [each for each in tried if each.psnr_db >= self._psnr_db - NEAR_DB]
+        if not good:
+            best_db = max(each.psnr_db for each in tried)
             raise FitError(
-                f"the picture came to {best.psnr_db:.2f} dB, not to the {self._psnr_db} asked for; "
+                f"the picture came to {best_db:.2f} dB, not to the {self._psnr_db} asked for; "
                 "give more fit.steps or another target"
             )
-        return best
+        return min(good, key=lambda each: len(each.data))
 
 
 def _least_dead_zone(
@@ -237,22 +304,21 @@ def _least_dead_zone(
     return fitted.latents(high)
 
 
-class _Steering:
-    """Moves lambda by a part of what is wanted: the more steps the latents had to follow, the
-    larger."""
+def _steered(
+    progress: float, n_steps: float, lambdas: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """Moves lambdas by a part of what is wanted: the more steps the latents had to follow, the
+    larger.
 
-    def __init__(self, n_steps: int) -> None:
-        self._n_steps, self._progress = n_steps, 0.0
-
-    def moved(self, progress: float, lambdas: np.ndarray, correction: np.ndarray) -> np.ndarray:
-        """correction: f64[members], wanted change of log lambda."""
-        steps = self._n_steps * abs(progress - self._progress)
-        self._progress = progress
-        if not _EARLIEST <= progress <= _LATEST:
-            return lambdas
-        step = np.clip(_followed(steps) * correction, -_LARGEST, _LARGEST)
-        moved: np.ndarray = np.clip(lambdas * np.exp(step), *_LAMBDAS)
-        return moved
+    Args:
+      n_steps: since the lambdas were last looked at.
+      wanted: f64[members], change of log lambda.
+    """
+    if not _EARLIEST <= progress <= _LATEST:
+        return lambdas
+    step = np.clip(_followed(n_steps) * wanted, -_LARGEST, _LARGEST)
+    moved: np.ndarray = np.clip(lambdas * np.exp(step), *_LAMBDAS)
+    return moved
 
 
 def _followed(n_steps: float) -> float:

@@ -1,5 +1,7 @@
 """encode.py: from picture to file with tiny models, and targets with the shipped one."""
 
+import re
+
 import numpy as np
 import pytest
 from cae_coding_models import (
@@ -20,7 +22,7 @@ from inr.cae.models import VARIABLE
 from inr.cae.weights import write_weights
 from inr.codec import Wish, encode_picture
 from inr.container import SECTION_ALPHA, SECTION_ICC_PROFILE, unpack
-from inr.errors import FitError, FormatError
+from inr.errors import FitError, FormatError, UsageError
 from inr.metrics import psnr_db
 from inr.picture import Picture
 from inr.settings import paths, with_settings
@@ -122,11 +124,35 @@ def test_lambda_steers_size():
 
 
 @pytest.mark.usefixtures("tiny")
-def test_seed_time_and_checkpoint_change_nothing(tmp_path):
+def test_seed_and_checkpoint_change_nothing(tmp_path):
     pixels = picture(20, 30)
-    wish = {"seed": 7, "time_budget": 1e-3, "checkpoint": tmp_path / "a"}
+    path = tmp_path / "notes.txt"
+    path.write_text("my notes")
+    wish = {"seed": 7, "time_budget": 1000.0, "checkpoint": path}
     assert encoded(pixels, **wish).data == encoded(pixels).data
-    assert not (tmp_path / "a").exists()
+    assert path.read_text() == "my notes"
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_time_budget_that_is_too_short_is_refused():
+    with pytest.raises(UsageError, match=r"a time budget of 0\.001 s is too short: with one encoding"):
+        encoded(picture(20, 30), time_budget=1e-3)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_quality_that_every_file_has_is_met_by_the_smallest():
+    pixels = picture(48, 40)
+    smallest = encoded(pixels, recipe(lambda_=1.28e-2))
+    made = encoded(pixels, target_psnr=5.0)
+    assert made.psnr_db > 5.1
+    assert made.missed is None
+    assert len(made.data) <= len(smallest.data)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_size_that_no_file_reaches_is_told():
+    made = encoded(picture(48, 40), target_bytes=100_000)
+    assert re.search(r"takes only \d+ of the 100000 bytes asked for", made.missed)
 
 
 # ---------------------------------------------------------------- own weights
@@ -248,7 +274,7 @@ def test_a_psnr_that_the_model_reaches_and_one_that_it_does_not():
     quality = encoded(pixels, recipe(lambda_=2e-3)).psnr_db
     made = encoded(pixels, target_psnr=quality)
     assert abs(made.psnr_db - quality) <= 0.1
-    with pytest.raises(FitError, match=r"a PSNR of 70 dB was not reached: the nearest .* dB; give"):
+    with pytest.raises(FitError, match=r"a PSNR of 70 dB was not reached: the best .* dB; give"):
         encoded(pixels, target_psnr=70)
 
 

@@ -15,12 +15,12 @@ def unfitted(monkeypatch):
     fits = []
 
     class Fitting:
-        def __init__(self, jobs, pyramid, settings, deadline=None):
+        def __init__(self, jobs, pyramid, settings, time_budget=None):
             self.jobs, self.pyramid = jobs, pyramid
-            fits.append((jobs, pyramid, settings, deadline))
+            fits.append((jobs, pyramid, settings, time_budget))
 
-        def run(self, checkpoint=None, report=None):
-            fits[-1] += (checkpoint,)
+        def run(self, store=None, report=None, *, after=None):
+            fits[-1] += (store,)
             return [self.fitted(job) for job in self.jobs]
 
         def fitted(self, job):

@@ -5,9 +5,10 @@ import math
 
 import numpy as np
 import pytest
+from tiny_fits import Killed, kill_after
 
 from inr.codec import Encoded, Wish, decode_picture, encode_picture
-from inr.errors import FitError
+from inr.errors import FitError, UsageError
 from inr.grid.fit_settings import GridFit
 from inr.grid.rate_control import BytesTarget, PsnrTarget
 from inr.grid.recipe import GridRecipe
@@ -23,7 +24,8 @@ def encoded(n_bytes: int, psnr: float) -> Encoded:
 
 
 def steered(target, bits, mse=1e-3, progress=0.5):
-    (moved,) = target.steer(progress, np.array([1e-3]), np.array([mse]), np.array([bits]))
+    given = np.array([1e-3]), np.array([mse]), np.array([bits])
+    (moved,) = target.steer(progress, progress, *given)  # not looked at before
     return moved
 
 
@@ -51,7 +53,8 @@ def test_one_correction_is_limited_and_lambda_keeps_its_range():
     lambdas = np.array([1e-3])
     target = bytes_target()
     for i in range(1, 80):
-        lambdas = target.steer(0.15 + i / 110, lambdas, np.array([1e-3]), np.array([1e9]))
+        mse, bits = np.array([1e-3]), np.array([1e9])
+        lambdas = target.steer(0.15 + i / 110, 1 / 110, lambdas, mse, bits)
     assert lambdas[0] == 1.0  # the largest there is
 
 
@@ -90,8 +93,13 @@ def test_the_largest_file_that_is_not_too_large_is_taken():
 def test_a_target_that_was_missed_is_an_error():
     with pytest.raises(FitError, match="takes 2040 bytes, not the 2000 asked for"):
         bytes_target().best([encoded(2040, 30.0)])
-    with pytest.raises(FitError, match=r"came to 31\.00 dB, not to the 30\.0 asked for"):
-        PsnrTarget(30.0, 1).best([encoded(1, 31.0)])
+    with pytest.raises(FitError, match=r"came to 29\.00 dB, not to the 30\.0 asked for"):
+        PsnrTarget(30.0, 1).best([encoded(1, 29.0), encoded(2, 28.0)])
+
+
+def test_the_smallest_file_that_is_good_enough_is_taken():
+    tried = [encoded(10, 29.0), encoded(30, 31.0), encoded(20, 34.0), encoded(25, 29.95)]
+    assert len(PsnrTarget(30.0, 1).best(tried).data) == 20  # better than asked for, and smaller
 
 
 def test_a_target_below_the_networks_is_refused():
@@ -107,6 +115,7 @@ def picture():
     return from_array(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
+SHORT = GridRecipe("short", Structure(hidden=8, n_taps=6, n_features=3), GridFit(60, n_starts=1))
 RECIPE = GridRecipe("small", Structure(hidden=8, n_taps=6, n_features=3), GridFit(400, n_starts=1))
 
 
@@ -118,6 +127,44 @@ def test_files_land_where_they_are_asked_to():
     good = encode_picture(image, RECIPE, Wish(target_psnr=31.0))
     assert math.isclose(good.psnr_db, 31.0, abs_tol=0.1)
     assert psnr_db(image.pixels, decode_picture(good.data).pixels) == good.psnr_db
+
+
+def test_a_target_that_the_recipe_has_no_use_for_is_told():
+    encoded = encode_picture(picture(), SHORT, Wish(target_bytes=200_000))
+    assert len(encoded.data) < 0.97 * 200_000
+    assert "bytes asked for" in encoded.missed
+
+
+@pytest.mark.slow  # several fits of 60 steps
+@pytest.mark.parametrize("wish", [{"target_bytes": 2200}, {"target_psnr": 27.0}])
+def test_a_killed_search_goes_on_to_the_same_bytes(tmp_path, monkeypatch, wish):
+    monkeypatch.setattr("inr.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)  # after every block
+    steps = []
+    whole = encode_picture(picture(), SHORT, Wish(**wish), report=lambda p: steps.append(p.step))
+    path = tmp_path / "fit.npz"
+    for n_blocks in (len(steps) // 3, len(steps) - 2):  # in the first fit, and in the last one
+        path.unlink(missing_ok=True)
+        asked = Wish(**wish, checkpoint=path)
+        with pytest.raises(Killed):
+            encode_picture(picture(), SHORT, asked, report=kill_after(n_blocks))
+        told = []
+        resumed = encode_picture(
+            picture(), SHORT, asked, report=lambda p, told=told: told.append(p.step)
+        )
+        assert resumed.data == whole.data
+        assert told == steps[n_blocks:]  # it went on, it did not begin again
+        assert path.exists()
+        resumed.checkpoint.remove()
+        assert not path.exists()
+
+
+@pytest.mark.parametrize("wish", [{}, {"target_bytes": 2200}, {"target_psnr": 27.0}])
+def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, wish):
+    path = tmp_path / "precious.txt"
+    path.write_text("my notes")
+    with pytest.raises(UsageError, match="is not a checkpoint"):
+        encode_picture(picture(), SHORT, Wish(**wish, checkpoint=path))
+    assert path.read_text() == "my notes"
 
 
 @pytest.mark.slow  # two fits of 180 steps and more

@@ -1,0 +1,126 @@
+"""Time budgets: when an encoding has to end, and how fast its fit has to go for that.
+
+A budget counts everything: compiling, the fit, coding, drawing the file and checking it. What comes
+after the fit is measured on a part before the fit begins, and reserved. A budget that cannot be
+kept is refused before the fit, with what it would take.
+"""
+
+import math
+import time
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from inr.errors import UsageError
+
+_AIM = 0.97  # of the budget: what is aimed at, since the speed of machines varies
+LEAST_STEPS = 30  # a fit with fewer is not worth its file
+ROUNDING_COMPILE_SHARE = 1.5  # of kind mlp: what rounding compiles, against the first program
+
+
+class TooShort(UsageError):
+    """A time budget that cannot be kept."""
+
+
+@dataclass(frozen=True)
+class TimeBudget:
+    """Seconds that an encoding may take."""
+
+    seconds: float
+    started_at: float = field(default_factory=time.monotonic)
+    reserved: float = 0.0  # seconds at the end that are not for what is at hand
+
+    @property
+    def ends_at(self) -> float:
+        """When the work at hand has to be done, in seconds of time.monotonic()."""
+        return self.started_at + _AIM * self.seconds - self.reserved
+
+    def left(self) -> float:
+        """Seconds for the work at hand; negative when they are over."""
+        return self.ends_at - time.monotonic()
+
+    def reserving(self, seconds: float) -> Self:
+        """Returns the budget of what comes before further work of so many seconds."""
+        return replace(self, reserved=self.reserved + seconds)
+
+    def require(self, seconds: float, what: str) -> None:
+        """Refuses a budget in which the work at hand does not fit.
+
+        Args:
+          seconds: that the work takes at least.
+          what: names it.
+        Raises:
+          TooShort: with what the whole encoding would take.
+        """
+        if seconds <= self.left():
+            return
+        whole = (time.monotonic() - self.started_at + seconds + self.reserved) / _AIM
+        raise TooShort(
+            f"a time budget of {self.seconds:g} s is too short: with {what}, it would take about "
+            f"{math.ceil(whole)} s in all; give as much, a smaller picture or a smaller network"
+        )
+
+
+@dataclass
+class Pace:
+    """How much of its schedule a fit passes in one step.
+
+    A fit has two phases, each with a program of its own: in the first, blocks of steps do little
+    else; at the end of each block of the last one, files are coded and measured.
+    """
+
+    n_steps: int  # of the whole schedule, where time does not matter
+    last_from: float  # progress 0..1 at which the last phase begins
+    block_length: int  # steps
+    time_budget: TimeBudget | None
+    edges: tuple[float, ...] = ()  # progress at which a block has to end
+    reserved: float = 0.0  # seconds after the last block
+    last_compile: float = 0.0  # seconds of what the last phase compiles, as long as it has not
+    step_seconds: float = 0.0  # 0: not known yet
+    first_overhead: float = 0.0  # seconds a block, besides its steps
+    last_overhead: float = 0.0
+
+    def took(self, is_last: bool, n_steps: int, block_seconds: float, overhead: float) -> None:
+        """Learns what a block of n_steps has taken."""
+        self.step_seconds = block_seconds / n_steps
+        if not is_last:
+            self.first_overhead = overhead
+        elif self.last_compile == 0:
+            self.last_overhead = overhead
+        self.last_compile = 0.0 if is_last else self.last_compile  # the first block has done it
+
+    def seconds_for(self, n_steps: float, progress: float) -> float:
+        """Seconds of the rest of a fit whose whole schedule takes n_steps."""
+        first = max(0.0, self.last_from - progress) * n_steps
+        last = (1 - max(progress, self.last_from)) * n_steps
+        n_edges = sum(edge > progress for edge in self.edges)
+        seconds = self.reserved + self.last_compile
+        for n, n_blocks, overhead in (
+            (first, max(1, n_edges), self.first_overhead),
+            (last, 1, self.last_overhead),
+        ):
+            if n > 0:
+                seconds += n * self.step_seconds + overhead * max(n_blocks, n / self.block_length)
+        return seconds
+
+    def progress_a_step(self, progress: float) -> float:
+        """Returns the progress of each step of the next block, at least 1 / n_steps."""
+        usual = 1 / self.n_steps
+        if self.time_budget is None or self.step_seconds == 0:
+            return usual
+        left = self.time_budget.left()
+        if self.seconds_for(self.n_steps, progress) <= left:
+            return usual
+        few, many = 1.0, float(self.n_steps)
+        while many - few > 0.1:
+            middle = (few + many) / 2
+            if self.seconds_for(middle, progress) > left:
+                many = middle
+            else:
+                few = middle
+        return 1 / few
+
+    def require(self, what: str) -> None:
+        """Refuses a time budget in which not even a short fit has place; raises TooShort."""
+        if self.time_budget is not None:
+            least = min(self.n_steps, LEAST_STEPS)
+            self.time_budget.require(self.seconds_for(least, 0.0), what)
