@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from inr.cli_output import Json, Quiet, assignments, check_output, print_result, warner
+from inr.cli_streams import path_of
 from inr.errors import UsageError
 
 app = typer.Typer(
@@ -20,10 +21,16 @@ app = typer.Typer(
 def train(
     data: Annotated[
         list[Path],
-        typer.Option("--data", metavar="DIR_OR_ZIP", help="Pictures to train on; repeatable."),
+        typer.Option(
+            "--data",
+            metavar="DIR_OR_ZIP",
+            parser=path_of,
+            help="Pictures to train on; repeatable.",
+        ),
     ],
     folder: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Checkpoint and log.")
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", parser=path_of, help="Checkpoint and log."),
     ],
     config: Annotated[
         str, typer.Option(help="hyperprior, smoke, ..., or a config.json.")
@@ -34,11 +41,15 @@ def train(
     ] = None,
     validation: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR_OR_ZIP", help="Pictures to measure R-D on as it goes."),
+        typer.Option(
+            metavar="DIR_OR_ZIP", parser=path_of, help="Pictures to measure R-D on as it goes."
+        ),
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Begin with the weights of another training."),
+        typer.Option(
+            metavar="DIR", parser=path_of, help="Begin with the weights of another training."
+        ),
     ] = None,
     time_budget: Annotated[
         float | None,
@@ -50,6 +61,9 @@ def train(
     """Train a model, or go on where the leg before ended."""
     import time
 
+    from inr.jax_settings import device
+
+    device()  # what is wrong with jax is told here; the next imports would end in a traceback
     from inr.cae.configs import named_config
     from inr.cae.pictures import open_pictures
     from inr.cae.train import load_state, validation_pictures
@@ -60,6 +74,8 @@ def train(
 
     started_at = time.monotonic()
     chosen = with_values(named_config(config), assignments(settings or []))
+    if time_budget is not None and not time_budget > 0:  # also for NaN
+        raise UsageError(f"time_budget={time_budget}: expected seconds above 0")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder")
     warn = warner(quiet)
@@ -67,7 +83,7 @@ def train(
     held_out = validation_pictures(open_pictures(*validation, warn=warn)) if validation else []
     until = None if time_budget is None else started_at + time_budget
     with training_bar(show=not quiet and sys.stderr.isatty()) as report:
-        given: Any = {"validation": held_out, "until": until, "report": report}
+        given: Any = {"validation": held_out, "until": until, "report": report, "warn": warn}
         given["start"] = None if start is None else load_state(start)[1].mean
         if chosen.schedule_steps:
             done, folder = train_slimmable(chosen, pictures, folder, **given)
@@ -85,14 +101,19 @@ def train(
     }
     points = ", ".join(f"{each['bpp']:.3f} bpp {each['psnr_db']:.2f} dB" for each in done.points)
     text = f"{folder}: step {n_steps} of {chosen.train.steps}"
-    print_result(result, f"{text}; validation {points}" if points else text, as_json, quiet)
+    print_result(result, [f"{text}; validation {points}" if points else text], as_json, quiet)
 
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `inr cae train` wrote.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", parser=path_of, help="What `inr cae train` wrote.")
+    ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE.npz", help="Weights file to write.")
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FILE.npz", parser=path_of, help="Weights file to write."
+        ),
     ],
     name: Annotated[
         str | None, typer.Option(help="Of the model; the config's if not given.")
@@ -103,6 +124,9 @@ def export(
 ) -> None:
     """Make a weights file for `--recipe cae --set model=FILE.npz`; decoders find it in the folder
     that the environment variable INR_MODELS names."""
+    from inr.jax_settings import device
+
+    device()  # as for `train`
     from inr.cae.export import exported_file
     from inr.files import write_whole
 
@@ -113,4 +137,4 @@ def export(
     with write_whole(output, overwrite=force) as file:
         file.write(data)
     result = {"output": str(output), "n_bytes": len(data), **facts}
-    print_result(result, f"{output}: {len(data)} bytes", as_json, quiet)
+    print_result(result, [f"{output}: {len(data)} bytes"], as_json, quiet)

@@ -26,3 +26,15 @@ class ImageError(UsageError):
 
 class FitError(InrError, RuntimeError):
     """The fit did not end in usable weights, or missed its target."""
+
+
+class BackendError(InrError):
+    """jax cannot compute at all: it cannot be loaded, or lacks the backend that was asked for."""
+
+
+class OutOfMemoryError(InrError, MemoryError):
+    """There was not enough memory; the message says what needs less."""
+
+
+class CodecError(InrError):
+    """Another library could not code a picture, or is not there."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -60,6 +61,18 @@ def run_process(*arguments, before="", timeout=120) -> Ran:
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def run_shell(command: str, *, data=b"", **env) -> subprocess.CompletedProcess:
+    """Runs a line of the shell, in which `inr` is the command line, on bytes."""
+    inr = f'inr() {{ {shlex.quote(sys.executable)} -c "from inr.cli import main; main()" "$@"; }}'
+    return subprocess.run(
+        ["sh", "-c", f"{inr}\n{command}"],
+        input=data,
+        capture_output=True,
+        timeout=120,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"} | env,
+    )
 
 
 def noise(height=12, width=16, n_channels=3):

@@ -5,6 +5,8 @@ import re
 import pytest
 from cli_runs import SMALL, Ran, names
 
+from inr.errors import InrError
+
 COMMANDS = ("encode", "decode", "info", "eval", "recipes")
 
 
@@ -128,12 +130,25 @@ def test_a_fit_that_fails_is_one_line(run, folder, monkeypatch):
     assert names(folder) == ["photo.png"]
 
 
+@pytest.mark.parametrize("quantizer", ["uniform", "kmeans"])
+def test_a_fit_that_runs_away_at_its_end_is_one_line(run, folder, quantizer):
+    options = ("--set", f"quantize={quantizer}", "--set", "fit.optimizer.adam_learning_rate=1e30")
+    run("encode", "photo.png", *SMALL, *options).failed(
+        r"give a lower fit\.optimizer\.learning_rate"
+    )
+    assert names(folder) == ["photo.png"]
+
+
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
         (KeyboardInterrupt(), 130, ""),
         (MemoryError(), 1, "error: not enough memory; try a smaller picture, size or region\n"),
-        (RuntimeError("XLA\nsays no"), 1, "error: XLA says no\n"),
+        (OSError(28, "No space left on device"), 1, "error: No space left on device\n"),
+        (OSError(13, "Permission denied", "x\ny"), 1, "error: x\\ny: Permission denied\n"),
+        (OSError("of a library"), 1, "error: of a library\n"),
+        (OSError(), 1, "error: OSError\n"),
+        (InrError("of\nours"), 1, "error: of\\nours\n"),
     ],
 )
 def test_what_ends_a_fit_early_is_told_in_one_line_at_most(

@@ -51,7 +51,11 @@ def test_scale_size_and_region_agree_with_each_other(run, folder, recipe):
         (("--size", "1.5x2"), "--size 1.5x2: expected"),
         (("--size", "0x4"), "size 0x4"),
         (("--size", ""), "--size"),
-        (("--size", "99999999999999999999x1"), "more than the limit|--size"),
+        (("--size", "99999999999999999999x1"), "more than the limit|each side may have"),
+        (
+            ("--size", "9999999x9999999", "--max-pixels", 10**20, "--max-macs", "inf"),
+            "more than any memory holds",
+        ),
         (("--region", "1,2,3"), "--region 1,2,3: expected 4 whole numbers, as in 0,0,64,64"),
         (("--region", "0,0,17,12"), "does not lie inside the picture of 16x12"),
         (("--region", "-1,0,4,4"), "does not lie inside"),

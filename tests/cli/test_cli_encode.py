@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -129,7 +130,7 @@ def test_a_failing_write_leaves_nothing_and_touches_nothing(run, folder, monkeyp
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("inr.files.os.fsync", full)
-    run("encode", "photo.png", *SMALL, *["-f"] * force).failed("No space left")
+    run("encode", "photo.png", *SMALL, *["-f"] * force).failed("^error: photo.inr: No space left")
     assert names(folder) == before
     assert not force or (folder / "photo.inr").read_bytes() == b"precious"
 
@@ -139,7 +140,7 @@ def test_a_failing_decode_leaves_nothing(run, folder, file, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("inr.files.os.fsync", full)
-    run("decode", "photo.inr").failed("No space left")
+    run("decode", "photo.inr").failed("^error: photo.decoded.png: No space left")
     assert names(folder) == ["photo.inr", "photo.png"]
 
 
@@ -171,6 +172,33 @@ def test_a_folder_closed_to_writing_is_refused_before_the_fit(run, folder):
     run("encode", "photo.png", "-o", "/proc/out.inr", *SMALL).failed(r"/proc")
 
 
+@pytest.mark.parametrize("command", ["encode flat.png -o out", "decode flat.inr -o out.ppm"])
+def test_a_file_that_is_replaced_keeps_its_mode(run, folder, command):
+    Image.new("RGB", (5, 4)).save("flat.png")
+    assert run("encode", "flat.png").code == 0
+    output = folder / command.split()[-1]
+    assert run(*command.split()).code == 0
+    for mode in (0o600, 0o640, 0o400):
+        output.chmod(mode)
+        assert run(*command.split(), "-f").code == 0
+        assert stat.S_IMODE(output.stat().st_mode) == mode
+
+
+def test_a_link_is_followed_to_the_file_that_is_overwritten(run, folder):
+    Image.new("RGB", (5, 4)).save("flat.png")
+    (folder / "real").mkdir()
+    (folder / "real" / "flat.inr").write_bytes(b"old")
+    (folder / "flat.inr").symlink_to("real/flat.inr")
+    run("encode", "flat.png").failed("flat.inr exists; give -f")
+    assert (folder / "real" / "flat.inr").read_bytes() == b"old"
+    assert run("encode", "flat.png", "-f").out.startswith("flat.inr: ")
+    assert (folder / "flat.inr").is_symlink()
+    assert inr.decode((folder / "real" / "flat.inr").read_bytes()).shape == (4, 5, 3)
+    assert names(folder / "real") == ["flat.inr"]
+    (folder / "picture.inr").symlink_to("flat.png")
+    run("encode", "flat.png", "-f", "-o", "picture.inr").failed("would overwrite an input")
+
+
 @pytest.mark.usefixtures("no_fit")
 def test_only_ordinary_files_are_overwritten(run, folder):
     # As root, -f -o /dev/null would put a file in the place of the device.
@@ -197,14 +225,14 @@ def test_a_link_to_nowhere_is_refused_before_the_fit(run, folder):
 
 @pytest.mark.usefixtures("untrained")
 def test_the_checkpoint_is_removed_after_success(run, folder, monkeypatch):
-    monkeypatch.setattr("inr.fitting._SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr("inr.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)
     assert run("encode", "photo.png", "--checkpoint", "c.npz", *SMALL).code == 0
     assert names(folder) == ["photo.inr", "photo.png"]
 
 
 @pytest.mark.usefixtures("untrained")
 def test_the_checkpoint_stays_when_the_result_cannot_be_written(run, folder, monkeypatch):
-    monkeypatch.setattr("inr.fitting._SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr("inr.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)
     original, calls = os.link, []
 
     def link(source, target):
@@ -216,6 +244,20 @@ def test_the_checkpoint_stays_when_the_result_cannot_be_written(run, folder, mon
     assert names(folder) == ["c.npz", "photo.png"]
     monkeypatch.setattr("inr.files.os.link", original)
     assert run("encode", "photo.png", "--checkpoint", "c.npz", *SMALL).code == 0
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_disk_that_is_full_for_the_checkpoint_is_said_of_it(run, folder, monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr("inr.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        ran = run("encode", "photo.png", "--checkpoint", "c.npz", *SMALL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    ran.failed("^error: c.npz: File too large")
+    assert names(folder) == ["photo.png"]
 
 
 def test_only_a_checkpoint_is_removed_after_success(run, folder):
@@ -249,7 +291,7 @@ def test_a_process_killed_half_way_goes_on(run, folder):
         *("--set", f"fit.steps={steps}", "--set", f"fit.rounding={36 / steps}"),  # blocks of 9
         *("--set", "field.hidden=4", "--set", "field.n_layers=1", "--checkpoint", "c.npz"),
     )
-    code = "import inr.fitting as f\nf._SECONDS_BETWEEN_CHECKPOINTS = -1\n"
+    code = "import inr.checkpoint as c\nc.SECONDS_BETWEEN_SAVES = -1\n"
     code += "from inr.cli import main\nmain()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "encode", "photo.png", *options],
