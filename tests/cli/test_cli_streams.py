@@ -359,12 +359,13 @@ inr.describe.describe = lambda data: warnings.warn("of a library") or {"n_bytes"
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_a_command_without_a_word(folder, number, code):
     os.mkfifo("pipe")
+    # Who runs these tests in the background of a shell ignores Ctrl-C, and children with it.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heeds}; from inr.cli import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", "from inr.cli import main; main()", "encode", "pipe", "-o", "x.inr"],
+        [sys.executable, "-c", program, "encode", "pipe", "-o", "x.inr"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # Who runs these tests in the background of a shell ignores Ctrl-C, and children with it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     with open("pipe", "wb"):  # as soon as the command reads from it
         process.send_signal(number)
