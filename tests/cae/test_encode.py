@@ -135,7 +135,9 @@ def test_seed_and_checkpoint_change_nothing(tmp_path):
 
 @pytest.mark.usefixtures("tiny")
 def test_a_time_budget_that_is_too_short_is_refused():
-    with pytest.raises(UsageError, match=r"a time budget of 0\.001 s is too short: with one encoding"):
+    with pytest.raises(
+        UsageError, match=r"a time budget of 0\.001 s is too short: with one encoding"
+    ):
         encoded(picture(20, 30), time_budget=1e-3)
 
 
