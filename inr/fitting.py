@@ -101,6 +101,11 @@ class Fitting:
     def is_batch(self) -> bool:
         return len(self.jobs) > 1
 
+    @property
+    def block(self) -> Callable[..., tuple[State, jax.Array]]:
+        """The program that runs a block of steps."""
+        return self.loop.block_of_jobs if self.is_batch else self.loop.block
+
     def stacked(self, each: list[T]) -> T:
         """The trees of all jobs as one: as it is for a single job."""
         if not self.is_batch:
@@ -171,11 +176,10 @@ class Fitting:
         first_seconds = time.monotonic() - compiling_at
         xs, _ = self.next_block(run, 1.0)
         is_first = np.arange(self.block_length) == 0
-        block = self.loop.block_of_jobs if self.is_batch else self.loop.block
         copy = jax.tree.map(jnp.copy, run.state)  # the block takes the memory of what it is given
         started_at = time.monotonic()
         xs = xs._replace(active=is_first)
-        _, errors = block(copy, xs, self.data, self.device_levels(run), self.rate_term(run))
+        _, errors = self.block(copy, xs, self.data, self.device_levels(run), self.rate_term(run))
         np.asarray(errors)  # waits for them
         pace.step_seconds = time.monotonic() - started_at
         for _ in range(2):  # the first time it loads the coder
@@ -197,8 +201,7 @@ class Fitting:
             return
         xs, _ = self.next_block(run, 1.0)
         idle = xs._replace(active=np.zeros_like(xs.active))
-        block = self.loop.block_of_jobs if self.is_batch else self.loop.block
-        run.state, _ = block(
+        run.state, _ = self.block(
             run.state, idle, self.data, self.device_levels(run), self.rate_term(run)
         )
         self.compiled.add(run.is_rounding)
@@ -291,10 +294,9 @@ class Fitting:
             edge = min(edge, self.mask_edges[run.n_mask_updates])
         xs, end = self.next_block(run, edge)
         n_active = int(xs.active.sum())
-        block = self.loop.block_of_jobs if self.is_batch else self.loop.block
         levels, rate = self.device_levels(run), self.rate_term(run)
         started_at = time.monotonic()
-        run.state, errors = block(run.state, xs, self.data, levels, rate)
+        run.state, errors = self.block(run.state, xs, self.data, levels, rate)
         active_errors = np.asarray(errors)[..., :n_active].reshape(-1, n_active)
         self.block_seconds = time.monotonic() - started_at
         if not np.isfinite(active_errors).all():
