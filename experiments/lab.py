@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from inr import container
 from inr.coders.protocol import Coder
-from inr.describe import trained_counts
-from inr.mlp_file import CODE_BITS, open_file, read_codes
-from inr.tags import write_stages
-from inr.threads import available_cores
+from inr.exact.threads import available_cores
+from inr.format import container
+from inr.mlp.describe import trained_counts
+from inr.mlp.file import CODE_BITS, open_file, read_codes
+from inr.mlp.tags import write_stages
 
 HERE = Path(__file__).resolve().parent
 ASSETS = HERE.parent / "assets" / "pictures"

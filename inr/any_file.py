@@ -2,23 +2,24 @@
 
 from typing import TYPE_CHECKING
 
-from inr import container, mlp_file
-from inr.mlp_file import Opened
+from inr.format import container
+from inr.mlp import file as mlp_file
+from inr.mlp.file import Opened
 
 if TYPE_CHECKING:
-    from inr.cae.cae_file import OpenedCae
-    from inr.grid.grid_file import OpenedGrid
+    from inr.cae.file import OpenedCae
+    from inr.grid.file import OpenedGrid
 
 
 def open_any(data: bytes) -> "Opened | OpenedGrid | OpenedCae":
     """A file as far as it can be read without drawing it; raises FormatError."""
     header, sections = container.unpack(data)
     if header.kind == container.KIND_GRID:
-        from inr.grid import grid_file
+        from inr.grid import file as grid_file
 
         return grid_file.open_sections(header, sections)
     if header.kind == container.KIND_CAE:
-        from inr.cae import cae_file
+        from inr.cae import file as cae_file
 
         return cae_file.open_sections(header, sections)
     return mlp_file.open_sections(header, sections)

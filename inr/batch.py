@@ -5,14 +5,14 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from inr.codec import Encoded, Wish, encode_picture, finished
-from inr.jax_settings import own_jax_settings, platform
+from inr.fitting.jax_settings import own_jax_settings, platform
 
 if TYPE_CHECKING:
-    from inr.fit_types import Progress
     from inr.grid.recipe import GridRecipe
-    from inr.mlp_file import PictureFacts
-    from inr.picture import Picture
-    from inr.preparation import Prepared
+    from inr.image.picture import Picture
+    from inr.mlp.encode import Prepared
+    from inr.mlp.file import PictureFacts
+    from inr.mlp.fit.problem import Progress
     from inr.recipes import AnyRecipe, Recipe
 
 _NOT_ONE_BATCH = "these encodings cannot run as one batch; group them by batch_key"
@@ -27,8 +27,8 @@ def batch_key(picture: "Picture", recipe: "AnyRecipe", wish: Wish) -> Hashable |
     grid in pixels, seed and lambda, and only where there is a GPU: cores are busy with one. None
     for an encoding that has to run on its own. Raises ValueError for a target that cannot be met.
     """
-    from inr.hidden_colours import fill_hidden_colours
-    from inr.preparation import facts_of, prepare
+    from inr.image.hidden_colours import fill_hidden_colours
+    from inr.mlp.encode import facts_of, prepare
 
     picture = fill_hidden_colours(picture)
     if recipe.KIND == "cae" or _runs_alone(facts_of(picture), recipe, wish):
@@ -85,8 +85,8 @@ def encode_batch(
       ValueError: the jobs have different keys, or one has to run on its own.
       FitError: one of the fits failed.
     """
-    from inr.hidden_colours import fill_hidden_colours
-    from inr.preparation import facts_of
+    from inr.image.hidden_colours import fill_hidden_colours
+    from inr.mlp.encode import facts_of
 
     if len(jobs) == 1:
         picture, recipe, wish = jobs[0]
@@ -111,8 +111,8 @@ def _encode_mlps(
     jobs: "Sequence[tuple[Picture, Recipe, Wish]]",
     report: "Callable[[Progress], None] | None",
 ) -> list[Encoded]:
-    from inr.fit import fit_batch
-    from inr.preparation import prepare
+    from inr.mlp.encode import prepare
+    from inr.mlp.fit.fit import fit_batch
 
     started_at = time.monotonic()
     prepared = [prepare(*job) for job in jobs]

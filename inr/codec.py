@@ -17,23 +17,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inr.any_file import open_any
-from inr.container import DEFAULT_MAX_MACS, DEFAULT_MAX_PIXELS, Header
 from inr.errors import FormatError, UsageError
-from inr.jax_settings import own_jax_settings
-from inr.mlp_file import Opened, PictureFacts, read_weights
+from inr.fitting.jax_settings import own_jax_settings
+from inr.format.container import DEFAULT_MAX_MACS, DEFAULT_MAX_PIXELS, Header
+from inr.mlp.file import Opened, PictureFacts, read_weights
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from inr.cae.cae_file import OpenedCae
-    from inr.checkpoint import Checkpoint
-    from inr.fit_types import Progress
-    from inr.grid.grid_file import OpenedGrid
-    from inr.picture import Picture
+    from inr.cae.file import OpenedCae
+    from inr.fitting.checkpoint import Checkpoint
+    from inr.fitting.time_budget import TimeBudget
+    from inr.grid.file import OpenedGrid
+    from inr.image.picture import Picture
+    from inr.mlp.decode import Region
+    from inr.mlp.fit.problem import Progress
+    from inr.mlp.work import Drawing
     from inr.recipes import AnyRecipe, Recipe
-    from inr.render import Region
-    from inr.time_budget import TimeBudget
-    from inr.work import Drawing
 
 _MIN_DEFAULT_BYTES = 128  # without a target, pictures of a few pixels get as much as this
 NEAR_DB = 0.1  # of a target in dB: what is near enough
@@ -154,7 +154,7 @@ def encode(
     """
     from PIL import Image
 
-    from inr.image import from_array, from_pil
+    from inr.image.read import from_array, from_pil
 
     if isinstance(image, np.ndarray):
         picture = from_array(image)
@@ -193,10 +193,10 @@ def encode_picture(
       started_at: time.monotonic() from which wish.time_budget counts; None: from now.
       warn: called, before the fit, with a line on a file that decoders will refuse by default.
     """
-    from inr.hidden_colours import fill_hidden_colours
-    from inr.preparation import facts_of
+    from inr.fitting.time_budget import TimeBudget
+    from inr.image.hidden_colours import fill_hidden_colours
+    from inr.mlp.encode import facts_of
     from inr.recipes import siren
-    from inr.time_budget import TimeBudget
 
     called_at = time.monotonic()
     budget = None
@@ -235,13 +235,13 @@ def _encode_mlp(
     report: "Callable[[Progress], None] | None",
 ) -> Encoded:
     if wish.target_psnr is not None:
-        from inr.rate_control import encode_to_psnr
+        from inr.mlp.target_psnr import encode_to_psnr
 
         return encode_to_psnr(picture, recipe, wish, budget, report)
-    from inr.checkpoint import checkpoint_of
-    from inr.fit import fit
-    from inr.preparation import before_drawing, prepare
-    from inr.work import macs_of_mlp, too_much_to_decode
+    from inr.fitting.checkpoint import checkpoint_of
+    from inr.mlp.encode import before_drawing, prepare
+    from inr.mlp.fit.fit import fit
+    from inr.mlp.work import macs_of_mlp, too_much_to_decode
 
     started_at = time.monotonic()
     prepared = prepare(picture, recipe, wish)
@@ -263,7 +263,7 @@ def _encode_mlp(
 def _encode_one_colour(
     picture: "Picture", facts: PictureFacts, recipe: "Recipe", wish: Wish, started_at: float
 ) -> Encoded:
-    from inr.preparation import file_of_one_colour
+    from inr.mlp.encode import file_of_one_colour
 
     data = file_of_one_colour(facts, recipe)
     wished = wish.target_size(facts.height, facts.width)
@@ -274,7 +274,7 @@ def _encode_one_colour(
 
 def finished(picture: "Picture", data: bytes, n_steps: int, started_at: float) -> Encoded:
     """Draws the file as a decoder would, and measures it."""
-    from inr.metrics import psnr_db
+    from inr.image.metrics import psnr_db
 
     psnr = psnr_db(picture.pixels, decode_picture(data, NO_LIMITS).pixels)
     return Encoded(data, psnr, n_steps, time.monotonic() - started_at)
@@ -358,8 +358,8 @@ def decode(
 
 def decode_picture(data: bytes, view: View = _AS_IT_IS) -> "Picture":
     """`decode` with the colour profile beside the pixels."""
-    from inr.picture import Picture
-    from inr.work import Drawing
+    from inr.image.picture import Picture
+    from inr.mlp.work import Drawing
 
     opened = open_any(data)
     header, max_pixels = opened.header, view.max_pixels
@@ -393,7 +393,7 @@ def decode_picture(data: bytes, view: View = _AS_IT_IS) -> "Picture":
 def _render_grid(opened: "OpenedGrid", view: View, drawing: "Drawing") -> np.ndarray:
     from inr.grid.decode import render_grid
     from inr.grid.work import macs_of_grid
-    from inr.work import check_macs
+    from inr.mlp.work import check_macs
 
     check_macs(partial(macs_of_grid, opened.pyramid, view.use_jax), drawing, view.max_macs)
     height, width, region = drawing.height, drawing.width, drawing.region
@@ -403,7 +403,7 @@ def _render_grid(opened: "OpenedGrid", view: View, drawing: "Drawing") -> np.nda
 def _render_cae(opened: "OpenedCae", view: View, drawing: "Drawing") -> np.ndarray:
     from inr.cae.decode import codec_of, render_cae
     from inr.cae.work import macs_of_cae
-    from inr.work import check_macs
+    from inr.mlp.work import check_macs
 
     codec = codec_of(opened)
     check_macs(partial(macs_of_cae, codec.weights.model), drawing, view.max_macs)
@@ -412,19 +412,19 @@ def _render_cae(opened: "OpenedCae", view: View, drawing: "Drawing") -> np.ndarr
 
 
 def _render_mlp(opened: Opened, view: View, drawing: "Drawing") -> np.ndarray:
-    from inr.work import check_macs, macs_of_mlp
+    from inr.mlp.work import check_macs, macs_of_mlp
 
     check_macs(partial(macs_of_mlp, opened.stages), drawing, view.max_macs)
     height, width, region = drawing.height, drawing.width, drawing.region
     if opened.stages.split.HAS_BANDS:
         _check_bands(opened, view.max_pixels)
-        from inr.render_bands import render_bands
+        from inr.mlp.decode_bands import render_bands
 
         return render_bands(opened, height=height, width=width, region=region)
     if view.use_jax:
         from inr.render_jax import render
     else:
-        from inr.render import render
+        from inr.mlp.decode import render
 
     header = opened.header
     return render(
@@ -454,7 +454,7 @@ def _check_bands(opened: Opened, max_pixels: int | None) -> None:
 
 
 def _checked_region(region: tuple[int, int, int, int] | None, height: int, width: int) -> "Region":
-    from inr.render import Region
+    from inr.mlp.decode import Region
 
     x, y, region_width, region_height = region if region is not None else (0, 0, width, height)
     inside = 0 <= x and 0 <= y and x + region_width <= width and y + region_height <= height

@@ -53,7 +53,7 @@ class InrImageFile(ImageFile.ImageFile):
         if self._im is None:
             from inr.codec import View, decode_picture
             from inr.errors import InrError
-            from inr.image_save import to_pil
+            from inr.image.write import to_pil
 
             if self._exclusive_fp and self.fp is not None:
                 self.fp.close()  # Pillow closes only the files of pictures that have tiles
@@ -69,7 +69,7 @@ class InrImageFile(ImageFile.ImageFile):
 
 def _read(file: IO[bytes]) -> bytes:
     """What is left of the file, but not much more than an .inr file may have."""
-    from inr.container import MAX_FILE_BYTES
+    from inr.format.container import MAX_FILE_BYTES
 
     parts, n_bytes = [], 0
     while n_bytes <= MAX_FILE_BYTES and (part := file.read(_PART_BYTES)):
@@ -79,7 +79,7 @@ def _read(file: IO[bytes]) -> bytes:
 
 
 def _max_pixels() -> int | None:
-    from inr.container import DEFAULT_MAX_PIXELS
+    from inr.format.container import DEFAULT_MAX_PIXELS
 
     limit = Image.MAX_IMAGE_PIXELS
     return None if limit is None else max(DEFAULT_MAX_PIXELS, limit)

@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from inr.cae.train import TrainProgress
-    from inr.fit_types import Progress
+    from inr.cae.training.loop import TrainProgress
+    from inr.mlp.fit.problem import Progress
 
 
 class _Steps(Protocol):

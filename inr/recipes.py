@@ -10,23 +10,23 @@ from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
 from inr.errors import UsageError
-from inr.fields.fourier import Fourier
-from inr.fields.protocol import Field
-from inr.fields.siren import Siren
-from inr.fit_settings import FitSettings
-from inr.grid.fit_settings import GridFit
+from inr.grid.fit.settings import GridFit
 from inr.grid.recipe import GridRecipe
 from inr.grid.structure import Structure
-from inr.optimizers import Adam, Muon
-from inr.quantize.protocol import Quantizer
-from inr.quantize.uniform import Uniform
-from inr.sparsify.dense import Dense
-from inr.sparsify.magnitude import Magnitude
-from inr.sparsify.protocol import Sparsifier
-from inr.sparsify.rigl import Rigl
-from inr.splits.protocol import Split
-from inr.splits.wavelet import Wavelet
-from inr.splits.whole import Whole
+from inr.mlp.fields.fourier import Fourier
+from inr.mlp.fields.protocol import Field
+from inr.mlp.fields.siren import Siren
+from inr.mlp.fit.optimizers import Adam, Muon
+from inr.mlp.fit.settings import FitSettings
+from inr.mlp.quantize.protocol import Quantizer
+from inr.mlp.quantize.uniform import Uniform
+from inr.mlp.sparsify.dense import Dense
+from inr.mlp.sparsify.magnitude import Magnitude
+from inr.mlp.sparsify.protocol import Sparsifier
+from inr.mlp.sparsify.rigl import Rigl
+from inr.mlp.splits.protocol import Split
+from inr.mlp.splits.wavelet import Wavelet
+from inr.mlp.splits.whole import Whole
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def configuration_of(recipe: AnyRecipe) -> str:
     """
     if recipe.KIND != "cae":
         return str(recipe)
-    from inr.cae.models import hash_named
+    from inr.cae.weight_store import hash_named
 
     return f"{recipe}, weights of SHA-256 {hash_named(recipe.model)}"
 

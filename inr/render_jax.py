@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inr import coords
-from inr.fields.protocol import Field, NumpyParams, Params
-from inr.jax_settings import own_jax_settings
-from inr.render import Region
+from inr.fitting.jax_settings import own_jax_settings
+from inr.image import coords
+from inr.mlp.decode import Region
+from inr.mlp.fields.protocol import Field, NumpyParams, Params
 
 _CHUNK_VALUES = 1 << 26  # activations of one layer at once, 256 MB
 
@@ -29,7 +29,7 @@ def render(
     width: int,
     region: Region,
 ) -> np.ndarray:
-    """Evaluates the field as `inr.render.render` does, rows at a time."""
+    """Evaluates the field as `inr.mlp.decode.render` does, rows at a time."""
     low, high = np.array(ranges, np.float32).T
     out = np.empty(
         (region.height, region.width, len(ranges)), np.uint8 if bit_depth == 8 else np.uint16

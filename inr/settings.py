@@ -9,27 +9,27 @@ from typing import Any, TypeVar
 
 from inr.coders.deflate import Deflate
 from inr.coders.huffman import Huffman
-from inr.coders.lzma_coder import Lzma
+from inr.coders.lzma import Lzma
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
 from inr.errors import UsageError
-from inr.fields.fourier import Fourier
-from inr.fields.siren import Siren
-from inr.optimizers import Adam, Muon
-from inr.quantize.distribution import Distribution
-from inr.quantize.float16 import Float16
-from inr.quantize.kmeans import KMeans
-from inr.quantize.uniform import Uniform
+from inr.mlp.fields.fourier import Fourier
+from inr.mlp.fields.siren import Siren
+from inr.mlp.fit.optimizers import Adam, Muon
+from inr.mlp.quantize.distribution import Distribution
+from inr.mlp.quantize.float16 import Float16
+from inr.mlp.quantize.kmeans import KMeans
+from inr.mlp.quantize.uniform import Uniform
+from inr.mlp.sparsify.dense import Dense
+from inr.mlp.sparsify.feathermap import Feathermap
+from inr.mlp.sparsify.magnitude import Magnitude
+from inr.mlp.sparsify.rigl import Rigl
+from inr.mlp.sparsify.set import Set
+from inr.mlp.sparsify.small_dense import SmallDense
+from inr.mlp.sparsify.snfs import Snfs
+from inr.mlp.splits.wavelet import Wavelet
+from inr.mlp.splits.whole import Whole
 from inr.recipes import AnyRecipe
-from inr.sparsify.dense import Dense
-from inr.sparsify.feathermap import Feathermap
-from inr.sparsify.magnitude import Magnitude
-from inr.sparsify.rigl import Rigl
-from inr.sparsify.set_evolution import Set
-from inr.sparsify.small_dense import SmallDense
-from inr.sparsify.snfs import Snfs
-from inr.splits.wavelet import Wavelet
-from inr.splits.whole import Whole
 
 T = TypeVar("T")
 

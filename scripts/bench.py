@@ -22,16 +22,16 @@ import jax.numpy as jnp
 import numpy as np
 from timed_commands import ROOT, told_by, wall_seconds
 
-from inr.fields.joint import Joint, Part
-from inr.fields.protocol import Params, n_weights
-from inr.fields.siren import Siren
-from inr.fit_settings import FitSettings
-from inr.fit_types import Budget, Job, Signal
-from inr.fitting import Fitting
-from inr.optimizers import Adam
-from inr.quantize.uniform import Uniform
-from inr.sparsify.dense import Dense
-from inr.sweep.origin import machine
+from inr.mlp.fields.joint import Joint, Part
+from inr.mlp.fields.protocol import Params, n_weights
+from inr.mlp.fields.siren import Siren
+from inr.mlp.fit.optimizers import Adam
+from inr.mlp.fit.problem import Budget, Job, Signal
+from inr.mlp.fit.program import Fitting
+from inr.mlp.fit.settings import FitSettings
+from inr.mlp.quantize.uniform import Uniform
+from inr.mlp.sparsify.dense import Dense
+from inr.studies.sweep.origin import machine
 
 
 def fitting(net: Siren, height: int, width: int, settings: FitSettings) -> Fitting:
@@ -50,7 +50,7 @@ class SirenOfJnpSin(Siren):
     """The same field with XLA's sine; a class of its own, so that jit keeps both."""
 
     def apply(self, params: Params, coords: jax.Array) -> jax.Array:
-        with mock.patch("inr.sine.sine", jnp.sin):  # while the step is traced
+        with mock.patch("inr.mlp.fields.sine.sine", jnp.sin):  # while the step is traced
             return super().apply(params, coords)
 
 
@@ -108,7 +108,7 @@ def bench_batch() -> None:
 
     from inr.batch import encode_batch
     from inr.codec import Wish, encode_picture
-    from inr.image import from_pil
+    from inr.image.read import from_pil
     from inr.recipes import siren
     from inr.settings import with_settings
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from timed_commands import ROOT, peak_gb, told_by, wall_seconds
 
-from inr.sweep.origin import machine
+from inr.studies.sweep.origin import machine
 
 PICTURE = ROOT / "assets" / "pictures" / "kodim15.png"
 _LARGE = (6000, 4000)

@@ -21,18 +21,18 @@ import numpy as np
 from PIL import Image
 from timed_commands import ROOT, peak_gb, told_by, wall_seconds
 
-from inr.container import SECTION_LATENTS
+from inr.fitting.random_keys import fit_key
+from inr.format.container import SECTION_LATENTS
 from inr.grid.decode import render_grid
-from inr.grid.fit_settings import GridFit
-from inr.grid.fit_step import Data, Inputs, Loop, noise_pool
-from inr.grid.forward import drawn, rate_bits
-from inr.grid.grid_file import draw_grid, open_grid, read_grid
-from inr.grid.start import first_networks
+from inr.grid.file import draw_grid, open_grid, read_grid
+from inr.grid.fit.init import first_networks
+from inr.grid.fit.model import drawn, rate_bits
+from inr.grid.fit.settings import GridFit
+from inr.grid.fit.step import Data, Inputs, Loop, noise_pool
 from inr.grid.structure import Pyramid, Structure
-from inr.random_keys import fit_key
-from inr.render import Region
-from inr.resample import resample
-from inr.sweep.origin import machine
+from inr.image.resample import resample
+from inr.mlp.decode import Region
+from inr.studies.sweep.origin import machine
 
 PICTURE = ROOT / "assets" / "pictures" / "kodim15.png"
 CROP = (200, 100, 456, 356)

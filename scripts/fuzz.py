@@ -30,35 +30,35 @@ import numpy as np
 from fuzz_claims import claiming
 from tiny_cae import MODELS, weights_of
 
-from inr import container
 from inr.cae.alpha import encode_alpha
-from inr.cae.cae_coding import CaeCodec
-from inr.cae.cae_file import HASH_BYTES, Coded, colours_of, pack_cae
-from inr.cae.models import VARIABLE
+from inr.cae.codec import CaeCodec
+from inr.cae.file import HASH_BYTES, Coded, colours_of, pack_cae
+from inr.cae.weight_store import VARIABLE
 from inr.cae.weights import write_weights
-from inr.checksum import pixels_crc
 from inr.codec import View, decode_picture
 from inr.coders.deflate import Deflate
 from inr.coders.huffman import Huffman
-from inr.coders.lzma_coder import Lzma
+from inr.coders.lzma import Lzma
 from inr.coders.plain_zstd import PlainZstd
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
-from inr.describe import describe
 from inr.errors import FormatError
-from inr.fields.fourier import Fourier
-from inr.fields.protocol import Field
-from inr.fields.siren import Siren
-from inr.grid.draw import draw
-from inr.grid.grid_file import write_grid
+from inr.format import container
+from inr.format.checksum import pixels_crc
+from inr.grid.file import write_grid
+from inr.grid.fit.init import first_networks
 from inr.grid.network_coding import quantized
-from inr.grid.start import first_networks
 from inr.grid.structure import Pyramid, Structure
-from inr.mlp_file import PictureFacts, write_file
-from inr.quantize.uniform import Uniform, wire_step
-from inr.splits.whole import Whole
-from inr.tags import Stages
+from inr.grid.synthesis import draw
+from inr.mlp.describe import describe
+from inr.mlp.fields.fourier import Fourier
+from inr.mlp.fields.protocol import Field
+from inr.mlp.fields.siren import Siren
+from inr.mlp.file import PictureFacts, write_file
+from inr.mlp.quantize.uniform import Uniform, wire_step
+from inr.mlp.splits.whole import Whole
+from inr.mlp.tags import Stages
 
 # Of a file's claim; more would measure drawing, not reading.
 MAX_PIXELS = 1 << 14

@@ -11,31 +11,31 @@ import zlib
 
 import numpy as np
 
-from inr import container
-from inr.cae.cae_file import HASH_BYTES
+from inr.cae.file import HASH_BYTES
 from inr.coders.deflate import Deflate
 from inr.coders.huffman import Huffman
-from inr.coders.lzma_coder import Lzma
+from inr.coders.lzma import Lzma
 from inr.coders.plain_zstd import PlainZstd
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder, new_writer, words_to_bytes, write_tensor
-from inr.coders.tables import TensorModel
+from inr.coders.tensor_model import TensorModel
 from inr.coders.zstd import DEFAULT_LEVEL, Zstd, pack_frame
-from inr.container import Header
 from inr.errors import UsageError
-from inr.fields.feathermap import FeathermapSiren
-from inr.fields.fourier import Fourier
-from inr.fields.protocol import Field
-from inr.fields.siren import Siren
+from inr.format import container
+from inr.format.container import Header
 from inr.grid.structure import Pyramid, Structure
-from inr.quantize.float16 import Float16
-from inr.quantize.kmeans import KMeans
-from inr.quantize.protocol import Quantizer
-from inr.quantize.uniform import Uniform, pack_steps, wire_step
-from inr.splits.protocol import Split
-from inr.splits.wavelet import Wavelet, known_wavelets, max_levels
-from inr.splits.whole import Whole
-from inr.tags import Stages, write_stages
+from inr.mlp.fields.feathermap import FeathermapSiren
+from inr.mlp.fields.fourier import Fourier
+from inr.mlp.fields.protocol import Field
+from inr.mlp.fields.siren import Siren
+from inr.mlp.quantize.float16 import Float16
+from inr.mlp.quantize.kmeans import KMeans
+from inr.mlp.quantize.protocol import Quantizer
+from inr.mlp.quantize.uniform import Uniform, pack_steps, wire_step
+from inr.mlp.splits.protocol import Split
+from inr.mlp.splits.wavelet import Wavelet, known_wavelets, max_levels
+from inr.mlp.splits.whole import Whole
+from inr.mlp.tags import Stages, write_stages
 
 _GRID_SIDE = 1 << 14  # of kinds grid and cae, just below and above what is allowed
 _FEW_PIXELS = 1 << 15  # about as many as the fuzzer's limit

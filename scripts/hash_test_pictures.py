@@ -13,10 +13,10 @@ script on all of them.
 import sys
 from pathlib import Path
 
-from inr.cae.held_out import Listed, identity, listed
-from inr.cae.pictures import decode_rgb
+from inr.cae.training.held_out import Listed, identity, listed
+from inr.cae.training.pictures import decode_rgb
 
-LIST = Path(__file__).resolve().parent.parent / "inr" / "cae" / "test_pictures.txt"
+LIST = Path(__file__).resolve().parent.parent / "inr" / "cae" / "training" / "test_pictures.txt"
 
 
 def main(paths: list[Path]) -> None:

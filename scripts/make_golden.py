@@ -18,12 +18,12 @@ from PIL import Image
 from inr.any_file import open_any
 from inr.cae.decode import codec_of, latents_of
 from inr.codec import Wish, decode_picture, encode_picture
-from inr.fit_settings import FitSettings
-from inr.grid.fit_settings import GridFit
-from inr.grid.grid_file import read_grid
+from inr.grid.file import read_grid
+from inr.grid.fit.settings import GridFit
 from inr.grid.structure import Structure
-from inr.mlp_file import read_codes
-from inr.picture import Picture
+from inr.image.picture import Picture
+from inr.mlp.file import read_codes
+from inr.mlp.fit.settings import FitSettings
 from inr.recipes import AnyRecipe, cae, fourier, grid_fast, siren, siren_zstd
 
 ROOT = Path(__file__).resolve().parent.parent

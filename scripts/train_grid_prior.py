@@ -20,8 +20,11 @@ import numpy as np
 from PIL import Image
 
 from inr.files import write_whole
-from inr.grid.fit_settings import GridFit
-from inr.grid.fit_step import (
+from inr.fitting.random_keys import fit_key
+from inr.grid.fit.init import first_networks
+from inr.grid.fit.settings import GridFit
+from inr.grid.fit.soap import scale_by_soap
+from inr.grid.fit.step import (
     LATENT_ADAM,
     Data,
     Inputs,
@@ -31,10 +34,7 @@ from inr.grid.fit_step import (
     noise_pool,
 )
 from inr.grid.prior import PRIOR_LIMIT, UNIT_BITS
-from inr.grid.soap import scale_by_soap
-from inr.grid.start import first_networks
 from inr.grid.structure import Pyramid, Structure
-from inr.random_keys import fit_key
 
 LAMBDAS = (4e-3, 1e-3, 3e-4, 1e-4)  # of the crops in turn
 WEIGHT = 0.8  # losses grow about as this power of lambda; divided by it, all count alike

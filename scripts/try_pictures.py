@@ -40,7 +40,7 @@ class Outcome:
 
 def inr(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs one command as a user does."""
-    command = [sys.executable, "-c", "from inr.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-m", "inr", *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False
     )

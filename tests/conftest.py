@@ -22,7 +22,7 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from inr.fit_step import Loop  # noqa: E402
+from inr.mlp.fit.step import Loop  # noqa: E402
 
 # `methods`, `tiny_fits` and `fuzz` are modules of these folders; the package must be installed.
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "scripts")]
@@ -57,6 +57,6 @@ def untrained(monkeypatch):
 @pytest.fixture(scope="session")
 def plain():
     """The tiny fit that others are compared with."""
-    from tiny_fits import fitted
+    from helpers.tiny_fits import fitted
 
     return fitted()

@@ -9,11 +9,11 @@ from PIL import Image, ImageCms
 import inr
 from inr.codec import Wish, decode_picture, encode_picture
 from inr.errors import FitError
-from inr.fields.siren import Siren
-from inr.image import Picture, from_array
-from inr.mlp_file import open_file
+from inr.image.read import Picture, from_array
+from inr.mlp.fields.siren import Siren
+from inr.mlp.file import open_file
+from inr.mlp.tags import Stages, write_stages
 from inr.settings import with_settings
-from inr.tags import Stages, write_stages
 
 SMALL = {"fit.steps": "5", "field.hidden": "4", "field.n_layers": "1"}
 KODIM23 = Path(__file__).parents[1] / "assets/pictures/kodim23.png"
@@ -153,7 +153,7 @@ def test_pictures_given_are_left_as_they_were():
 def test_the_psnr_told_is_that_of_the_decoded_file():
     picture = from_array(noise(8, 9, 3))
     encoded = encode_picture(picture, recipe(), Wish())
-    from inr.metrics import psnr_db
+    from inr.image.metrics import psnr_db
 
     assert encoded.psnr_db == psnr_db(picture.pixels, decode_picture(encoded.data).pixels)
     assert encoded.n_steps == 5

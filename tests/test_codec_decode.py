@@ -5,13 +5,13 @@ import io
 
 import numpy as np
 import pytest
-from built_files import built_file, stages_of
+from helpers.built_files import built_file, stages_of
 
 import inr
-from inr.container import DEFAULT_MAX_PIXELS, SECTION_WEIGHTS, pack, unpack
 from inr.errors import FormatError
-from inr.fields.siren import Siren
-from inr.mlp_file import open_file, read_weights
+from inr.format.container import DEFAULT_MAX_PIXELS, SECTION_WEIGHTS, pack, unpack
+from inr.mlp.fields.siren import Siren
+from inr.mlp.file import open_file, read_weights
 
 
 @pytest.fixture(scope="module")

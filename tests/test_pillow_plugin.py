@@ -10,14 +10,14 @@ import pytest
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 import inr
-from inr import container
 from inr.coders.range_coder import RangeCoder
-from inr.fields.siren import Siren
-from inr.image import from_array
-from inr.mlp_file import PictureFacts, write_file
-from inr.quantize.uniform import Uniform, wire_step
-from inr.splits.whole import Whole
-from inr.tags import Stages
+from inr.format import container
+from inr.image.read import from_array
+from inr.mlp.fields.siren import Siren
+from inr.mlp.file import PictureFacts, write_file
+from inr.mlp.quantize.uniform import Uniform, wire_step
+from inr.mlp.splits.whole import Whole
+from inr.mlp.tags import Stages
 
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -135,7 +135,7 @@ def test_damaged_files_raise_what_pillow_users_catch(tmp_path, cut):
 
 
 def test_weights_that_cannot_be_read_raise_when_loading(monkeypatch):
-    from inr.container import SECTION_WEIGHTS, pack, unpack
+    from inr.format.container import SECTION_WEIGHTS, pack, unpack
 
     header, sections = unpack(inr_file())
     short = pack(header, sections | {SECTION_WEIGHTS: sections[SECTION_WEIGHTS][:5]})

@@ -4,16 +4,16 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from methods import CODERS, FIELDS, QUANTIZERS, SPARSIFIERS, SPLITS
+from contracts.methods import CODERS, FIELDS, QUANTIZERS, SPARSIFIERS, SPLITS
 
 from inr import recipes
 from inr.coders.plain_zstd import PlainZstd
-from inr.fields.feathermap import FeathermapSiren
-from inr.optimizers import Adam
-from inr.quantize.kmeans import KMeans
+from inr.mlp.fields.feathermap import FeathermapSiren
+from inr.mlp.fit.optimizers import Adam
+from inr.mlp.quantize.kmeans import KMeans
+from inr.mlp.sparsify.rigl import Rigl
+from inr.mlp.splits.wavelet import Wavelet
 from inr.settings import STAGES, paths, with_settings
-from inr.sparsify.rigl import Rigl
-from inr.splits.wavelet import Wavelet
 
 
 def test_values_take_the_type_of_their_field():

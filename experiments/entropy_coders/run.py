@@ -17,12 +17,12 @@ import numpy as np
 from inr.coders.deflate import Deflate
 from inr.coders.entropy import entropy_bound_bits
 from inr.coders.huffman import Huffman
-from inr.coders.lzma_coder import Lzma
+from inr.coders.lzma import Lzma
 from inr.coders.plain_zstd import PlainZstd
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
-from inr.mlp_file import CODE_BITS
+from inr.mlp.file import CODE_BITS
 
 PICTURES = [lab.ASSETS / "kodim23.png"]
 # PlainZstd: the original's way, all codes as bytes in one Zstandard frame.

@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import charts
 import lab
 
-from inr.baselines import codec_named
-from inr.metrics import bpp, psnr_db
-from inr.sweep.origin import commit, machine
+from inr.image.metrics import bpp, psnr_db
+from inr.studies.baselines import codec_named
+from inr.studies.sweep.origin import commit, machine
 
 PICTURES = [lab.ASSETS / "flower_foveon_down3.png", lab.ASSETS / "code_editor.png"]
 SCALE = lab.Scale(side=512)

@@ -17,19 +17,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import charts
 import lab
 
-from inr.bd_rate import bd_rate
-from inr.cae.autoencoder import Params
-from inr.cae.cae_coding import CaeCodec
-from inr.cae.configs import Config
-from inr.cae.export import exported_file
+from inr.cae.codec import CaeCodec
 from inr.cae.model import PRIOR_SCALE, Factorized, Hyperprior, Model
-from inr.cae.pictures import Pictures, open_pictures
-from inr.cae.priors import FILTERS
-from inr.cae.train import train
-from inr.cae.training_settings import TrainSettings
+from inr.cae.training.autoencoder import Params
+from inr.cae.training.configs import Config
+from inr.cae.training.entropy_models import FILTERS
+from inr.cae.training.export import exported_file
+from inr.cae.training.loop import train
+from inr.cae.training.pictures import Pictures, open_pictures
+from inr.cae.training.settings import TrainSettings
 from inr.cae.transforms import Balle2017
 from inr.cae.weights import read_weights
-from inr.metrics import bpp, psnr_db
+from inr.image.metrics import bpp, psnr_db
+from inr.studies.bd_rate import bd_rate
 
 PICTURES = [lab.ASSETS / f"kodim{n}.png" for n in ("05", "08", "15", "23")]
 PUBLISHED = "as published"  # GDN before the latents, no block transform beside the layers

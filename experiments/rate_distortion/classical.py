@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from inr.baselines import codec_named
-from inr.metrics import psnr_db
+from inr.image.metrics import psnr_db
+from inr.studies.baselines import codec_named
 
 CODECS = ("jpeg420", "jpeg444", "jpeg2000", "webp")
 # Finer than the lists of inr/baselines.py, so that no budget is left over for want of a setting.

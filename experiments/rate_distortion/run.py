@@ -15,8 +15,8 @@ import charts
 import classical
 import lab
 
-from inr.metrics import bpp
-from inr.sweep.origin import commit, machine
+from inr.image.metrics import bpp
+from inr.studies.sweep.origin import commit, machine
 
 PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]  # the natural one
 PAGES = (lab.ASSETS / "code_editor.png", lab.ASSETS / "prose_page.png")

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from inr.metrics import ms_ssim, psnr_db
+from inr.image.metrics import ms_ssim, psnr_db
 from inr.recipes import RECIPES
-from inr.sweep.origin import commit, processor
+from inr.studies.sweep.origin import commit, processor
 
 TARGET = ["--target-bpp", "0.3"]
 

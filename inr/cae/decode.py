@@ -6,14 +6,14 @@ cubic convolution (resample.py).
 
 import numpy as np
 
-from inr.cae.cae_coding import CaeCodec, Latents
-from inr.cae.cae_file import OpenedCae, pixels_of
-from inr.cae.models import weights_of
-from inr.checksum import check_pixels
-from inr.container import SECTION_LATENTS
+from inr.cae.codec import CaeCodec, Latents
+from inr.cae.file import OpenedCae, pixels_of
+from inr.cae.weight_store import weights_of
 from inr.errors import FormatError
-from inr.render import Region
-from inr.resample import resampled_pixels
+from inr.format.checksum import check_pixels
+from inr.format.container import SECTION_LATENTS
+from inr.image.resample import resampled_pixels
+from inr.mlp.decode import Region
 
 
 def render_cae(

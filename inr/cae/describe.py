@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from inr.cae.cae_file import OpenedCae
 from inr.cae.decode import codec_of
-from inr.container import SECTION_NAMES
+from inr.cae.file import OpenedCae
+from inr.format.container import SECTION_NAMES
 
 
 def describe_cae(opened: OpenedCae, n_bytes: int) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from inr import container
 from inr.cae.alpha import encode_alpha
-from inr.cae.cae_coding import CaeCodec, Latents
-from inr.cae.cae_file import (
+from inr.cae.codec import CaeCodec, Latents
+from inr.cae.decode import render_cae
+from inr.cae.file import (
     HASH_BYTES,
     MAX_SIDE,
     Coded,
@@ -19,15 +19,15 @@ from inr.cae.cae_file import (
     pack_cae,
     pixels_of,
 )
-from inr.cae.decode import render_cae
-from inr.cae.models import weights_named
-from inr.checksum import pixels_crc
+from inr.cae.weight_store import weights_named
 from inr.codec import NEAR_DB, Encoded, Wish
 from inr.errors import FitError, UsageError
-from inr.metrics import psnr_db
-from inr.picture import Picture
-from inr.render import Region
-from inr.time_budget import TimeBudget
+from inr.fitting.time_budget import TimeBudget
+from inr.format import container
+from inr.format.checksum import pixels_crc
+from inr.image.metrics import psnr_db
+from inr.image.picture import Picture
+from inr.mlp.decode import Region
 
 if TYPE_CHECKING:
     from inr.cae.recipe import CaeRecipe

@@ -26,17 +26,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inr.cae.density_tables import LIMIT, DensityTables
-from inr.coders.range_coder import Reader, Writer
-from inr.coders.tables import PRECISION_BITS, uniform_table
-from inr.errors import FormatError
-from inr.grid.laplace_tables import (
+from inr.coders.laplace_symbols import (
+    ESCAPE_BITS,
+    Letters,
+    letter_bits,
+    letters_of,
+    read_front,
+    write_part,
+)
+from inr.coders.laplace_tables import (
     MEAN_BITS,
     N_FRACTIONS,
     N_SCALES,
     LaplaceTables,
     laplace_tables,
 )
-from inr.grid.residuals import ESCAPE_BITS, Letters, letter_bits, letters_of, read_front, write_part
+from inr.coders.range_coder import Reader, Writer
+from inr.coders.tensor_model import PRECISION_BITS, uniform_table
+from inr.errors import FormatError
 
 Ints = NDArray[np.int64]
 Latents = NDArray[np.int32]

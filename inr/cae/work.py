@@ -5,11 +5,11 @@ the region, each with the blocks around it that reach into it.
 """
 
 from inr.cae import layers
-from inr.cae.exact_tiles import Span, side, spans
+from inr.cae.exact.tiles import Span, side, spans
 from inr.cae.model import HYPER_BLOCK, Hyperprior, Model
 from inr.cae.transforms import BLOCK
-from inr.render import Region
-from inr.work import CALL_MACS, DOUBLE_MACS, Drawing, macs_of_resampling
+from inr.mlp.decode import Region
+from inr.mlp.work import CALL_MACS, DOUBLE_MACS, Drawing, macs_of_resampling
 
 _LATENT_MACS = 1 << 14  # to read a latent: 250 ns
 _ALPHA_MACS = 1 << 10  # to unpack a sample of the alpha channel

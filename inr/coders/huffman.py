@@ -26,8 +26,8 @@ from inr.coders.checks import check_codes, check_sizes, largest_code
 from inr.coders.huffman_groups import MAX_GROUPS, choose_groups, gaps_before, used
 from inr.coders.huffman_numbers import NO_SIGNS, NumberCode, fields, read_rows, symbols_of
 from inr.coders.huffman_table import code_lengths, read_lengths, table_of, write_lengths
-from inr.container import Wire
 from inr.errors import FormatError
+from inr.format.container import Wire
 
 _GROUPS_BITS = (MAX_GROUPS - 1).bit_length()
 _COUNT_BITS = 6  # of the number of bits of n_nonzero

@@ -6,7 +6,7 @@ Only the encoder runs this, so floats are allowed: a poor choice costs bytes, ne
 import numpy as np
 from numpy.typing import NDArray
 
-from inr.coders.tables import (
+from inr.coders.tensor_model import (
     N_SCALES,
     N_SHAPES,
     PRECISION_BITS,

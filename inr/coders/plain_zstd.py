@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from inr.coders.checks import check_codes, check_sizes, largest_code
 from inr.coders.zstd import DEFAULT_LEVEL, pack_frame, unpack_frame
-from inr.container import Wire
 from inr.errors import FormatError
+from inr.format.container import Wire
 
 INT8_LIMIT = 127
 

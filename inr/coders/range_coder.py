@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from inr.coders.checks import check_codes, check_sizes, largest_code
 from inr.coders.model_choice import choose_model
 from inr.coders.range_python import PythonReader, PythonWriter
-from inr.coders.tables import TensorModel, alphabet, frequency_table, uniform_table
-from inr.container import Wire
+from inr.coders.tensor_model import TensorModel, alphabet, frequency_table, uniform_table
 from inr.errors import FormatError
+from inr.format.container import Wire
 
 try:
     from inr.coders.range_constriction import ConstrictionReader, ConstrictionWriter

@@ -14,7 +14,7 @@ from itertools import accumulate, repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from inr.coders.tables import PRECISION_BITS
+from inr.coders.tensor_model import PRECISION_BITS
 from inr.errors import FormatError
 
 _WORD_BITS = 32

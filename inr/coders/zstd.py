@@ -11,9 +11,9 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from inr.coders.byte_layout import Layout, decode_layout, encode_smallest
-from inr.container import Wire
+from inr.coders.byte_planes import Layout, decode_layout, encode_smallest
 from inr.errors import FormatError, UsageError
+from inr.format.container import Wire
 
 DEFAULT_LEVEL = 19  # the highest of those that zstd counts as usual
 MIN_WINDOW_BYTES = 1 << 10  # the smallest window a zstd frame can declare

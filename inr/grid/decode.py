@@ -7,9 +7,9 @@ cubic convolution (resample.py).
 
 import numpy as np
 
-from inr.grid.grid_file import OpenedGrid, draw_grid
-from inr.render import Region
-from inr.resample import resampled_pixels
+from inr.grid.file import OpenedGrid, draw_grid
+from inr.image.resample import resampled_pixels
+from inr.mlp.decode import Region
 
 
 def render_grid(

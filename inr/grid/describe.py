@@ -4,8 +4,8 @@ from typing import Any
 
 from inr.coders.costs import tensor_bytes
 from inr.coders.range_coder import RangeCoder
-from inr.container import SECTION_NAMES, SECTION_NETWORKS
-from inr.grid.grid_file import OpenedGrid, read_grid, read_networks_of
+from inr.format.container import SECTION_NAMES, SECTION_NETWORKS
+from inr.grid.file import OpenedGrid, read_grid, read_networks_of
 from inr.grid.latent_coder import level_bits
 from inr.grid.network_coding import CODE_BITS, CodedNetworks
 from inr.grid.structure import Pyramid

@@ -1,4 +1,4 @@
-"""Draws a grid picture with jax: the same bits as `inr.grid.draw`, for where a GPU is at hand.
+"""Draws a grid picture with jax: the same bits as `inr.grid.synthesis`, for where a GPU is at hand.
 
 XLA may contract multiply-adds, and a GPU sums in another order. Neither changes a bit here: after
 `check_exact` every product and every partial sum is a float64 without rounding error.
@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inr.grid.draw import max_drawn
-from inr.grid.draw_exact import (
+from inr.fitting.jax_settings import own_jax_settings
+from inr.grid.structure import Pyramid
+from inr.grid.synthesis import max_drawn
+from inr.grid.synthesis_bounds import (
     COLOUR_BITS,
     COLOUR_LIMIT,
     FEATURE_BITS,
@@ -19,9 +21,7 @@ from inr.grid.draw_exact import (
     Rounding,
     check_exact,
 )
-from inr.grid.structure import Pyramid
-from inr.jax_settings import own_jax_settings
-from inr.render import Region
+from inr.mlp.decode import Region
 
 _CHUNK = 1 << 18  # pixels whose hidden values are at hand at once: 100 MB for a width of 48
 
@@ -36,7 +36,7 @@ def draw(
     bit_depth: int,
     region: Region | None = None,
 ) -> np.ndarray:
-    """Draws as `inr.grid.draw.draw` does; a region is cut from the whole picture."""
+    """Draws as `inr.grid.synthesis.draw` does; a region is cut from the whole picture."""
     rounding = check_exact(params, pyramid, max_drawn(latents, pyramid))
     with jax.enable_x64(True):
         on_device = {

@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inr.checkpoint import Checkpoint, checkpoint_of
-from inr.checksum import pixels_crc
 from inr.codec import NO_LIMITS, Encoded, Wish, decode_picture
-from inr.compile_time import OF_GRID, seconds_to_compile
-from inr.container import pack_icc
 from inr.errors import FitError, FormatError
-from inr.fit_types import Progress
-from inr.grid.draw import draw
-from inr.grid.fit import FittedGrid, GridFitting, GridJob
-from inr.grid.grid_file import check_sides, write_grid
+from inr.fitting.checkpoint import Checkpoint, checkpoint_of
+from inr.fitting.compile_time import OF_GRID, seconds_to_compile
+from inr.fitting.memory import give_back
+from inr.fitting.time_budget import LEAST_STEPS, Pace, TimeBudget
+from inr.format.checksum import pixels_crc
+from inr.format.container import pack_icc
+from inr.grid.file import check_sides, write_grid
+from inr.grid.fit.init import first_networks
+from inr.grid.fit.program import FittedGrid, GridFitting, GridJob
 from inr.grid.network_coding import CodedNetworks, quantized
-from inr.grid.network_search import chosen_networks
-from inr.grid.start import first_networks
+from inr.grid.rdoq import chosen_networks
 from inr.grid.structure import Pyramid
-from inr.memory import give_back
-from inr.metrics import psnr_db
-from inr.picture import Picture
-from inr.time_budget import LEAST_STEPS, Pace, TimeBudget
+from inr.grid.synthesis import draw
+from inr.image.metrics import psnr_db
+from inr.image.picture import Picture
+from inr.mlp.fit.problem import Progress
 
 if TYPE_CHECKING:
     from inr.grid.recipe import GridRecipe
@@ -62,7 +62,7 @@ def encode_grid(
       FitError: the fit failed, or a target was not met.
     """
     if wish.has_target:
-        from inr.grid.rate_control import encode_to_target
+        from inr.grid.targets import encode_to_target
 
         return encode_to_target(picture, recipe, wish, budget, report)
     return encode_grids([(picture, recipe, wish)], budget, report)[0]

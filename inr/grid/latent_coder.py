@@ -22,6 +22,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from inr.coders.laplace_symbols import Letters, letter_bits, letters_of, read_front, write_part
+from inr.coders.laplace_tables import MEAN_BITS, LaplaceTables, laplace_tables
 from inr.coders.range_coder import (
     Reader,
     new_reader,
@@ -30,7 +32,8 @@ from inr.coders.range_coder import (
     words_to_bytes,
 )
 from inr.errors import FormatError
-from inr.grid.context import (
+from inr.exact.threads import one_blas_thread
+from inr.grid.context_model import (
     UNIT,
     Features,
     Network,
@@ -40,11 +43,8 @@ from inr.grid.context import (
     exact_network,
     features_of,
 )
-from inr.grid.fronts import Band, SkewedBand, bands
-from inr.grid.laplace_tables import MEAN_BITS, LaplaceTables, laplace_tables
-from inr.grid.residuals import Letters, letter_bits, letters_of, read_front, write_part
 from inr.grid.structure import LATENT_LIMIT, REACH, TAPS, Level, Pyramid
-from inr.threads import one_blas_thread
+from inr.grid.wavefront import Band, SkewedBand, bands
 
 Latents = Sequence[NDArray[np.int32]]  # i32[h, w] of each level
 Params = Mapping[str, NDArray[np.floating]]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from inr.coders.range_coder import RangeCoder
-from inr.container import Reader
 from inr.errors import FormatError
+from inr.format.container import Reader
 from inr.grid.prior import PRIOR_LIMIT, prior_networks
 from inr.grid.structure import Pyramid
 

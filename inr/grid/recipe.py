@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from inr.container import write_fields
 from inr.errors import UsageError
-from inr.grid.fit_settings import GridFit
+from inr.format.container import write_fields
+from inr.grid.fit.settings import GridFit
 from inr.grid.structure import Structure
 
 

@@ -4,11 +4,11 @@ See inr/work.py. All latents are decoded, whatever the region; drawn are the til
 each with what reaches into it.
 """
 
-from inr.fields.protocol import ACTIVATION_MACS
-from inr.grid.draw import MARGIN, TILE
 from inr.grid.structure import FRONT_SLOPE, Level, Pyramid
-from inr.render import Region
-from inr.work import CALL_MACS, DOUBLE_MACS, Drawing, macs_of_resampling
+from inr.grid.synthesis import MARGIN, TILE
+from inr.mlp.decode import Region
+from inr.mlp.fields.protocol import ACTIVATION_MACS
+from inr.mlp.work import CALL_MACS, DOUBLE_MACS, Drawing, macs_of_resampling
 
 _LATENT_MACS = 1 << 14  # to read a latent from its density, beside the context model: 250 ns
 _FRONT_MACS = 3 << 20  # to read a front of latents, however few: 60 us

@@ -6,21 +6,21 @@ import zlib
 
 import numpy as np
 import pytest
-from cae_coding_models import SLIMMABLE, picture, recipe, ship, weights_of
 from fuzz import repaired
+from helpers.cae_coding_models import SLIMMABLE, picture, recipe, ship, weights_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import inr
 from inr.any_file import open_any
-from inr.cae.cae_coding import CaeCodec, Latents
-from inr.cae.cae_file import open_sections, pack_cae
+from inr.cae.codec import CaeCodec, Latents
 from inr.cae.decode import latents_of
-from inr.container import SECTION_ALPHA, SECTION_LATENTS, pack, unpack
-from inr.describe import achieved_sparsity, describe
+from inr.cae.file import open_sections, pack_cae
 from inr.errors import FormatError
-from inr.render import Region
-from inr.resample import resample
+from inr.format.container import SECTION_ALPHA, SECTION_LATENTS, pack, unpack
+from inr.image.resample import resample
+from inr.mlp.decode import Region
+from inr.mlp.describe import achieved_sparsity, describe
 
 TINY, SLIM = weights_of(), weights_of(SLIMMABLE, "slimmable")
 

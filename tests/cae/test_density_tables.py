@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inr.cae.density_tables import LIMIT, MOST_VALUES, tables_of
-from inr.coders.tables import TOTAL
+from inr.coders.tensor_model import TOTAL
 from inr.errors import FormatError
 
 LEAST = 256

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from cae_coding_models import (
+from helpers.cae_coding_models import (
     FACTORIZED,
     RESIDUAL,
     SLIMMABLE,
@@ -17,14 +17,14 @@ from cae_coding_models import (
 import inr
 from inr.batch import batch_key, encode_batch
 from inr.cae import encode
-from inr.cae.cae_file import MAX_SIDE, open_sections
-from inr.cae.models import VARIABLE
+from inr.cae.file import MAX_SIDE, open_sections
+from inr.cae.weight_store import VARIABLE
 from inr.cae.weights import write_weights
 from inr.codec import Wish, encode_picture
-from inr.container import SECTION_ALPHA, SECTION_ICC_PROFILE, unpack
 from inr.errors import FitError, FormatError, UsageError
-from inr.metrics import psnr_db
-from inr.picture import Picture
+from inr.format.container import SECTION_ALPHA, SECTION_ICC_PROFILE, unpack
+from inr.image.metrics import psnr_db
+from inr.image.picture import Picture
 from inr.settings import paths, with_settings
 
 SHIPPED = (

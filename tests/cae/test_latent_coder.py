@@ -18,11 +18,11 @@ from inr.cae.latent_coder import (
     read_laplace,
 )
 from inr.coders import range_coder
+from inr.coders.laplace_tables import NARROW_HALF, WIDE_HALF, frequencies
 from inr.coders.range_coder import new_reader, new_writer, words_from_bytes, words_to_bytes
 from inr.coders.range_python import PythonReader, PythonWriter
-from inr.coders.tables import TOTAL, uniform_table
+from inr.coders.tensor_model import TOTAL, uniform_table
 from inr.errors import FormatError
-from inr.grid.laplace_tables import NARROW_HALF, WIDE_HALF, frequencies
 
 SEVEN_BITS = uniform_table(128)
 QUICK = settings(deadline=None, max_examples=50)  # the first example loads and builds tables

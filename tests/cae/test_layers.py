@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cae_models import chain64, conv64, deconv64, random_params
+from helpers.cae_models import chain64, conv64, deconv64, random_params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

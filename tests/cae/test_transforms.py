@@ -5,7 +5,7 @@ import math
 
 import jax
 import pytest
-from cae_models import PLAIN, RESIDUAL, SLIM, TINY
+from helpers.cae_models import PLAIN, RESIDUAL, SLIM, TINY
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from inr.cae.model import (
     model_from_json,
     model_to_json,
 )
-from inr.cae.networks import Network
+from inr.cae.training.networks import Network
 from inr.cae.transforms import Balle2017, Residual
 
 MODELS = {

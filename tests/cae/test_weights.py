@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from cae_coding_models import HYPERPRIOR, MODELS, SLIMMABLE, weights_of
+from helpers.cae_coding_models import HYPERPRIOR, MODELS, SLIMMABLE, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

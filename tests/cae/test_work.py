@@ -1,16 +1,24 @@
 """work.py of kind cae: what a file of a few bytes may ask of its decoder."""
 
 import pytest
-from cae_coding_models import FACTORIZED, HYPERPRIOR, RESIDUAL, picture, recipe, ship, weights_of
+from helpers.cae_coding_models import (
+    FACTORIZED,
+    HYPERPRIOR,
+    RESIDUAL,
+    picture,
+    recipe,
+    ship,
+    weights_of,
+)
 
 import inr
-from inr.cae.models import shipped, weights_named
 from inr.cae.transforms import Balle2017
+from inr.cae.weight_store import shipped, weights_named
 from inr.cae.work import macs_of_cae
-from inr.container import DEFAULT_MAX_MACS
 from inr.errors import FormatError, UsageError
-from inr.render import Region
-from inr.work import Drawing
+from inr.format.container import DEFAULT_MAX_MACS
+from inr.mlp.decode import Region
+from inr.mlp.work import Drawing
 
 
 def drawing(height, width, region=None, drawn=None, n_channels=3):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cli_runs import main_runner, noise
+from helpers.cli_runs import main_runner, noise
 from PIL import Image
 
 import inr

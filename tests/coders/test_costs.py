@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from methods import CODERS
+from contracts.methods import CODERS
 
 from inr.coders.costs import tensor_bytes
 from inr.coders.range_coder import RangeCoder

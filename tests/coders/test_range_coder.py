@@ -12,7 +12,7 @@ from inr.coders import range_coder
 from inr.coders.entropy import entropy_bound_bits
 from inr.coders.range_coder import RangeCoder, read_tensor, write_tensor
 from inr.coders.range_python import PythonReader, PythonWriter
-from inr.coders.tables import TOTAL, TensorModel, uniform_table
+from inr.coders.tensor_model import TOTAL, TensorModel, uniform_table
 from inr.errors import FormatError
 
 SLOW_MACHINE = settings(deadline=None, max_examples=40)  # the encoder tries 100 tables a tensor

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from inr.grid.fit import FittedGrid
+from inr.grid.fit.init import first_networks
+from inr.grid.fit.program import FittedGrid
 from inr.grid.network_coding import quantized
-from inr.grid.start import first_networks
 
 
 @pytest.fixture

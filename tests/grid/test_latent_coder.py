@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from threadpoolctl import threadpool_limits
 
 from inr.coders import range_coder
+from inr.coders.laplace_tables import NARROW_HALF, WIDE_HALF, frequencies
 from inr.coders.range_coder import words_to_bytes
 from inr.coders.range_python import PythonWriter
-from inr.coders.tables import uniform_table
+from inr.coders.tensor_model import uniform_table
 from inr.errors import FormatError
-from inr.grid.context import Workspace, check_exact, densities, exact_network
-from inr.grid.fronts import bands
-from inr.grid.laplace_tables import NARROW_HALF, WIDE_HALF, frequencies
+from inr.grid.context_model import Workspace, check_exact, densities, exact_network
 from inr.grid.latent_coder import decode_latents, encode_latents, latent_bits
 from inr.grid.structure import FRONT_SLOPE, LATENT_LIMIT, TAPS, Level, Pyramid, Structure
+from inr.grid.wavefront import bands
 
 
 @pytest.fixture(params=["constriction", "python"])
@@ -194,7 +194,7 @@ def test_a_second_implementation_writes_the_same_bytes():
 
 
 def test_the_fit_sees_the_same_densities():
-    forward = pytest.importorskip("inr.grid.forward")
+    forward = pytest.importorskip("inr.grid.fit.model")
     pyramid = pyramid_of(20, 30)
     params = random_params(pyramid)
     latents = [np.clip(each, -1, 1) for each in random_latents(pyramid)]

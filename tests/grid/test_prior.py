@@ -15,9 +15,9 @@ from fuzz import built_grid
 
 import inr
 from inr.errors import FormatError
+from inr.grid.fit.init import first_networks
 from inr.grid.network_coding import quantized, read_networks, write_networks
 from inr.grid.prior import PRIOR_LIMIT, UNIT_BITS, prior_networks, read_prior
-from inr.grid.start import first_networks
 from inr.grid.structure import N_PRIORS, Pyramid, Structure
 
 MEAN = np.full(3, 0.5)
@@ -54,7 +54,7 @@ def test_a_damaged_package_says_so_in_one_line(tmp_path, change):
     shutil.copytree(package, tmp_path / "inr", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "a.inr").write_bytes(built_grid(structure=Structure(prior=1)))
     code = f"import pathlib; pathlib.Path('inr/grid/prior_1.npz').{change}\n"
-    code += "from inr.cli import main; main()"
+    code += "from inr.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "decode", "a.inr"],
         cwd=tmp_path,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from inr.container import Reader, read_fields, write_fields
 from inr.errors import FormatError
+from inr.format.container import Reader, read_fields, write_fields
 from inr.grid.structure import FRONT_SLOPE, REACH, TAPS, Pyramid, Structure
 
 

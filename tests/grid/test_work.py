@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 import inr
-from inr import container
-from inr.container import DEFAULT_MAX_MACS, Header
-from inr.describe import describe
 from inr.errors import FormatError, UsageError
+from inr.format import container
+from inr.format.container import DEFAULT_MAX_MACS, Header
 from inr.grid.network_coding import CodedNetworks, write_networks
 from inr.grid.structure import Pyramid, Structure
 from inr.grid.work import macs_of_grid, macs_of_latents
-from inr.render import Region
-from inr.work import Drawing
+from inr.mlp.decode import Region
+from inr.mlp.describe import describe
+from inr.mlp.work import Drawing
 
 USUAL = Structure(prior=1)
 

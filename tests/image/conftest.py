@@ -1,4 +1,4 @@
-"""How the tests of inr.image read bytes."""
+"""How the tests of inr.image.read read bytes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from image_files import no_warning
+from helpers.image_files import no_warning
 
-from inr.image import Picture, load
+from inr.image.read import Picture, load
 
 
 @pytest.fixture

@@ -1,0 +1,218 @@
+"""From picture, recipe and wish to the job of a fit: size of the network, signals, budget."""
+
+import dataclasses
+import os
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inr.errors import UsageError
+from inr.fitting.compile_time import OF_MLP, seconds_to_compile
+from inr.fitting.time_budget import LEAST_STEPS, ROUNDING_COMPILE_SHARE, TimeBudget
+from inr.format.container import pack_icc
+from inr.mlp.decode import draw_signal, tile_size
+from inr.mlp.fields.protocol import n_weights
+from inr.mlp.file import MAX_WEIGHTS, BandPeaks, PictureFacts, write_file
+from inr.mlp.fit.problem import Budget, Job, Signal
+from inr.mlp.fit.settings import cpu_batch
+from inr.mlp.quantize.uniform import wire_step
+from inr.mlp.size import Design, Size, choose_size, size_of
+from inr.mlp.tags import Stages
+
+if TYPE_CHECKING:
+    from inr.codec import Wish
+    from inr.image.picture import Picture
+    from inr.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job, and what its file says beside the codes."""
+
+    facts: PictureFacts
+    stages: Stages
+    job: Job
+
+    def file_of(self, codes: dict[str, np.ndarray], levels: dict[str, np.ndarray]) -> bytes:
+        return write_file(self.facts, self.stages, codes, levels)
+
+    def settings(self, recipe: "Recipe") -> object:
+        """All that decides a fit besides the pixels, for its checkpoint."""
+        budget = self.job.budget
+        return self.facts, recipe, self.stages, budget.bits, budget.max_bytes, self.job.seed
+
+
+def facts_of(picture: "Picture") -> PictureFacts:
+    """What a file says of the picture itself."""
+    samples = picture.pixels.reshape(-1, picture.n_channels)
+    ranges = tuple(zip(samples.min(0).tolist(), samples.max(0).tolist(), strict=True))
+    return PictureFacts(
+        picture.height,
+        picture.width,
+        picture.n_channels,
+        picture.bit_depth,
+        ranges,
+        picture.icc_profile,
+    )
+
+
+def prepare(picture: "Picture", recipe: "Recipe", wish: "Wish") -> Prepared:
+    """The job of a picture that has more than one colour.
+
+    Raises:
+      ValueError: a target that no network of this recipe can meet.
+    """
+    facts = facts_of(picture)
+    design = Design(
+        recipe.field,
+        recipe.split,
+        recipe.sparsify,
+        recipe.quantize,
+        facts.height,
+        facts.width,
+        facts.n_channels,
+    )
+    bands = []
+    if recipe.split.HAS_BANDS:
+        bands = recipe.split.forward(picture.pixels / float((1 << facts.bit_depth) - 1))
+        facts = dataclasses.replace(facts, band_peaks=_peaks(bands))
+    max_bytes = wish.max_bytes(recipe, facts)
+    counted = facts  # what of the file the size is for
+    if facts.icc_profile is not None and wish.target_size(facts.height, facts.width) is None:
+        pack_icc(facts.icc_profile)  # finds out before the fit that it is too long
+        counted = dataclasses.replace(facts, icc_profile=None)
+    _check_rate_term(recipe, has_target=max_bytes is not None)
+    size = _sized(design, counted, recipe, max_bytes)
+    stages = Stages(recipe.split, size.design.prepared, recipe.quantize, recipe.coder)
+    n_pixels = facts.height * facts.width
+    budget = Budget(size.budget_bits, n_pixels, max_bytes, partial(write_file, counted, stages))
+    signals = _band_signals(bands, facts) if bands else (_whole_signal(picture, facts),)
+    job = Job(size.design.joint, signals, recipe.quantize, recipe.sparsify, budget, wish.seed)
+    return Prepared(facts, stages, job)
+
+
+def before_drawing(
+    budget: TimeBudget | None, prepared: Prepared, recipe: "Recipe"
+) -> TimeBudget | None:
+    """The part of a time budget that comes before the file is drawn, to check it.
+
+    Raises:
+      TooShort: there is no time to draw it, or none for a short fit before.
+    """
+    if budget is None:
+        return None
+    draw_seconds = seconds_to_draw(prepared)
+    n_pixels = sum(signal.height * signal.width for signal in prepared.job.signals)
+    batch = min(n_pixels, recipe.fit.batch or cpu_batch(n_pixels))
+    # A step draws its batch, and takes as long twice again for the gradient.
+    step_seconds = 3 * draw_seconds * batch / n_pixels
+    least_steps = min(recipe.fit.steps, LEAST_STEPS)
+    compile_seconds = (1 + ROUNDING_COMPILE_SHARE) * seconds_to_compile(OF_MLP)
+    rest = budget.reserving(draw_seconds)
+    rest.require(
+        compile_seconds + least_steps * step_seconds,
+        "compiling, a short fit of this network and drawing it once",
+    )
+    return rest
+
+
+def seconds_to_draw(prepared: Prepared) -> float:
+    """Measures on a part of the picture how long drawing all of it takes."""
+    joint, signals = prepared.job.joint, prepared.job.signals
+    params = joint.init(np.random.default_rng(0))
+    seconds = 0.0
+    for i, (part, signal) in enumerate(zip(joint.parts, signals, strict=True)):
+        n_rows, n_cols = tile_size(part.field, signal.height, signal.width)
+        height, width = n_rows, min(signal.width, 2 * (os.cpu_count() or 1) * n_cols)
+        of_part, n_channels = joint.params_of(params, i), part.n_channels
+        draw_signal(part.field, of_part, n_channels, height=1, width=1)  # its threads begin
+        started_at = time.perf_counter()
+        draw_signal(part.field, of_part, n_channels, height=height, width=width)
+        share = signal.height * signal.width / (height * width)
+        seconds += share * (time.perf_counter() - started_at)
+    return seconds
+
+
+def file_of_one_colour(facts: PictureFacts, recipe: "Recipe") -> bytes:
+    """The smallest network with all weights zero: the ranges alone say all there is."""
+    from inr.mlp.quantize.uniform import Uniform
+    from inr.mlp.splits.whole import Whole
+
+    net = dataclasses.replace(recipe.field, hidden=1, n_layers=1)  # type: ignore[type-var]
+    codes = {k: np.zeros(shape, np.int32) for k, shape in net.shapes(facts.n_channels).items()}
+    trained = [name for name in codes if name not in net.fixed_steps()]
+    stages = Stages(Whole(), net, Uniform(), recipe.coder)
+    return write_file(facts, stages, codes, dict.fromkeys(trained, np.ones((), np.float32)))
+
+
+def _sized(design: Design, facts: PictureFacts, recipe: "Recipe", max_bytes: int | None) -> Size:
+    """The network that fits the wish, and what its codes may cost."""
+    stages = Stages(recipe.split, design.prepared, recipe.quantize, recipe.coder)
+    overhead_bytes = len(write_file(facts, stages, {}, {}))
+    size: Size | None
+    if max_bytes is None:
+        size = Size(design, recipe.quantize.bits * design.n_kept)
+    elif recipe.fixed_size:
+        size = size_of(design, max_bytes, overhead_bytes)
+    else:
+        size = choose_size(design, target_bytes=max_bytes, overhead_bytes=overhead_bytes)
+    if size is None or size.budget_bits < size.design.n_kept:
+        raise UsageError(
+            f"a target of {max_bytes} bytes is too small for this picture and recipe, whose "
+            f"header takes {overhead_bytes}; give a larger target or a smaller field.hidden"
+        )
+    n_all = n_weights(size.design.joint.shapes())
+    if n_all > MAX_WEIGHTS:
+        raise UsageError(
+            f"a network of {n_all} weights is above the limit of {MAX_WEIGHTS}; give a smaller "
+            "target or field.hidden"
+        )
+    return size
+
+
+def _check_rate_term(recipe: "Recipe", has_target: bool) -> None:
+    """Refuses settings of a rate term that nothing would read."""
+    recipe.fit.weight_of_bpp(has_target)
+    if recipe.fit.has_rate_term and not recipe.quantize.LEARNS_STEPS:
+        raise UsageError(
+            f"a rate term needs the quantizer uniform, whose steps are learned, not "
+            f"{type(recipe.quantize).__name__.lower()}; leave quantize as it is, or give "
+            "fit.rate_term=false"
+        )
+
+
+def _whole_signal(picture: "Picture", facts: PictureFacts) -> Signal:
+    return Signal(
+        picture.pixels.reshape(-1, picture.n_channels),
+        picture.height,
+        picture.width,
+        facts.ranges,
+        peak=float((1 << facts.bit_depth) - 1),
+        has_alpha=picture.has_alpha,
+    )
+
+
+def _band_signals(bands: list[np.ndarray], facts: PictureFacts) -> tuple[Signal, ...]:
+    """Each group spans its peaks; its share of the error is that of its coefficients."""
+    n_samples = facts.height * facts.width * facts.n_channels
+    return tuple(
+        Signal(
+            band.astype(np.float32).reshape(-1, band.shape[2]),
+            band.shape[0],
+            band.shape[1],
+            tuple((-peak, peak) for peak in peaks),
+            peak=1.0,
+            share=band.size / n_samples,
+        )
+        for band, peaks in zip(bands, facts.band_peaks, strict=True)
+    )
+
+
+def _peaks(bands: list[np.ndarray]) -> BandPeaks:
+    """The largest coefficient of each channel, as the file holds it; all-zero channels get 1."""
+    return tuple(
+        tuple(wire_step(float(peak) or 1.0) for peak in np.abs(band).max((0, 1))) for band in bands
+    )

@@ -1,0 +1,171 @@
+"""What kind mlp puts into the container: its stages, the weights section and, for a split, bands.
+
+The weights section holds the levels of each trained tensor as the quantizer packs them, then what
+the coder makes of the codes of all tensors, in the order of the joint field's shapes. The bands
+section of a wavelet split holds one number per band and colour channel, group after group: the
+coefficient that 1 of the field's signal stands for (2 bytes each, quantize/uniform.py).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from inr.errors import FormatError
+from inr.format import container
+from inr.format.container import Header, Reader
+from inr.mlp.fields.joint import Joint
+from inr.mlp.fields.protocol import NumpyParams, Shapes, n_weights
+from inr.mlp.quantize.protocol import Levels
+from inr.mlp.quantize.uniform import Uniform, pack_steps, unpack_steps
+from inr.mlp.tags import Stages, read_stages, write_stages
+
+MAX_WEIGHTS = 1 << 24  # of one file; more than any target would buy, 64 MB as float32
+CODE_BITS = 16  # width that the coders must be able to hold
+
+BandPeaks = tuple[tuple[float, ...], ...]  # per group and channel, as `wire_step` rounds them
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """What the file says of the picture itself."""
+
+    height: int
+    width: int
+    n_channels: int
+    bit_depth: int
+    ranges: tuple[tuple[int, int], ...]
+    icc_profile: bytes | None
+    band_peaks: BandPeaks = ()  # of a split with bands
+
+    @property
+    def is_one_colour(self) -> bool:
+        """All pixels are alike: the ranges say all there is, and there is nothing to fit."""
+        return all(low == high for low, high in self.ranges)
+
+
+def write_file(
+    facts: PictureFacts,
+    stages: Stages,
+    codes: Mapping[str, np.ndarray],
+    levels: Mapping[str, Levels],
+) -> bytes:
+    """The whole file with the codes of all tensors and the levels of the trained ones, both in
+    the order of the joint field's shapes."""
+    header = Header(
+        facts.height,
+        facts.width,
+        facts.n_channels,
+        facts.bit_depth,
+        facts.ranges,
+        write_stages(stages),
+    )
+    payload = stages.coder.encode(list(codes.values()), CODE_BITS)
+    sections = {container.SECTION_WEIGHTS: stages.quantizer.pack(list(levels.values())) + payload}
+    if facts.band_peaks:
+        peaks = [peak for group in facts.band_peaks for peak in group]
+        sections[container.SECTION_BANDS] = pack_steps(peaks)
+    if facts.icc_profile is not None:
+        sections[container.SECTION_ICC_PROFILE] = container.pack_icc(facts.icc_profile)
+    return container.pack(header, sections)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file as far as it can be read without drawing it."""
+
+    header: Header
+    stages: Stages
+    sections: dict[int, bytes]
+
+    KIND: ClassVar[Literal["mlp"]] = "mlp"
+
+    @property
+    def joint(self) -> Joint:
+        header = self.header
+        return self.stages.joint(header.height, header.width, header.n_channels)
+
+    @property
+    def n_weights(self) -> int:
+        return n_weights(self.joint.shapes())
+
+    def band_peaks(self) -> BandPeaks:
+        """What 1 of each signal stands for; () for a split without bands; raises FormatError."""
+        if not self.stages.split.HAS_BANDS:
+            return ()
+        reader = Reader(self.sections[container.SECTION_BANDS], "the bands section")
+        peaks = tuple(tuple(unpack_steps(reader, part.n_channels)) for part in self.joint.parts)
+        reader.finish()
+        return peaks
+
+    def icc_profile(self) -> bytes | None:
+        """The colour profile, unpacked; raises FormatError."""
+        return container.icc_profile_of(self.sections)
+
+
+def open_file(data: bytes) -> Opened:
+    """Reads header and stages; raises FormatError."""
+    return open_sections(*container.unpack(data))
+
+
+def open_sections(header: Header, sections: dict[int, bytes]) -> Opened:
+    """Reads the stages of an unpacked file; raises FormatError."""
+    if header.kind != container.KIND_MLP:
+        raise FormatError("this is no file of kind mlp; it has no weights")
+    opened = Opened(header, read_stages(header.stages), sections)
+    if (container.SECTION_BANDS in sections) != opened.stages.split.HAS_BANDS:
+        raise FormatError("the section of bands does not go with the split")
+    try:
+        n_all = opened.n_weights
+    except ValueError as error:  # a split that does not suit the picture's size
+        raise FormatError(str(error)) from error
+    if n_all > MAX_WEIGHTS:
+        raise FormatError(f"{n_all} weights are above the limit of {MAX_WEIGHTS}")
+    return opened
+
+
+@dataclass(frozen=True)
+class WeightsSection:
+    """The weights section, decoded."""
+
+    codes: dict[str, np.ndarray]  # int32, of all tensors, in file order
+    levels: dict[str, Levels]  # of the trained ones
+    n_level_bytes: int  # what the levels take of the section
+
+
+def read_section(opened: Opened) -> WeightsSection:
+    """Codes and levels of all tensors; raises FormatError."""
+    joint, stages = opened.joint, opened.stages
+    reader = Reader(opened.sections[container.SECTION_WEIGHTS], "the weights section")
+    n_bytes = reader.n_left
+    shapes, trained = joint.shapes(), joint.trained_shapes()
+    levels = dict(zip(trained, stages.quantizer.unpack(reader, _sizes(trained)), strict=True))
+    n_level_bytes = n_bytes - reader.n_left
+    flat = stages.coder.decode(reader.take(reader.n_left), _sizes(shapes), CODE_BITS)
+    codes = {
+        name: tensor.reshape(shape)
+        for (name, shape), tensor in zip(shapes.items(), flat, strict=True)
+    }
+    return WeightsSection(codes, levels, n_level_bytes)
+
+
+def read_codes(opened: Opened) -> dict[str, np.ndarray]:
+    """The integer codes of all tensors, in file order; raises FormatError."""
+    return read_section(opened).codes
+
+
+def read_weights(opened: Opened) -> NumpyParams:
+    """The weights as f32 tensors by name; raises FormatError."""
+    section = read_section(opened)
+    fixed, quantizer = opened.joint.fixed_steps(), opened.stages.quantizer
+    return {
+        name: Uniform().dequantize(tensor, fixed[name])
+        if name in fixed
+        else quantizer.dequantize(tensor, section.levels[name])
+        for name, tensor in section.codes.items()
+    }
+
+
+def _sizes(shapes: Shapes) -> list[int]:
+    return [int(np.prod(shape)) for shape in shapes.values()]

@@ -1,0 +1,75 @@
+"""What a fit is given and what it tells."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from inr.mlp.fields.joint import Joint
+from inr.mlp.quantize.protocol import Levels, Quantizer
+from inr.mlp.sparsify.protocol import Sparsifier
+
+Codes = dict[str, np.ndarray]  # int32 codes, or float weights, by name, in file order
+AllLevels = dict[str, Levels]  # what maps the codes of each tensor to weights
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What `report` is told after each block."""
+
+    step: int
+    n_steps: int
+    psnr_db: float  # over the block's batches with disturbed weights: a little pessimistic
+    seconds_left: float
+    bpp: float | None = None  # estimated, where the fit decides it
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What one field is fitted to: a picture, or a group of its bands."""
+
+    samples: np.ndarray  # u8, u16 or f32 [height * width, n_channels], row by row
+    height: int
+    width: int
+    ranges: tuple[tuple[float, float], ...]  # per channel; the field's -1..1 spans it
+    peak: float  # of the samples; errors are measured as fractions of it
+    share: float = 1.0  # weight of this signal's mean squared error in that of the picture
+    has_alpha: bool = False  # the last channel is alpha
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the codes may cost."""
+
+    bits: float  # of all codes together, as the quantizer estimates them
+    n_pixels: int  # of the picture
+    max_bytes: int | None  # the file may not be larger; None: the estimate is all there is
+    file_of: Callable[[Codes, AllLevels], bytes]  # the whole file with these codes
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit: all that may differ between fits that run as one batch."""
+
+    joint: Joint
+    signals: tuple[Signal, ...]  # one a part of the joint
+    quantizer: Quantizer
+    sparsifier: Sparsifier
+    budget: Budget
+    seed: int  # of the first weights, the order of pixels and the noise
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The result: the codes of all tensors and what maps them to weights."""
+
+    codes: Codes
+    levels: AllLevels
+    n_steps: int
+
+
+class NotANumberError(Exception):
+    """The loss stopped being a number; the fit starts again at a lower rate."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step

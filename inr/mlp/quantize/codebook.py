@@ -1,0 +1,221 @@
+"""What quantizers with a codebook share: the levels of one tensor, and how weights find them.
+
+The levels are ascending, distinct float16 values with an exact 0 among them, at most
+2**(bits-1) - 1 on either side of it: 8-bit codes fit int8. The code of a weight is the place of
+its nearest level, counted from that of 0. As an array the levels have the length 2**bits - 1
+whatever their number, filled up with +inf, which is nearest to nothing: shapes inside jit depend
+on the size of the tensor alone.
+
+The codebook of a small tensor costs more than its codes save: a tensor of fewer than
+WEIGHTS_A_LEVEL * 2**bits weights, zeros included, has no levels and float16 codes (float16.py).
+
+In the file, for each tensor:
+
+  n_levels     varint    0: float16 codes, nothing follows
+  n_negative   varint    levels below 0, at most n_levels - 1
+  n_negative varints     magnitudes of the levels below 0, from 0 outwards, each as the distance of
+                         its float16 bit pattern from the one before (0 at first), less 1
+  the other levels but 0 as varints in the same way
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inr.errors import FormatError, UsageError
+from inr.format.container import Reader, varint
+from inr.mlp.quantize.float16 import (
+    LARGEST_CODE,
+    LARGEST_HALF,
+    NO_LEVELS,
+    half_codes,
+    halves_of_codes,
+    rounded_to_halves,
+)
+from inr.mlp.quantize.protocol import Levels
+
+if TYPE_CHECKING:
+    import jax
+
+MAX_BITS = 12  # beyond, a codebook is larger than most networks
+MAX_LEVELS = 2**MAX_BITS - 1
+# On normal, uniform and Laplacian weights the file with a codebook becomes the smaller one at 1.1
+# to 1.9 weights a level for 3 to 9 bits, at 1.6 to 2.8 (range coder) for 10 to 12.
+WEIGHTS_A_LEVEL = 2
+
+_HALF_BITS = 15  # of a float16 code after either coder, about
+
+OneSide = Callable[[np.ndarray, int], np.ndarray]
+
+
+def check_bits(bits: int) -> None:
+    """Refuses a number of bits that no codebook has."""
+    if bits not in range(2, MAX_BITS + 1):
+        raise UsageError(
+            f"quantize.bits={bits} is not a whole number in 2..{MAX_BITS}; "
+            "use Uniform or Float16 for finer codes"
+        )
+
+
+def has_codebook(n_weights: int, bits: int) -> bool:
+    """Whether a tensor of that size has levels, or else float16 codes."""
+    return n_weights >= WEIGHTS_A_LEVEL << bits
+
+
+def level_bytes(n_weights: int, bits: int) -> int:
+    """About how many bytes a tensor takes beside n_weights codes of `bits` bits.
+
+    Most levels take one byte. About 14 on each side take two, those next to 0, where neighbours
+    are a large part of an octave apart: so counted on normal, uniform and Laplacian weights.
+    """
+    if not has_codebook(n_weights, bits):
+        return 1 + round(n_weights * max(0, _HALF_BITS - bits) / 8)
+    n_levels = (1 << bits) - 2  # 0 is not written
+    return 2 + n_levels + min(n_levels, 28)
+
+
+def fitted_levels(weights: np.ndarray, bits: int, octaves: float, one_side: OneSide) -> Levels:
+    """The levels of one tensor.
+
+    Args:
+      weights: f32[...], finite.
+      bits: 2..MAX_BITS.
+      octaves: the codebook has 2**octaves times fewer levels than `bits` allows, at least 3.
+      one_side: (f64[n] magnitudes > 0, ascending; m < n) -> up to m levels for them, any order.
+    Returns:
+      f32[2**bits - 1], or f32[0] for float16 codes.
+    """
+    if not has_codebook(weights.size, bits):
+        return NO_LEVELS
+    return _levels_of_count(weights, bits, (2**bits - 1) / 2.0**octaves, one_side)
+
+
+def scaled_levels(
+    levels: Levels, octaves: float, weights: np.ndarray, bits: int, one_side: OneSide
+) -> Levels:
+    """Fits 2**octaves times fewer levels than the given ones."""
+    if not levels.size:
+        return levels
+    return _levels_of_count(weights, bits, _real(levels).size / 2.0**octaves, one_side)
+
+
+def _levels_of_count(weights: np.ndarray, bits: int, count: float, one_side: OneSide) -> Levels:
+    n_levels = int(np.clip(np.rint(count), 3, 2**bits - 1))
+    flat = weights.ravel().astype(np.float64)
+    below = _side(np.sort(-flat[flat < 0]), (n_levels - 1) // 2, one_side)
+    above = _side(np.sort(flat[flat > 0]), n_levels // 2, one_side)
+    levels = np.full(2**bits - 1, np.inf, np.float32)
+    real = np.concatenate([-below[::-1], np.zeros(1, np.float32), above])
+    levels[: real.size] = real
+    return levels
+
+
+def _side(magnitudes: np.ndarray, n_levels: int, one_side: OneSide) -> np.ndarray:
+    """f32[up to n_levels], ascending halves above 0."""
+    halves = _distinct_halves(magnitudes)
+    if halves.size > n_levels:
+        halves = _distinct_halves(one_side(magnitudes, n_levels))
+    return halves
+
+
+def _distinct_halves(magnitudes: np.ndarray) -> np.ndarray:
+    codes = np.unique(half_codes(magnitudes))
+    return halves_of_codes(codes[codes > 0])
+
+
+def codes_of(weights: np.ndarray, levels: Levels) -> np.ndarray:
+    """f32[...] -> int32[...]; of two levels as near the one nearer to 0."""
+    if not levels.size:
+        return half_codes(weights)
+    index: np.ndarray = np.searchsorted(_bounds(levels, np), weights)
+    return (index - _n_negative(levels)).astype(np.int32)
+
+
+def dequantized(codes: np.ndarray, levels: Levels) -> np.ndarray:
+    """int32[...] -> f32[...]; raises FormatError for a code that has no level."""
+    if not levels.size:
+        return halves_of_codes(codes)
+    real, n_negative = _real(levels), _n_negative(levels)
+    index = codes + n_negative
+    wrong = codes[(index < 0) | (index >= real.size)]
+    if wrong.size:
+        raise FormatError(
+            f"code {wrong[0]} is outside {-n_negative}..{real.size - 1 - n_negative}, "
+            "the levels of its codebook"
+        )
+    found: np.ndarray = real[index]
+    return found
+
+
+def rounded_to_levels(weights: "jax.Array", levels: "jax.Array") -> "jax.Array":
+    """dequantized(codes_of(weights)) in jax; the shape of `levels` is static."""
+    import jax.numpy as jnp
+
+    if not levels.size:
+        return rounded_to_halves(weights)
+    # Unrolled, the search is a chain of gathers that XLA fuses: no loop, no table in memory.
+    return levels[jnp.searchsorted(_bounds(levels, jnp), weights, method="scan_unrolled")]
+
+
+def _bounds(levels: Any, xp: Any) -> Any:
+    """The largest f32 that goes to each level but the last; xp is numpy or jax.numpy.
+
+    Sums of halves are rounded in float32, in both in the same way.
+    """
+    middles = (levels[1:] + levels[:-1]) / 2
+    return xp.where(middles < 0, xp.nextafter(middles, -xp.inf), middles)
+
+
+def _real(levels: Levels) -> np.ndarray:
+    finite: np.ndarray = levels[np.isfinite(levels)]
+    return finite
+
+
+def _n_negative(levels: Levels) -> int:
+    return int((levels < 0).sum())
+
+
+def pack_levels(levels: list[Levels]) -> bytes:
+    """Writes the codebooks of all tensors, as laid out at the top of this file."""
+    numbers: list[int] = []
+    for tensor_levels in levels:
+        codes = half_codes(_real(tensor_levels))
+        n_negative = int((codes < 0).sum())
+        numbers.append(codes.size)
+        if codes.size:
+            outwards = -codes[: n_negative + 1][::-1], codes[n_negative:]  # both begin with 0
+            numbers += [n_negative, *(int(d) - 1 for side in outwards for d in np.diff(side))]
+    return b"".join(map(varint, numbers))
+
+
+def unpack_levels(reader: Reader, n_tensors: int) -> list[Levels]:
+    """The inverse of `pack_levels`, without the filling of +inf; raises FormatError."""
+    return [_read_levels(reader) for _ in range(n_tensors)]
+
+
+def _read_levels(reader: Reader) -> Levels:
+    n_levels = reader.varint()
+    if n_levels == 0:
+        return NO_LEVELS
+    if n_levels > MAX_LEVELS:
+        raise FormatError(f"a codebook of {n_levels} levels, more than the {MAX_LEVELS} allowed")
+    n_negative = reader.varint()
+    if n_negative >= n_levels:
+        raise FormatError(f"{n_negative} of {n_levels} levels below 0 leave no place for 0")
+    if n_levels - 1 > reader.n_left:
+        raise FormatError(f"a codebook of {n_levels} levels in {reader.n_left} bytes")
+    below = _read_side(reader, n_negative)
+    above = _read_side(reader, n_levels - 1 - n_negative)
+    return halves_of_codes(np.array([*(-code for code in below[::-1]), 0, *above], np.int32))
+
+
+def _read_side(reader: Reader, n_levels: int) -> list[int]:
+    """Codes of halves above 0, ascending."""
+    codes, code = [], 0
+    for _ in range(n_levels):
+        code += 1 + reader.varint()
+        if code > LARGEST_CODE:
+            raise FormatError(f"a level is above {LARGEST_HALF:.0f}, the largest finite half")
+        codes.append(code)
+    return codes

@@ -1,0 +1,74 @@
+"""A smaller dense network in place of a sparse one: what a sparsifier has to beat.
+
+The "Small-Dense" baseline of Evci et al., https://arxiv.org/abs/1911.11134, section 4.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from inr.mlp.fields.protocol import Field, Shapes, n_weights
+from inr.mlp.sparsify.masks import check_settings
+from inr.mlp.sparsify.protocol import Masks
+
+if TYPE_CHECKING:
+    import jax
+
+
+@dataclass(frozen=True)
+class SmallDense:
+    """The field with fewer units a layer, without masks."""
+
+    sparsity: float = 0.9  # fraction of the weights that the smaller field does without
+
+    NEEDS_MOMENTUM: ClassVar[bool] = False
+    # Not settings: there is nothing to update.
+    n_updates: ClassVar[int] = 0
+    stop: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        check_settings(self.sparsity)
+
+    def for_training(self) -> "SmallDense":
+        return dataclasses.replace(self, sparsity=0.0)
+
+    def prepared(self, net: Field, n_channels: int) -> Field:
+        """`net` with the `hidden` whose trained weights are nearest to (1 - sparsity) of its own.
+
+        Biases count, tensors that are not trained do not.
+        """
+        wanted = (1 - self.sparsity) * _n_trained(net, n_channels)
+        best, best_miss = net, float("inf")
+        for hidden in range(1, net.hidden + 1):
+            narrower: Field = dataclasses.replace(net, hidden=hidden)  # type: ignore[type-var]
+            miss = abs(_n_trained(narrower, n_channels) - wanted)
+            if miss >= best_miss:  # the number rises with hidden: from here on it is farther off
+                break
+            best, best_miss = narrower, miss
+        return best
+
+    def keep_counts(self, shapes: Shapes) -> dict[str, int]:
+        return {}
+
+    def start(self, rng: np.random.Generator, shapes: Shapes) -> dict[str, np.ndarray]:
+        return {}
+
+    def updated(
+        self,
+        masks: Masks,
+        params: Mapping[str, "jax.Array"],
+        scores: Mapping[str, "jax.Array"],
+        keep_counts: Mapping[str, "jax.Array"],
+        progress: "jax.Array",
+        key: "jax.Array",
+    ) -> Masks:
+        return masks
+
+
+def _n_trained(net: Field, n_channels: int) -> int:
+    fixed = net.fixed_steps()
+    shapes = net.shapes(n_channels)
+    return n_weights({name: shape for name, shape in shapes.items() if name not in fixed})

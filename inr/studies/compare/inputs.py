@@ -1,0 +1,181 @@
+"""What a comparison is given: pictures, codecs, recipes and a folder, checked before the work."""
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inr.errors import UsageError
+from inr.printable import distinct
+from inr.studies.baselines import CODECS, PictureCodec, Pixels, codec_named
+from inr.studies.code_hash import code_hash
+from inr.studies.folder import StudyFolder
+
+if TYPE_CHECKING:
+    from inr.recipes import AnyRecipe
+
+ANCHOR = "jpeg420"
+TARGET_BPPS = (0.1, 0.2, 0.3, 0.45, 0.6)  # where recipes are used; each is a fit of its own
+LAMBDAS = (0.004, 0.001, 0.0004, 0.0001)  # the same for recipes of kind grid
+CAE_LAMBDAS = (0.0128, 0.004, 0.0014, 0.0005, 0.0002)  # of kind cae: the range of its model
+_FOLDER = StudyFolder(
+    "comparison", ledger="rows.jsonl", outputs=("rows.csv", "rd.png", "report.html")
+)
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class NamedPicture:
+    """A picture under the name that its rows carry."""
+
+    name: str  # printable
+    pixels: Pixels
+    path: Path | None = None  # its file, which no result may overwrite
+
+
+def load_pictures(paths: Sequence[Path], *, max_pixels: int, warn: Tell) -> list[NamedPicture]:
+    """Opens pictures as 8-bit RGB.
+
+    Raises:
+      ImageError: a file that is no picture.
+      ValueError: alpha, 16 bits, or two files of one name.
+    """
+    from inr.image.read import load
+
+    names = dict(zip(paths, distinct([path.name for path in paths]), strict=True))
+    pictures: dict[str, NamedPicture] = {}
+    for path in paths:
+        picture = load(path, max_pixels=max_pixels, warn=warn)
+        if picture.has_alpha or picture.bit_depth != 8:
+            what = "has alpha" if picture.has_alpha else f"has {picture.bit_depth} bits"
+            raise UsageError(
+                f"{path} {what}, which not every codec here can store; convert it to 8-bit RGB"
+            )
+        if names[path] in pictures:
+            raise UsageError(f"two pictures are called {path.name}; rename one of them")
+        pixels = np.broadcast_to(picture.pixels, (picture.height, picture.width, 3))
+        pictures[names[path]] = NamedPicture(names[path], np.ascontiguousarray(pixels), path)
+    return list(pictures.values())
+
+
+def choose_codecs(names: Sequence[str], anchor: str, *, warn: Tell) -> list[PictureCodec]:
+    """The classical codecs of these names, all that can run if there are none, and the anchor's.
+
+    Raises:
+      ValueError: an unknown name, or a codec asked for by name that cannot run here.
+    """
+    is_classical = any(codec.name == anchor for codec in CODECS)
+    wanted = [codec_named(name) for name in dict.fromkeys(names)]
+    if names and is_classical and anchor not in names:
+        wanted.insert(0, codec_named(anchor))
+    chosen = []
+    for codec in wanted or CODECS:
+        reason = codec.missing()
+        if reason is None:
+            chosen.append(codec)
+        elif names or codec.name == anchor:
+            raise UsageError(f"{codec.name} cannot run here: {reason}")
+        else:
+            warn(f"{codec.name} is left out: {reason}")
+    return chosen
+
+
+def choose_recipes(
+    names: Sequence[str],
+    settings: Mapping[str, str],
+    target_bpps: Sequence[float],
+    lambdas: Sequence[float] = (),
+    *,
+    seed: int,
+    show_progress: bool,
+) -> list[PictureCodec]:
+    """The recipes of these names with the same settings changed in each.
+
+    Args:
+      target_bpps: where recipes of kind mlp are used.
+      lambdas: where those of other kinds are; none for LAMBDAS or CAE_LAMBDAS.
+    Raises:
+      ValueError: an unknown recipe, setting or model, or a target, lambda or seed out of range.
+    """
+    from inr.recipes import named
+    from inr.settings import with_settings
+
+    if "lambda" in settings:
+        raise UsageError("a curve is drawn by a list of lambdas: give --lambda, not --set lambda")
+    return [
+        codec_of(
+            with_settings(named(name), settings),
+            target_bpps,
+            lambdas,
+            seed=seed,
+            show_progress=show_progress,
+        )
+        for name in dict.fromkeys(names)
+    ]
+
+
+def codec_of(
+    recipe: "AnyRecipe",
+    target_bpps: Sequence[float],
+    lambdas: Sequence[float] = (),
+    *,
+    seed: int = 0,
+    show_progress: bool = False,
+) -> PictureCodec:
+    """A recipe in the shape of a classical codec; its quality is the target in bits per pixel, or
+    lambda."""
+    from inr.codec import NO_LIMITS, Wish, decode_picture, encode_picture
+    from inr.image.picture import Picture
+    from inr.progress import progress_bar
+    from inr.recipes import configuration_of
+
+    runs: dict[float, tuple[AnyRecipe, Wish]]
+    if recipe.KIND != "mlp":
+        what = "lambda"
+        by_default = CAE_LAMBDAS if recipe.KIND == "cae" else LAMBDAS
+        runs = {
+            each: (dataclasses.replace(recipe, lambda_=each), Wish(seed=seed))
+            for each in sorted(lambdas or by_default, reverse=True)
+        }
+    else:
+        what = "target in bits per pixel"
+        runs = {each: (recipe, Wish(target_bpp=each, seed=seed)) for each in sorted(target_bpps)}
+
+    def encode(pixels: Pixels, quality: float) -> bytes:
+        with progress_bar(show=show_progress) as report:
+            return encode_picture(Picture(pixels), *runs[quality], report=report).data
+
+    return PictureCodec(
+        recipe.name,
+        f"{configuration_of(recipe)}, seed {seed}; {what}",
+        tuple(runs),
+        encode,
+        lambda data: decode_picture(data, NO_LIMITS).pixels,
+        lambda: None,
+        lambda: f"{library_before()}, code {code_hash()}",
+    )
+
+
+def library_before() -> str:
+    """What the library of recipes was called while it did not tell the code."""
+    return f"inr {importlib.metadata.version('inr')}"
+
+
+def check_folder(out_dir: Path, inputs: Sequence[Path] = ()) -> None:
+    """Makes the folder, and finds out before the work what would stop the results.
+
+    Args:
+      inputs: files that no result may overwrite.
+    Raises:
+      ValueError: it cannot be made, holds results that no comparison has written, or an input would
+        be overwritten.
+    """
+    _FOLDER.check(out_dir, inputs)
+    if not out_dir.parent.is_dir():
+        raise UsageError(f"the folder {out_dir.parent} does not exist")
+    (out_dir / "encoded").mkdir(parents=True, exist_ok=True)

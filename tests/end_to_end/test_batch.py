@@ -1,0 +1,277 @@
+"""Several fits at once: what each of them would have been by itself, about."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from helpers.tiny_fits import smooth, tiny
+
+from inr.batch import batch_key, encode_batch
+from inr.codec import Wish, encode_picture
+from inr.errors import FitError
+from inr.image.read import from_array
+from inr.mlp.encode import prepare
+from inr.mlp.file import open_file, read_codes
+from inr.mlp.fit.fit import fit_batch
+from inr.mlp.fit.problem import NotANumberError
+from inr.mlp.fit.program import Fitting
+from inr.mlp.fit.step import Loop
+from inr.mlp.splits.wavelet import Wavelet
+
+RIGL = {"field.hidden": "12", "sparsify": "rigl", "sparsify.n_updates": "5"}
+
+
+def job(settings=None, picture=None, name="siren", **wish):
+    """Picture, recipe and wish of one encoding."""
+    loaded = from_array(smooth() if picture is None else picture)
+    return loaded, tiny(settings, name), Wish(**wish)
+
+
+def rigl(sparsity, bits):
+    return RIGL | {"sparsify.sparsity": sparsity, "quantize.bits": bits}
+
+
+# ---------------------------------------------------------------- fits
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    """They differ in all that the members of a batch may differ in."""
+    return [
+        job(rigl("0.3", "6"), target_bytes=200),
+        job(rigl("0.5", "8"), picture=255 - smooth(), seed=1, target_bytes=180),
+        job(rigl("0.2", "7"), picture=smooth()[::-1], seed=2, target_bytes=230),
+    ]
+
+
+@pytest.fixture(scope="module")
+def batch(jobs):
+    told = []
+    return encode_batch(jobs, report=told.append), told
+
+
+@pytest.mark.slow  # five compilations
+def test_each_fit_of_a_batch_is_about_what_it_is_by_itself(jobs, batch):
+    for (picture, recipe, wish), together in zip(jobs, batch[0], strict=True):
+        alone = encode_picture(picture, recipe, wish)
+        # Sums run in another order, and 60 steps at a high rate amplify that.
+        assert together.psnr_db == pytest.approx(alone.psnr_db, abs=3)
+        assert together.n_steps == alone.n_steps
+        assert 0.975 * wish.target_bytes <= len(together.data) <= wish.target_bytes
+
+
+@pytest.mark.slow  # shares the compilation of the test above
+def test_each_member_keeps_its_own_sparsity_and_picture(jobs, batch):
+    for (_, recipe, _), encoded in zip(jobs, batch[0], strict=True):
+        opened = open_file(encoded.data)
+        codes = read_codes(opened)
+        n_zeros = sum(int((codes[name] == 0).sum()) for name in ("w0", "w1", "w2"))
+        assert n_zeros == round(recipe.sparsify.sparsity * 204)
+        assert encoded.psnr_db > 15  # the other pictures are 10 dB off
+        assert encoded.seconds > 0
+
+
+@pytest.mark.slow  # as above
+def test_progress_of_a_batch_is_told(batch):
+    encoded, told = batch
+    steps = [progress.step for progress in told]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == told[-1].n_steps == encoded[0].n_steps == 60
+    mean_db = -10 * np.log10(np.mean([10 ** (-one.psnr_db / 10) for one in encoded]))
+    assert told[-1].psnr_db == pytest.approx(mean_db, abs=4)  # the blocks' mean, not the best
+
+
+@pytest.mark.slow  # a compilation: two fields, and the rate term
+def test_bands_and_the_rate_term_run_in_batches_too():
+    settings = {"split": "wavelet", "fit.rate_lambda": "1e-4"}
+    some = [job(settings, seed=seed) for seed in (0, 1)]
+    for encoded in encode_batch(some):
+        assert open_file(encoded.data).stages.split == replace(
+            Wavelet(), low_share=float(np.float32(0.8))
+        )
+        assert encoded.psnr_db > 15
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize(
+    ("settings", "wishes"),
+    [
+        ({}, [{}, {"seed": 3}, {"seed": 7}]),
+        ({}, [{"target_bytes": 150 + 20 * i, "seed": i} for i in range(3)]),
+        ({"quantize": "kmeans", "quantize.bits": "4"}, [{"seed": i} for i in range(3)]),
+        ({"split": "wavelet"}, [{"seed": i} for i in range(3)]),
+        ({"sparsify": "feathermap"}, [{"seed": i} for i in range(2)]),
+    ],
+)
+def test_without_training_the_bytes_are_those_of_single_fits(settings, wishes):
+    """All of the host's work on the members of a batch, apart from sums in another order."""
+    some = [job(settings, **wish) for wish in wishes]
+    alone = [encode_picture(*one).data for one in some]
+    assert [encoded.data for encoded in encode_batch(some)] == alone
+    assert len(set(alone)) == len(alone)
+
+
+def test_one_job_is_a_single_fit(plain):
+    (encoded,) = encode_batch([job()])
+    assert encoded.data == plain.data
+
+
+# ---------------------------------------------------------------- failures of members
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_member_whose_loss_is_no_number_is_fitted_by_itself(monkeypatch):
+    some = [job(seed=seed) for seed in range(3)]
+    alone = [encode_picture(*one).data for one in some]
+    rounds = []
+
+    def block_of_jobs(self, states, xs, *_):
+        errors = np.zeros((3, len(xs.active)))
+        if len(rounds) == 2:
+            errors[1] = np.nan
+        rounds.append(None)
+        return states, errors
+
+    monkeypatch.setattr(Loop, "block_of_jobs", block_of_jobs)
+    assert [encoded.data for encoded in encode_batch(some)] == alone
+    assert len(rounds) == 3  # the batch ended there
+
+
+@pytest.mark.usefixtures("untrained")
+def test_weights_of_a_member_that_are_lost_in_the_last_step_are_noticed(monkeypatch):
+    some = [job(seed=seed) for seed in range(2)]
+    alone = [encode_picture(*one).data for one in some]
+    errors = iter([0.1, np.nan])
+    monkeypatch.setattr(Loop, "validate", lambda *_: next(errors, 0.1))
+    assert [encoded.data for encoded in encode_batch(some)] == alone
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_member_that_cannot_be_fitted_fails_with_its_own_error(monkeypatch):
+    original = Fitting.started
+
+    def started(self, rate_scale):
+        if any(job.seed == 1 for job in self.jobs):
+            raise NotANumberError(7)
+        return original(self, rate_scale)
+
+    monkeypatch.setattr(Fitting, "started", started)
+    with pytest.raises(FitError, match="at step 7, also at 1/8 of the learning rate"):
+        encode_batch([job(seed=seed) for seed in range(2)])
+
+
+@pytest.mark.usefixtures("untrained")
+def test_codes_that_do_not_fit_fail_as_in_a_single_fit():
+    some = [prepare(*job(seed=seed, target_bytes=180)).job for seed in range(2)]
+    tight = replace(some[1], budget=replace(some[1].budget, max_bytes=40))
+    with pytest.raises(FitError, match="123 weights do not fit into 40 bytes"):
+        fit_batch([some[0], tight], tiny().fit)
+
+
+# ---------------------------------------------------------------- keys
+
+
+LIKE = [
+    (job(seed=0), job(seed=5)),
+    (job(picture=smooth()), job(picture=255 - smooth())),
+    (job({"quantize.bits": "4"}), job({"quantize.bits": "8"})),
+    (job(target_bytes=160), job(target_bytes=300)),
+    (job(target_bytes=256), job(target_bpp=2.0)),
+    (job(rigl("0.3", "6")), job(rigl("0.9", "6"))),
+    (job({"coder": "zstd"}), job({"coder": "lzma"})),
+    (
+        job({"split": "wavelet"}, picture=smooth()),
+        job({"split": "wavelet"}, picture=255 - smooth()),
+    ),
+]
+UNLIKE = [
+    (job(), job({"field.hidden": "9"})),
+    (job(), job({"field.first_omega_0": "6"})),
+    (job(), job({"fit.steps": "61"})),
+    (job(), job({"fit.optimizer.learning_rate": "1e-2"})),
+    (job(), job({"fit.rate_lambda": "1e-3"})),
+    (job(), job({"fit.rate_term": "true"})),
+    (job(), job(target_bytes=200)),
+    (job(picture=smooth(32, 32)), job(picture=smooth(32, 31))),
+    (job(picture=smooth(32, 16)), job(picture=smooth(16, 32))),
+    (job(picture=smooth()), job(picture=smooth(n_channels=1))),
+    (job(picture=smooth(n_channels=3)), job(picture=smooth(n_channels=4))),
+    (job(picture=smooth()), job(picture=smooth().astype(np.uint16) * 257)),
+    (job(), job({"quantize": "float16"})),
+    (job({"quantize": "kmeans", "quantize.bits": "4"}), job({"quantize": "kmeans"})),
+    (job(), job(rigl("0.3", "6") | {"field.hidden": "8"})),
+    (job(rigl("0.3", "6")), job(rigl("0.3", "6") | {"sparsify.n_updates": "6"})),
+    (job(rigl("0.3", "6")), job(rigl("0.3", "6") | {"sparsify.drop": "0.2"})),
+    (job(rigl("0.3", "6")), job(rigl("0.3", "6") | {"sparsify": "set"})),
+    (job(), job({"split": "wavelet"})),
+    (job({"split": "wavelet"}), job({"split": "wavelet", "split.wavelet": "db2"})),
+]
+ALONE = [
+    job(target_psnr=30.0),
+    job(time_budget=5.0),
+    job(checkpoint="c.npz"),
+    job({"fit.n_seeds": "2"}),
+    job(picture=np.full((8, 8, 3), 7, np.uint8)),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), LIKE)
+def test_like_jobs_have_equal_keys(first, second):
+    assert batch_key(*first) == batch_key(*second)
+    assert hash(batch_key(*first)) == hash(batch_key(*second))
+
+
+@pytest.mark.parametrize(("first", "second"), UNLIKE)
+def test_unlike_jobs_have_unequal_keys_and_are_refused(first, second):
+    assert batch_key(*first) != batch_key(*second)
+    with pytest.raises(ValueError, match="cannot run as one batch; group them by batch_key"):
+        encode_batch([first, second])
+
+
+@pytest.mark.parametrize("one", ALONE)
+def test_some_jobs_run_on_their_own(one):
+    assert batch_key(*one) is None
+    with pytest.raises(ValueError, match="cannot run as one batch"):
+        encode_batch([one, one])
+
+
+def test_a_target_that_cannot_be_met_is_refused_with_its_key():
+    with pytest.raises(ValueError, match="target of 40 bytes is too small"):
+        batch_key(*job(target_bytes=40))
+
+
+def test_members_are_stacked_and_taken_apart_again():
+    some = [prepare(*job(seed=seed)).job for seed in range(3)]
+    fitting = Fitting(some, tiny().fit)
+    trees = [{"a": np.arange(4) + i, "b": (np.float32(i), None)} for i in range(3)]
+    stacked = fitting.stacked(trees)
+    assert jax.tree.map(np.shape, stacked) == {"a": (3, 4), "b": ((3,), None)}
+    for i, tree in enumerate(trees):
+        for one, other in zip(
+            jax.tree.leaves(fitting.member(stacked, i)), jax.tree.leaves(tree), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_pixels_and_noise_are_those_of_single_fits():
+    some = [prepare(*job(seed=seed)).job for seed in (3, 9)]
+    together, settings = Fitting(some, tiny().fit), tiny().fit
+    run = together.started(1.0)
+    xs, end = together.next_block(run, 0.8)
+    for i, one in enumerate(some):
+        alone = Fitting([one], settings)
+        alone_run = alone.started(1.0)
+        for name in ("position", "samples"):
+            np.testing.assert_array_equal(
+                getattr(together.data[0], name)[i], getattr(alone.data[0], name)
+            )
+        own, own_end = alone.next_block(alone_run, 0.8)
+        for name in ("budget_bits", "rate"):
+            np.testing.assert_array_equal(getattr(xs, name)[i], getattr(own, name))
+        np.testing.assert_array_equal(run.state.key[i], alone_run.state.key)
+        for name in ("active", "start", "step"):
+            np.testing.assert_array_equal(getattr(xs, name), getattr(own, name))
+        assert end == own_end
+        for name in together.shapes:
+            np.testing.assert_array_equal(run.state.params[name][i], alone_run.state.params[name])

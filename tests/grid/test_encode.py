@@ -1,0 +1,164 @@
+"""encode.py: from picture to file with fits that end at once, and one that does not."""
+
+import numpy as np
+import pytest
+
+import inr
+from inr.batch import batch_key, encode_batch
+from inr.codec import Wish, encode_picture
+from inr.errors import FitError
+from inr.format.container import SECTION_ICC_PROFILE, unpack
+from inr.grid import encode
+from inr.grid.file import open_grid
+from inr.image.metrics import psnr_db
+from inr.image.picture import Picture
+from inr.settings import with_settings
+
+
+def noise(height=16, width=24, n_channels=3, bit_depth=8, seed=0):
+    dtype = np.uint8 if bit_depth == 8 else np.uint16
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 1 << bit_depth, (height, width, n_channels), dtype)
+
+
+def recipe(name="grid_fast", **changed):
+    small = {"structure.hidden": "4", "structure.n_taps": "3", "structure.n_features": "2"}
+    paths = {path.replace("_", ".", 1): str(value) for path, value in changed.items()}
+    return with_settings(inr.recipes.named(name), small | paths)
+
+
+# ---------------------------------------------------------------- without a fit
+
+
+@pytest.mark.parametrize("bit_depth", [8, 16])
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
+@pytest.mark.parametrize(("height", "width"), [(1, 2), (1, 9), (7, 5), (16, 24)])
+@pytest.mark.usefixtures("unfitted")
+def test_pictures_of_every_kind_and_size_are_encoded(height, width, n_channels, bit_depth):
+    pixels = noise(height, width, n_channels, bit_depth)
+    pixels[0, 0] = 0
+    encoded = encode_picture(Picture(pixels), recipe(), Wish())
+    decoded = inr.decode(encoded.data).reshape(pixels.shape)
+    assert decoded.dtype == pixels.dtype
+    assert encoded.psnr_db == psnr_db(pixels, decoded)
+    assert encoded.n_steps == 7
+    assert encoded.seconds > 0
+
+
+def test_what_reaches_the_fit(unfitted):
+    pixels = noise(bit_depth=16)
+    picture = Picture(pixels, b"a profile")
+    wish = Wish(seed=5, time_budget=1000)
+    encoded = encode_picture(picture, recipe(**{"fit_steps": 9, "lambda": 0.25}), wish)
+    (((job,), pyramid, settings, time_budget, checkpoint),) = unfitted
+    assert job.picture.dtype == np.float32
+    np.testing.assert_allclose(job.picture[1], pixels[..., 1] / 65535, atol=1e-7)  # float32
+    assert (job.lambda_, job.seed) == (0.25, 5)
+    assert (pyramid.height, pyramid.width, pyramid.n_channels) == (16, 24, 3)
+    assert (settings.steps, checkpoint) == (9, None)
+    assert (time_budget.seconds, time_budget.reserved) == (1000, 0)
+    assert SECTION_ICC_PROFILE in unpack(encoded.data)[1]
+
+
+@pytest.mark.usefixtures("unfitted")
+def test_the_same_seed_gives_the_same_bytes():
+    picture = Picture(noise())
+    first, same, other = (encode_picture(picture, recipe(), Wish(seed=s)).data for s in (1, 1, 2))
+    assert first == same
+    assert first != other
+
+
+@pytest.mark.usefixtures("unfitted")
+def test_a_file_that_does_not_give_the_picture_back_is_no_result(monkeypatch):
+    monkeypatch.setattr(encode, "pixels_crc", lambda pixels: 0)
+    with pytest.raises(FitError, match=r"no file can hold .* match their checksum.* fit\.learn"):
+        encode_picture(Picture(noise()), recipe(), Wish())
+
+
+def test_checkpoints_know_their_run(unfitted, tmp_path):
+    wish = Wish(checkpoint=tmp_path / "c.npz")
+    pictures = [noise(), noise(seed=1), noise().reshape(24, 16, 3)]
+    encodings = [(Picture(pixels), recipe()) for pixels in pictures]
+    encodings.append((Picture(noise()), recipe(**{"lambda": 0.5})))
+    for picture, chosen in encodings:
+        encode_picture(picture, chosen, wish)
+    unfitted[0][-1].save({}, [])
+    assert unfitted[0][-1].load() == ({}, [])
+    for other in unfitted[1:]:
+        with pytest.raises(ValueError, match="belongs to another picture, recipe, seed or version"):
+            other[-1].load()
+
+
+def test_one_colour_needs_no_grid(unfitted):
+    pixels = np.full((5, 6, 3), (1, 2, 3), np.uint8)
+    data = inr.encode(pixels, inr.recipes.grid())
+    assert unfitted == []
+    assert len(data) < 100
+    np.testing.assert_array_equal(inr.decode(data), pixels)
+
+
+# ---------------------------------------------------------------- batches
+
+
+def test_batches_are_for_gpus(monkeypatch):
+    job = Picture(noise()), recipe(), Wish()
+    assert batch_key(*job) is None
+    monkeypatch.setattr("inr.batch.platform", lambda: "gpu")
+    key = batch_key(*job)
+    assert key is not None
+    same = [
+        (Picture(noise(seed=1)), recipe(), Wish()),
+        (Picture(noise(bit_depth=16)), recipe(**{"lambda": 0.5}), Wish(seed=3)),
+    ]
+    assert all(batch_key(*each) == key for each in same)
+    others = [
+        (Picture(noise(17)), recipe(), Wish()),
+        (Picture(noise()), recipe(fit_steps=9), Wish()),
+        (Picture(noise()), recipe(structure_hidden=9), Wish()),
+        (Picture(noise()), recipe(), Wish(target_bytes=500)),
+        (Picture(noise()), recipe(), Wish(time_budget=9)),
+        (Picture(noise() * 0), recipe(), Wish()),
+    ]
+    assert all(batch_key(*each) != key for each in others)
+
+
+def test_a_batch_is_fitted_at_once(unfitted):
+    jobs = [
+        (Picture(noise(seed=seed)), recipe(**{"lambda": value}), Wish(seed=seed))
+        for seed, value in ((0, 0.5), (1, 0.25))
+    ]
+    together = encode_batch(jobs)
+    assert [job.lambda_ for job in unfitted[0][0]] == [0.5, 0.25]
+    for job, encoded in zip(jobs, together, strict=True):
+        assert encoded.data == encode_picture(*job).data
+    assert len(unfitted) == 3
+
+
+@pytest.mark.usefixtures("unfitted")
+def test_unlike_encodings_are_no_batch():
+    one = Picture(noise()), recipe(), Wish()
+    for other in (
+        (Picture(noise(17)), recipe(), Wish()),
+        (Picture(noise()), recipe(fit_steps=9), Wish()),
+        (Picture(noise()), inr.recipes.siren(), Wish()),
+        (Picture(noise()), recipe(), Wish(target_bytes=400)),
+    ):
+        with pytest.raises(ValueError, match="cannot run as one batch"):
+            encode_batch([one, other])
+
+
+# ---------------------------------------------------------------- with one
+
+
+@pytest.mark.slow  # compiles a fit and the search for the networks' codes
+def test_a_real_fit_is_better_than_a_flat_picture():
+    y, x = np.mgrid[0:1:24j, 0:1:32j]
+    waves = [np.sin(3 * x + 2 * y), np.cos(4 * y), np.sin(5 * x * y)]
+    pixels = np.rint(np.stack(waves, -1) * 100 + 128).astype(np.uint8)
+    told = []
+    changed = recipe(fit_steps=150)
+    encoded = encode_picture(Picture(pixels), changed, Wish(), report=told.append)
+    flat = np.broadcast_to(np.rint(pixels.mean((0, 1))).astype(np.uint8), pixels.shape)
+    assert encoded.psnr_db > psnr_db(pixels, flat) + 3
+    assert encoded.n_steps == told[-1].step == 150
+    assert open_grid(encoded.data).pyramid.structure == changed.structure

@@ -1,0 +1,258 @@
+"""work.py: the work of a drawing is counted before it begins, and refused above a limit."""
+
+import tracemalloc
+from functools import partial
+
+import numpy as np
+import pytest
+from contracts.methods import FIELDS
+from helpers.built_files import built_file, stages_of
+from helpers.cli_runs import main_runner
+
+import inr
+from inr.codec import NO_LIMITS, View, decode_picture
+from inr.coders.huffman import Huffman
+from inr.errors import FormatError, UsageError
+from inr.format.container import DEFAULT_MAX_MACS
+from inr.mlp.decode import Region, render
+from inr.mlp.describe import describe
+from inr.mlp.fields.feathermap import FeathermapSiren
+from inr.mlp.fields.fourier import Fourier
+from inr.mlp.fields.siren import Siren
+from inr.mlp.file import PictureFacts, write_file
+from inr.mlp.quantize.uniform import Uniform
+from inr.mlp.splits.wavelet import Wavelet
+from inr.mlp.splits.whole import Whole
+from inr.mlp.tags import Stages
+from inr.mlp.work import (
+    Drawing,
+    check_macs,
+    macs_of_mlp,
+    macs_of_resampling,
+    too_much_to_decode,
+)
+
+LARGE = Siren(hidden=1400, n_layers=8)  # 13.7 million weights
+
+
+def zeros(net, height, width, split=Whole()):  # noqa: B008, frozen
+    """A file whose codes are all zero, which takes next to nothing."""
+    stages = Stages(split, net, Uniform(), Huffman())
+    joint = stages.joint(height, width, 3)
+    codes = {name: np.zeros(shape, np.int32) for name, shape in joint.shapes().items()}
+    levels = dict.fromkeys(joint.trained_shapes(), np.ones((), np.float32))
+    peaks = tuple((1.0,) * part.n_channels for part in joint.parts) if split.HAS_BANDS else ()
+    facts = PictureFacts(height, width, 3, 8, ((0, 255),) * 3, None, peaks)
+    return write_file(facts, stages, codes, levels)
+
+
+@pytest.fixture(scope="module")
+def bomb():
+    return zeros(LARGE, 10_000, 10_000)
+
+
+# ---------------------------------------------------------------- what is counted
+
+
+def test_hand_worked_network():
+    # w0 2x2, b0 2, w1 2x1, b1 1: 9 weights and 2 sines, each of them 64 multiply-adds
+    assert Siren(hidden=2, n_layers=1).macs(1, 10) == 10 * (9 + 64 * 2)
+    # 2x3 frequencies, w0 6x2, b0 2, w1 2x1, b1 1: 23; 12 for the frequencies and 2 of ReLU
+    net = Fourier(hidden=2, n_layers=1, n_frequencies=3)
+    assert net.macs(1, 10) == 10 * (23 + 64 * (12 + 2))
+    # the 3x3 matrix of 6 weights comes from rank 5, once for however many points
+    mixed = FeathermapSiren(hidden=2, n_layers=1, rank=5)
+    assert mixed.macs(1, 10) == 9 * 5 + Siren(hidden=2, n_layers=1).macs(1, 10)
+
+
+class Recorded(Siren):
+    """Tells how many points each call evaluates."""
+
+    def evaluate(self, params, coords):
+        params["calls"].append(len(coords))
+        return super().evaluate(params, coords)
+
+
+@pytest.mark.parametrize(
+    "region", [(0, 0, 300, 200), (0, 0, 1, 1), (299, 199, 1, 1), (127, 63, 2, 2), (0, 64, 300, 1)]
+)
+def test_what_is_counted_is_what_is_evaluated(region):
+    net = Recorded(hidden=20, n_layers=2)
+    params = net.init(np.random.default_rng(0), 3) | {"calls": []}
+    part = Region(*region)
+    render(net, params, ((0, 255),) * 3, 8, height=200, width=300, region=part)
+    drawing = Drawing(200, 300, 3, 200, 300, part)
+    nothing = Drawing(200, 300, 3, 64, 128, Region(0, 0, 1, 1))  # one tile, that of every drawing
+    stages = stages_of(field=Siren(hidden=20, n_layers=2))
+    one_tile = macs_of_mlp(stages, nothing)
+    with_two = Drawing(200, 300, 3, 64, 256, Region(127, 0, 2, 1))
+    per_tile = macs_of_mlp(stages, with_two) - one_tile
+    assert set(params["calls"]) == {64 * 128}
+    n_tiles = len(params["calls"])
+    assert macs_of_mlp(stages, drawing) == one_tile + (n_tiles - 1) * per_tile
+    assert n_tiles * net.macs(3, 64 * 128) <= macs_of_mlp(stages, drawing)
+
+
+@pytest.mark.parametrize("net", FIELDS)
+def test_more_points_and_channels_are_more_work(net):
+    assert 0 < net.macs(1, 100) < net.macs(3, 100) < net.macs(3, 1000) <= 10 * net.macs(3, 100)
+
+
+def test_resampling_counts_what_the_kernel_reaches():
+    # from 8 to 4: 8 taps along both axes; the 2 columns asked for are made of 2 * 2 + 8 > 8
+    shrunk = Drawing(8, 8, 1, 4, 4, Region(0, 0, 2, 4))
+    assert macs_of_resampling(shrunk) == 64 * 4 * (8 * 8 + 2 * 8)
+    # one column of a picture that is far higher than wide still reaches all 1000 columns
+    thin = Drawing(10, 1000, 1, 10**6, 1, Region(0, 0, 1, 10**6))
+    assert macs_of_resampling(thin) == 64 * 10**6 * (1000 * 4 + 4000)
+
+
+def test_bands_count_the_whole_picture_whatever_is_drawn():
+    stages = stages_of(Wavelet())
+    whole = macs_of_mlp(stages, Drawing.whole(400, 300, 3))
+    assert macs_of_mlp(stages, Drawing(400, 300, 3, 400, 300, Region(5, 5, 1, 1))) == whole
+    assert macs_of_mlp(stages, Drawing(400, 300, 3, 40, 30, Region(5, 5, 1, 1))) > whole
+    only = stages_of()
+    assert macs_of_mlp(only, Drawing(400, 300, 3, 400, 300, Region(5, 5, 1, 1))) < whole
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_hours_of_work_in_a_few_bytes_are_refused_before_any_of_it(bomb):
+    assert len(bomb) == 71
+    tracemalloc.start()
+    with pytest.raises(
+        FormatError, match=r"1\.\d+e\+15 multiply-adds, more .* 1e\+13; .* --max-macs .* trust"
+    ):
+        inr.decode(bomb)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 1e6
+
+
+def test_a_part_of_it_may_be_drawn(bomb):
+    assert inr.decode(bomb, region=(9000, 9000, 3, 2)).shape == (2, 3, 3)
+    assert inr.decode(bomb, size=(3, 2)).shape == (2, 3, 3)
+
+
+def test_a_size_that_makes_it_too_much_is_an_argument_not_a_file():
+    data = built_file(stages_of(), height=21, width=18)
+    assert inr.decode(data, scale=2, max_macs=1e9).shape == (42, 36, 3)
+    with pytest.raises(UsageError, match=r"more than the limit of 1e\+09; draw a smaller size"):
+        inr.decode(data, scale=99, max_macs=1e9)
+    with pytest.raises(FormatError, match=r"limit of 1e\+03"):
+        inr.decode(data, max_macs=1000)
+    with pytest.raises(FormatError, match="if you trust the file"):
+        inr.decode(data, scale=99, max_macs=1000)
+
+
+@pytest.mark.parametrize("limit", [None, float("inf"), 10**13, 1e300])
+def test_limits_that_refuse_nothing(limit):
+    data = built_file(stages_of(), height=21, width=18)
+    assert inr.decode(data, max_macs=limit).shape == (21, 18, 3)
+    assert decode_picture(data, NO_LIMITS).height == 21
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan")])
+def test_limits_that_are_none(limit):
+    with pytest.raises(UsageError, match=r"max_macs=.*expected a number above 0"):
+        View(max_macs=limit)
+
+
+def test_sides_that_cannot_be_counted():
+    with pytest.raises(UsageError, match="each side may have 1099511627776 pixels"):
+        View(size=(1, 10**13), region=(0, 0, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        Siren(hidden=24, n_layers=64),  # sines, not products
+        Fourier(hidden=1, n_layers=1, n_frequencies=4096),
+        FeathermapSiren(hidden=200, n_layers=2, rank=2000),  # 8e7 multiply-adds for each tile
+    ],
+)
+def test_work_that_few_weights_ask_for_counts(net):
+    count = partial(macs_of_mlp, stages_of(field=net))
+    assert count(Drawing.whole(9999, 9999, 3)) > DEFAULT_MAX_MACS > count(Drawing.whole(99, 99, 3))
+    with pytest.raises(FormatError, match="multiply-adds"):
+        check_macs(count, Drawing.whole(9999, 9999, 3), DEFAULT_MAX_MACS)
+
+
+def test_bands_of_a_thin_picture_are_refused_as_its_pixels_are():
+    # 62 taps: each of the two bands of a row of pixels has 31 rows
+    data = zeros(Siren(hidden=4, n_layers=1), 1, 3000, Wavelet("dmey"))
+    assert inr.decode(data, max_pixels=100_000).shape == (1, 3000, 3)
+    with pytest.raises(FormatError, match=r"bands of 3000x1 pixels hold 18\d+ samples"):
+        inr.decode(data, max_pixels=3000)
+
+
+def test_thousands_of_frequencies_take_no_more_memory_than_a_wide_network():
+    net = Fourier(hidden=1, n_layers=1, n_frequencies=4096)
+    params = net.init(np.random.default_rng(0), 3)
+    points = np.random.default_rng(0).uniform(-1, 1, (8192, 2)).astype(np.float32)
+    tracemalloc.start()
+    drawn = net.evaluate(params, points)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 30e6  # 800 MB at once
+    few = net.evaluate(params, points[:100])
+    np.testing.assert_allclose(drawn[:100], few, atol=1e-3)  # sums of 8192 in another order
+
+
+# ---------------------------------------------------------------- command line
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return main_runner(monkeypatch, capsys)
+
+
+def test_decode_and_eval_refuse_it_in_one_line(run, bomb, tmp_path):
+    (tmp_path / "bomb.inr").write_bytes(bomb)
+    run("decode", "bomb.inr", "-o", "a.png").failed(r"bomb\.inr: .*multiply-adds.*--max-macs")
+    run("eval", "bomb.inr", "bomb.inr").failed(r"multiply-adds.*--max-macs")
+    run("decode", "bomb.inr", "-o", "a.png", "--max-macs", "1e15").failed(r"limit of 1e\+15")
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_the_limit_may_be_raised_and_lowered(run, tmp_path):
+    (tmp_path / "a.inr").write_bytes(built_file(stages_of()))
+    run("decode", "a.inr", "-o", "a.png", "--max-macs", "1000").failed("limit of 1e")
+    assert run("decode", "a.inr", "-o", "a.png", "--max-macs", "1e12", "--json").json["width"] == 18
+    run("eval", "a.inr", "a.inr", "--max-macs", "1000").failed("limit of 1e")
+
+
+# ---------------------------------------------------------------- other readers
+
+
+def test_info_of_such_files_stays_short(bomb):
+    facts = describe(bomb)
+    assert facts["n_zeros"] == facts["n_weights"] == 13_738_203
+    assert sum(tensor["n_bytes"] for tensor in facts["tensors"]) + facts["level_bytes"] == 38
+    untold = describe(bomb, max_macs=1e9)
+    assert untold["n_weights"] == 13_738_203
+    assert untold["n_zeros"] is untold["tensors"] is untold["sparsity"] is None
+
+
+def test_a_thousand_tensors_share_the_bytes_by_their_entropy():
+    stages = stages_of(Wavelet(levels=7), field=Siren(4, 64), coder=Huffman())
+    data = built_file(stages, height=128, width=128)
+    facts = describe(data)
+    assert len(facts["tensors"]) == 8 * 2 * 65
+    n_bytes = sum(tensor["n_bytes"] for tensor in facts["tensors"])
+    assert n_bytes + facts["level_bytes"] == facts["sections"]["weights"]
+    sizes = [np.prod(tensor["shape"]) for tensor in facts["tensors"]]
+    assert facts["tensors"][int(np.argmax(sizes))]["n_bytes"] > n_bytes / len(sizes)
+
+
+def test_encoders_are_told_before_the_fit():
+    small = partial(macs_of_mlp, stages_of(field=Siren(hidden=64)))
+    large = partial(macs_of_mlp, stages_of(field=LARGE))
+    assert too_much_to_decode(small, 512, 768, 3) is None
+    assert too_much_to_decode(large, 100, 100, 3) is None
+    text = too_much_to_decode(large, 3000, 4000, 3)
+    assert "multiply-adds, more than the 1e+13 that decoders do unless told" in text
+    assert "\n" not in text

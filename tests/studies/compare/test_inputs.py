@@ -1,0 +1,160 @@
+"""compare_inputs.py: the pictures, codecs, recipes and the folder that a run is given."""
+
+import re
+
+import numpy as np
+import pytest
+from helpers.compare_samples import noise, saved
+
+from inr.cae.codec import CaeCodec
+from inr.cae.weight_store import weights_named
+from inr.codec import Encoded, Wish
+from inr.studies.compare.inputs import (
+    CAE_LAMBDAS,
+    check_folder,
+    choose_codecs,
+    choose_recipes,
+    load_pictures,
+)
+
+
+def test_pictures_become_rgb(tmp_path):
+    grey = saved(tmp_path / "grey.png", noise()[..., 0])
+    colour = saved(tmp_path / "colour.png", noise())
+    loaded = load_pictures([grey, colour], max_pixels=10**6, warn=pytest.fail)
+    assert [picture.name for picture in loaded] == ["grey.png", "colour.png"]
+    np.testing.assert_array_equal(loaded[0].pixels, noise()[..., :1].repeat(3, axis=2))
+    np.testing.assert_array_equal(loaded[1].pixels, noise())
+
+
+def test_pictures_that_not_every_codec_can_store(tmp_path):
+    alpha = saved(tmp_path / "alpha.png", noise()[..., [0, 1, 2, 0]])
+    deep = saved(tmp_path / "deep.png", noise()[..., 0].astype(np.uint16) * 257)
+    with pytest.raises(
+        ValueError, match=r"alpha\.png has alpha, which not every codec.* 8-bit RGB"
+    ):
+        load_pictures([alpha], max_pixels=10**6, warn=pytest.fail)
+    with pytest.raises(ValueError, match=r"deep\.png has 16 bits"):
+        load_pictures([deep], max_pixels=10**6, warn=pytest.fail)
+
+
+def test_two_pictures_of_one_name(tmp_path):
+    (tmp_path / "sub").mkdir()
+    paths = [saved(tmp_path / "a.png", noise()), saved(tmp_path / "sub/a.png", noise())]
+    with pytest.raises(ValueError, match=r"two pictures are called a\.png; rename"):
+        load_pictures(paths, max_pixels=10**6, warn=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["caf\udce9.png", "$_{ 画像.png"], ["caf\\xe9.png", "$_{ 画像.png"]),
+        (["caf\udce9.png", "caf\\xe9.png"], ["caf\\xe9.png", "caf\\\\xe9.png"]),
+    ],
+)
+def test_names_are_printable_and_stay_different(tmp_path, names, shown):
+    paths = [tmp_path / name for name in names]
+    for i, path in enumerate(paths):
+        saved(tmp_path / "a.png", noise(seed=i))
+        try:
+            (tmp_path / "a.png").rename(path)
+        except (OSError, UnicodeError) as error:
+            pytest.skip(f"this file system has no such names ({error})")
+    loaded = load_pictures(paths, max_pixels=10**6, warn=pytest.fail)
+    assert [(picture.name, picture.path) for picture in loaded] == list(
+        zip(shown, paths, strict=True)
+    )
+
+
+@pytest.mark.usefixtures("without_vvc")
+def test_codecs_that_are_not_there():
+    left_out = []
+    chosen = choose_codecs([], "jpeg420", warn=left_out.append)
+    assert "vvc" not in [codec.name for codec in chosen]
+    assert "vvc is left out: no ffmpeg" in left_out
+    with pytest.raises(ValueError, match="vvc cannot run here: no ffmpeg"):
+        choose_codecs(["webp", "vvc"], "jpeg420", warn=pytest.fail)
+    with pytest.raises(ValueError, match="vvc cannot run here: no ffmpeg"):
+        choose_codecs([], "vvc", warn=left_out.append)
+
+
+@pytest.mark.parametrize(
+    ("names", "anchor", "chosen"),
+    [
+        (["webp", "avif", "webp"], "jpeg420", ["jpeg420", "webp", "avif"]),
+        (["webp", "jpeg420"], "jpeg420", ["webp", "jpeg420"]),
+        (["webp"], "siren", ["webp"]),
+    ],
+)
+def test_the_anchor_is_always_there(names, anchor, chosen):
+    codecs = choose_codecs(names, anchor, warn=pytest.fail)
+    assert [codec.name for codec in codecs] == chosen
+
+
+def test_recipes_become_codecs():
+    first, second = choose_recipes(
+        ["siren", "fourier", "siren"],
+        {"fit.steps": "7"},
+        [0.5, 0.25, 0.5],
+        seed=3,
+        show_progress=False,
+    )
+    assert (first.name, second.name) == ("siren", "fourier")
+    assert first.qualities == (0.25, 0.5)
+    assert "steps=7" in first.settings
+    assert first.settings.endswith("seed 3; target in bits per pixel")
+    assert re.fullmatch(r"inr [0-9.]+, code [0-9a-f]{24}", first.library())
+    with pytest.raises(ValueError, match="target_bpp=0"):
+        choose_recipes(["siren"], {}, [0], seed=0, show_progress=False)
+    with pytest.raises(ValueError, match="unknown recipe 'sirene'"):
+        choose_recipes(["sirene"], {}, [0.5], seed=0, show_progress=False)
+
+
+def test_recipes_of_kind_grid_run_along_lambda():
+    (codec,) = choose_recipes(
+        ["grid_fast"], {}, [0.5], [1e-4, 0.004, 1e-3], seed=3, show_progress=False
+    )
+    assert codec.qualities == (0.004, 0.001, 0.0001)  # the smallest file first
+    assert codec.settings.endswith("seed 3; lambda")
+    (by_default,) = choose_recipes(["grid"], {}, [0.5], seed=3, show_progress=False)
+    assert by_default.qualities == (0.004, 0.001, 0.0004, 0.0001)
+
+
+def test_the_recipe_cae_runs_along_the_lambdas_of_its_model():
+    (codec,) = choose_recipes(["cae"], {}, [0.5], seed=3, show_progress=False)
+    assert codec.qualities == (0.0128, 0.004, 0.0014, 0.0005, 0.0002)
+    (codec,) = choose_recipes(["cae"], {}, [0.5], [1e-3, 1e-2], seed=3, show_progress=False)
+    assert codec.qualities == (0.01, 0.001)
+    weights, _ = weights_named("hyperprior")
+    assert weights.sha256 in codec.settings
+    model = CaeCodec(weights)
+    assert [model.rate_of(each) for each in CAE_LAMBDAS][::4] == [255, 0]
+
+
+def test_lambda_reaches_the_recipe(monkeypatch):
+    wished = []
+
+    def encode_picture(picture, recipe, wish, *, report):
+        wished.append((recipe.name, recipe.lambda_, wish))
+        return Encoded(b"", 0.0, 1, 0.0)
+
+    monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
+    (codec,) = choose_recipes(["grid"], {}, [0.5], [0.25], seed=3, show_progress=False)
+    codec.encode(noise(), 0.25)
+    assert wished == [("grid", 0.25, Wish(seed=3))]
+
+
+def test_folders_that_hold_something_else(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="file is not a folder; name one"):
+        check_folder(tmp_path / "file")
+    with pytest.raises(ValueError, match=r"the folder .*missing does not exist"):
+        check_folder(tmp_path / "missing/out")
+    (tmp_path / "report.html").touch()
+    with pytest.raises(ValueError, match=r"holds report\.html but no rows\.jsonl of a comparison"):
+        check_folder(tmp_path)
+    (tmp_path / "rows.jsonl").touch()
+    check_folder(tmp_path)
+    saved(tmp_path / "rd.png", noise())  # put there later: a picture of the user's
+    with pytest.raises(ValueError, match=r"rd\.png would be overwritten, an input"):
+        check_folder(tmp_path, [tmp_path / "rd.png"])
