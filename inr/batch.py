@@ -4,23 +4,23 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
-from inr.codec import Encoded, Wish, encode_picture, finished
+from inr.codec import EncodeOptions, EncodeResult, encode_picture, finished
 from inr.fitting.jax_settings import own_jax_settings, platform
 
 if TYPE_CHECKING:
     from inr.grid.recipe import GridRecipe
     from inr.image.picture import Picture
     from inr.mlp.encode import Prepared
-    from inr.mlp.file import PictureFacts
+    from inr.mlp.file import PictureInfo
     from inr.mlp.fit.problem import Progress
     from inr.recipes import AnyRecipe, Recipe
 
 _NOT_ONE_BATCH = "these encodings cannot run as one batch; group them by batch_key"
 
-BatchJob = tuple["Picture", "AnyRecipe", Wish]
+BatchJob = tuple["Picture", "AnyRecipe", EncodeOptions]
 
 
-def batch_key(picture: "Picture", recipe: "AnyRecipe", wish: Wish) -> Hashable | None:
+def batch_key(picture: "Picture", recipe: "AnyRecipe", options: EncodeOptions) -> Hashable | None:
     """Equal for encodings that can run as one batch: same sizes, same methods, same schedule.
 
     They may differ in pixels, seed, target, sparsity and the bits of a uniform quantizer; of kind
@@ -28,22 +28,22 @@ def batch_key(picture: "Picture", recipe: "AnyRecipe", wish: Wish) -> Hashable |
     for an encoding that has to run on its own. Raises ValueError for a target that cannot be met.
     """
     from inr.image.hidden_colours import fill_hidden_colours
-    from inr.mlp.encode import facts_of, prepare
+    from inr.mlp.encode import picture_info, prepare
 
     picture = fill_hidden_colours(picture)
-    if recipe.KIND == "cae" or _runs_alone(facts_of(picture), recipe, wish):
+    if recipe.KIND == "cae" or _runs_alone(picture_info(picture), recipe, options):
         return None
     if recipe.KIND == "grid":
         return _grid_key(picture, recipe) if _has_gpu() else None
-    return _key(prepare(picture, recipe, wish), recipe)
+    return _key(prepare(picture, recipe, options), recipe)
 
 
-def _runs_alone(facts: "PictureFacts", recipe: "AnyRecipe", wish: Wish) -> bool:
-    if wish.target_psnr or wish.time_budget or wish.checkpoint or facts.is_one_colour:
+def _runs_alone(info: "PictureInfo", recipe: "AnyRecipe", options: EncodeOptions) -> bool:
+    if options.target_psnr or options.time_budget or options.checkpoint or info.is_one_colour:
         return True
     if recipe.KIND == "cae":
         return True
-    return wish.has_target if recipe.KIND == "grid" else recipe.fit.n_seeds > 1
+    return options.has_target if recipe.KIND == "grid" else recipe.fit.n_seeds > 1
 
 
 def _has_gpu() -> bool:
@@ -56,13 +56,13 @@ def _grid_key(picture: "Picture", recipe: "GridRecipe") -> Hashable:
 
 def _key(prepared: "Prepared", recipe: "Recipe") -> Hashable:
     job = prepared.job
-    counts = job.sparsifier.keep_counts(job.joint.trained_shapes())
+    counts = job.sparsifier.keep_counts(job.field_set.trained_shapes())
     signals = tuple((s.height, s.width, s.samples.shape, s.samples.dtype) for s in job.signals)
     quantizer = job.quantizer.for_training() if job.quantizer.LEARNS_STEPS else job.quantizer
     alpha = job.signals[-1].has_alpha
     has_target = job.budget.max_bytes is not None
     return (
-        job.joint,
+        job.field_set,
         signals,
         alpha,
         quantizer,
@@ -76,7 +76,7 @@ def _key(prepared: "Prepared", recipe: "Recipe") -> Hashable:
 def encode_batch(
     jobs: Sequence[BatchJob],
     report: "Callable[[Progress], None] | None" = None,
-) -> list[Encoded]:
+) -> list[EncodeResult]:
     """`encode_picture` for encodings of one `batch_key`, fitted at once.
 
     The seconds of each are its share of the batch's.
@@ -86,16 +86,22 @@ def encode_batch(
       FitError: one of the fits failed.
     """
     from inr.image.hidden_colours import fill_hidden_colours
-    from inr.mlp.encode import facts_of
+    from inr.mlp.encode import picture_info
 
     if len(jobs) == 1:
-        picture, recipe, wish = jobs[0]
-        return [encode_picture(picture, recipe, wish, report=report)]
-    jobs = [(fill_hidden_colours(picture), recipe, wish) for picture, recipe, wish in jobs]
-    of_mlp = [(picture, recipe, wish) for picture, recipe, wish in jobs if recipe.KIND == "mlp"]
-    of_grid = [(picture, recipe, wish) for picture, recipe, wish in jobs if recipe.KIND == "grid"]
+        picture, recipe, options = jobs[0]
+        return [encode_picture(picture, recipe, options, report=report)]
+    jobs = [(fill_hidden_colours(picture), recipe, options) for picture, recipe, options in jobs]
+    of_mlp = [
+        (picture, recipe, options) for picture, recipe, options in jobs if recipe.KIND == "mlp"
+    ]
+    of_grid = [
+        (picture, recipe, options) for picture, recipe, options in jobs if recipe.KIND == "grid"
+    ]
     grid_keys = {_grid_key(picture, recipe) for picture, recipe, _ in of_grid}
-    alone = [_runs_alone(facts_of(picture), recipe, wish) for picture, recipe, wish in jobs]
+    alone = [
+        _runs_alone(picture_info(picture), recipe, options) for picture, recipe, options in jobs
+    ]
     if any(alone) or len(grid_keys) > 1 or (of_mlp and of_grid):
         raise ValueError(_NOT_ONE_BATCH)
     if of_grid:
@@ -108,9 +114,9 @@ def encode_batch(
 
 
 def _encode_mlps(
-    jobs: "Sequence[tuple[Picture, Recipe, Wish]]",
+    jobs: "Sequence[tuple[Picture, Recipe, EncodeOptions]]",
     report: "Callable[[Progress], None] | None",
-) -> list[Encoded]:
+) -> list[EncodeResult]:
     from inr.mlp.encode import prepare
     from inr.mlp.fit.fit import fit_batch
 

@@ -20,7 +20,7 @@ from inr.any_file import open_any
 from inr.errors import FormatError, UsageError
 from inr.fitting.jax_settings import own_jax_settings
 from inr.format.container import DEFAULT_MAX_MACS, DEFAULT_MAX_PIXELS, Header
-from inr.mlp.file import Opened, PictureFacts, read_weights
+from inr.mlp.file import Opened, PictureInfo, read_weights
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,7 +41,7 @@ LEAST_SHARE = 0.97  # of a target in bytes: likewise
 
 
 @dataclass(frozen=True)
-class Wish:
+class EncodeOptions:
     """What the caller asks of an encoding besides picture and recipe."""
 
     target_bpp: float | None = None  # bits per pixel the file may have; it ends within 3 % below
@@ -49,7 +49,7 @@ class Wish:
     # dB that the decoded picture is to have at least, within 0.1; the smallest file found that has
     # it. Only one of the three targets.
     target_psnr: float | None = None
-    seed: int = 0  # same picture, recipe, wish and machine: same bytes
+    seed: int = 0  # same picture, recipe, options and machine: same bytes
     # Seconds of the whole encoding; the fit's schedule is shortened to keep them.
     time_budget: float | None = None
     checkpoint: Path | None = None  # file from which a killed run goes on
@@ -81,16 +81,16 @@ class Wish:
             return int(self.target_bpp * height * width / 8)
         return self.target_bytes
 
-    def max_bytes(self, recipe: "Recipe", facts: PictureFacts) -> int | None:
+    def max_bytes(self, recipe: "Recipe", info: PictureInfo) -> int | None:
         """Size that the file must not exceed; None where the recipe fixes the network.
 
         What is asked for counts the colour profile. The recipe's own size does not: nobody gave it,
         and the profile must not take the place of the picture.
         """
-        target = self.target_size(facts.height, facts.width)
+        target = self.target_size(info.height, info.width)
         if target is not None or recipe.fixed_size:
             return target
-        return max(_MIN_DEFAULT_BYTES, int(recipe.target_bpp * facts.height * facts.width / 8))
+        return max(_MIN_DEFAULT_BYTES, int(recipe.target_bpp * info.height * info.width / 8))
 
     def missed(self, n_bytes: int, psnr_db: float, height: int, width: int) -> str | None:
         """Says by what a file misses its target; None where it meets it or there is none.
@@ -113,7 +113,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodeResult:
     """A finished file and what it took."""
 
     data: bytes
@@ -142,8 +142,8 @@ def encode(
     Args:
       image: a Pillow picture, or uint8 or uint16 [height, width] or [height, width, 1..4].
       recipe: `inr.recipes.siren()` if not given.
-      target_bpp, target_bytes, target_psnr, seed, time_budget: see `Wish`. A target that is
-        missed by more than 3 % of its bytes is told by a Python warning.
+      target_bpp, target_bytes, target_psnr, seed, time_budget: see `EncodeOptions`. A Python
+        warning says where a target is missed by more than 3 % of its bytes.
       checkpoint: file from which a killed call goes on; it stays until the caller deletes it.
       report: called after each block of steps.
     Raises:
@@ -166,9 +166,9 @@ def encode(
             "open a file with PIL.Image.open"
         )
     checkpoint = Path(checkpoint) if checkpoint is not None else None
-    wish = Wish(target_bpp, target_bytes, target_psnr, seed, time_budget, checkpoint)
+    options = EncodeOptions(target_bpp, target_bytes, target_psnr, seed, time_budget, checkpoint)
     notes: list[str] = []
-    encoded = encode_picture(picture, recipe, wish, warn=notes.append, report=report)
+    encoded = encode_picture(picture, recipe, options, warn=notes.append, report=report)
     for text in [*notes, *([] if encoded.missed is None else [encoded.missed])]:
         warnings.warn(text, stacklevel=2)
     return encoded.data
@@ -181,74 +181,74 @@ def _be_quiet(text: str) -> None:
 def encode_picture(
     picture: "Picture",
     recipe: "AnyRecipe | None",
-    wish: Wish,
+    options: EncodeOptions,
     *,
     started_at: float | None = None,
     warn: "Callable[[str], None]" = _be_quiet,
     report: "Callable[[Progress], None] | None" = None,
-) -> Encoded:
+) -> EncodeResult:
     """`encode` for a picture that is loaded already; also tells its figures.
 
     Args:
-      started_at: time.monotonic() from which wish.time_budget counts; None: from now.
+      started_at: time.monotonic() from which options.time_budget counts; None: from now.
       warn: called, before the fit, with a line on a file that decoders will refuse by default.
     """
     from inr.fitting.time_budget import TimeBudget
     from inr.image.hidden_colours import fill_hidden_colours
-    from inr.mlp.encode import facts_of
+    from inr.mlp.encode import picture_info
     from inr.recipes import siren
 
     called_at = time.monotonic()
     budget = None
-    if wish.time_budget is not None:
+    if options.time_budget is not None:
         counts_from = called_at if started_at is None else started_at
-        budget = TimeBudget(wish.time_budget, counts_from)
+        budget = TimeBudget(options.time_budget, counts_from)
     picture = fill_hidden_colours(picture)
     recipe = recipe if recipe is not None else siren()
-    facts = facts_of(picture)
-    if facts.is_one_colour:
+    info = picture_info(picture)
+    if info.is_one_colour:
         # The ranges say all there is: whatever the kind, nothing is smaller than a field of zeros.
         small = recipe if recipe.KIND == "mlp" else siren()
-        encoded = _encode_one_colour(picture, facts, small, wish, called_at)
+        encoded = _encode_one_colour(picture, info, small, options, called_at)
     elif recipe.KIND == "grid":
         with own_jax_settings():
             from inr.grid.encode import encode_grid
 
-            encoded = encode_grid(picture, recipe, wish, budget, report)
+            encoded = encode_grid(picture, recipe, options, budget, report)
     elif recipe.KIND == "cae":
         from inr.cae.encode import encode_cae
 
-        encoded = encode_cae(picture, recipe, wish, budget)
+        encoded = encode_cae(picture, recipe, options, budget)
     else:
         with own_jax_settings():
-            encoded = _encode_mlp(picture, recipe, wish, budget, warn, report)
-    missed = wish.missed(len(encoded.data), encoded.psnr_db, picture.height, picture.width)
+            encoded = _encode_mlp(picture, recipe, options, budget, warn, report)
+    missed = options.missed(len(encoded.data), encoded.psnr_db, picture.height, picture.width)
     return replace(encoded, missed=missed)
 
 
 def _encode_mlp(
     picture: "Picture",
     recipe: "Recipe",
-    wish: Wish,
+    options: EncodeOptions,
     budget: "TimeBudget | None",
     warn: "Callable[[str], None]",
     report: "Callable[[Progress], None] | None",
-) -> Encoded:
-    if wish.target_psnr is not None:
+) -> EncodeResult:
+    if options.target_psnr is not None:
         from inr.mlp.target_psnr import encode_to_psnr
 
-        return encode_to_psnr(picture, recipe, wish, budget, report)
+        return encode_to_psnr(picture, recipe, options, budget, report)
     from inr.fitting.checkpoint import checkpoint_of
     from inr.mlp.encode import before_drawing, prepare
     from inr.mlp.fit.fit import fit
     from inr.mlp.work import macs_of_mlp, too_much_to_decode
 
     started_at = time.monotonic()
-    prepared = prepare(picture, recipe, wish)
+    prepared = prepare(picture, recipe, options)
     too_much = too_much_to_decode(partial(macs_of_mlp, prepared.stages), *picture.pixels.shape)
     if too_much is not None:
         warn(too_much)
-    checkpoint = checkpoint_of(wish.checkpoint, picture.pixels, prepared.settings(recipe))
+    checkpoint = checkpoint_of(options.checkpoint, picture.pixels, prepared.settings(recipe))
     fitted = fit(
         prepared.job,
         recipe.fit,
@@ -261,23 +261,27 @@ def _encode_mlp(
 
 
 def _encode_one_colour(
-    picture: "Picture", facts: PictureFacts, recipe: "Recipe", wish: Wish, started_at: float
-) -> Encoded:
+    picture: "Picture",
+    info: PictureInfo,
+    recipe: "Recipe",
+    options: EncodeOptions,
+    started_at: float,
+) -> EncodeResult:
     from inr.mlp.encode import file_of_one_colour
 
-    data = file_of_one_colour(facts, recipe)
-    wished = wish.target_size(facts.height, facts.width)
+    data = file_of_one_colour(info, recipe)
+    wished = options.target_size(info.height, info.width)
     if wished is not None and len(data) > wished:
         raise UsageError(f"a target of {wished} bytes is too small: this picture takes {len(data)}")
     return finished(picture, data, 0, started_at)
 
 
-def finished(picture: "Picture", data: bytes, n_steps: int, started_at: float) -> Encoded:
+def finished(picture: "Picture", data: bytes, n_steps: int, started_at: float) -> EncodeResult:
     """Draws the file as a decoder would, and measures it."""
     from inr.image.metrics import psnr_db
 
     psnr = psnr_db(picture.pixels, decode_picture(data, NO_LIMITS).pixels)
-    return Encoded(data, psnr, n_steps, time.monotonic() - started_at)
+    return EncodeResult(data, psnr, n_steps, time.monotonic() - started_at)
 
 
 MAX_DRAWN_PIXELS = 1 << 40  # at once, whatever the caller allows: what numpy can be asked for
@@ -285,7 +289,7 @@ MAX_DRAWN_SIDE = 1 << 40  # pixels; places in a larger picture are not whole num
 
 
 @dataclass(frozen=True)
-class View:
+class DecodeOptions:
     """Which pixels the caller asks of a file."""
 
     scale: float | None = None  # factor on both sides; 2.0 draws twice as many rows and columns
@@ -294,8 +298,6 @@ class View:
     max_pixels: int | None = DEFAULT_MAX_PIXELS  # refuse to draw more; None for no limit
     max_macs: float | None = DEFAULT_MAX_MACS  # refuse to do more multiply-adds, as work.py counts
     # them; None for no limit
-    use_jax: bool = False  # draw with jax, for large pictures on a GPU; within one level, of
-    # files of kind grid the same pixels; those of kind cae are drawn by numpy alone
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.size is not None:
@@ -324,8 +326,10 @@ class View:
         return max(1, round(header.height * factor)), max(1, round(header.width * factor))
 
 
-_AS_IT_IS = View()
-NO_LIMITS = View(max_pixels=None, max_macs=None)  # for files that were written a moment ago
+_AS_IT_IS = DecodeOptions()
+NO_LIMITS = DecodeOptions(
+    max_pixels=None, max_macs=None
+)  # for files that were written a moment ago
 
 
 def decode(
@@ -336,13 +340,12 @@ def decode(
     region: tuple[int, int, int, int] | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     max_macs: float | None = DEFAULT_MAX_MACS,
-    use_jax: bool = False,
 ) -> np.ndarray:
     """Draws the picture of an .inr file, at its own size or any other.
 
     Args:
       data: the bytes of the file.
-      scale, size, region, max_pixels, max_macs, use_jax: see `View`. A region holds the same
+      scale, size, region, max_pixels, max_macs: see `DecodeOptions`. A region holds the same
         pixels as that crop of the whole.
     Returns:
       uint8 or uint16, [height, width] for grey, else [height, width, n_channels] with grey +
@@ -351,25 +354,25 @@ def decode(
       FormatError: the data is not a readable .inr file, or asks for more than the limits.
       ValueError: arguments that make no picture, or one above the limits.
     """
-    view = View(scale, size, region, max_pixels, max_macs, use_jax)
-    pixels = decode_picture(data, view).pixels
+    options = DecodeOptions(scale, size, region, max_pixels, max_macs)
+    pixels = decode_picture(data, options).pixels
     return pixels[..., 0] if pixels.shape[2] == 1 else pixels
 
 
-def decode_picture(data: bytes, view: View = _AS_IT_IS) -> "Picture":
+def decode_picture(data: bytes, options: DecodeOptions = _AS_IT_IS) -> "Picture":
     """`decode` with the colour profile beside the pixels."""
     from inr.image.picture import Picture
     from inr.mlp.work import Drawing
 
     opened = open_any(data)
-    header, max_pixels = opened.header, view.max_pixels
+    header, max_pixels = opened.header, options.max_pixels
     if max_pixels is not None and header.height * header.width > max_pixels:
         raise FormatError(
             f"the header claims {header.width}x{header.height} pixels, more than the limit of "
             f"{max_pixels}; give a higher --max-pixels if you trust the file"
         )
-    height, width = view.output_size(header)
-    part = _checked_region(view.region, height, width)
+    height, width = options.output_size(header)
+    part = _checked_region(options.region, height, width)
     if max_pixels is not None and part.height * part.width > max_pixels:
         raise UsageError(
             f"{part.width}x{part.height} pixels are more than the limit of {max_pixels}; "
@@ -382,53 +385,50 @@ def decode_picture(data: bytes, view: View = _AS_IT_IS) -> "Picture":
         )
     drawing = Drawing(header.height, header.width, header.n_channels, height, width, part)
     if opened.KIND == "grid":
-        pixels = _render_grid(opened, view, drawing)
+        pixels = _render_grid(opened, options, drawing)
     elif opened.KIND == "cae":
-        pixels = _render_cae(opened, view, drawing)
+        pixels = _render_cae(opened, options, drawing)
     else:
-        pixels = _render_mlp(opened, view, drawing)
+        pixels = _render_mlp(opened, options, drawing)
     return Picture(pixels, opened.icc_profile())
 
 
-def _render_grid(opened: "OpenedGrid", view: View, drawing: "Drawing") -> np.ndarray:
+def _render_grid(opened: "OpenedGrid", options: DecodeOptions, drawing: "Drawing") -> np.ndarray:
     from inr.grid.decode import render_grid
     from inr.grid.work import macs_of_grid
     from inr.mlp.work import check_macs
 
-    check_macs(partial(macs_of_grid, opened.pyramid, view.use_jax), drawing, view.max_macs)
+    check_macs(partial(macs_of_grid, opened.pyramid), drawing, options.max_macs)
     height, width, region = drawing.height, drawing.width, drawing.region
-    return render_grid(opened, height=height, width=width, region=region, use_jax=view.use_jax)
+    return render_grid(opened, height=height, width=width, region=region)
 
 
-def _render_cae(opened: "OpenedCae", view: View, drawing: "Drawing") -> np.ndarray:
+def _render_cae(opened: "OpenedCae", options: DecodeOptions, drawing: "Drawing") -> np.ndarray:
     from inr.cae.decode import codec_of, render_cae
     from inr.cae.work import macs_of_cae
     from inr.mlp.work import check_macs
 
     codec = codec_of(opened)
-    check_macs(partial(macs_of_cae, codec.weights.model), drawing, view.max_macs)
+    check_macs(partial(macs_of_cae, codec.weights.model), drawing, options.max_macs)
     height, width, region = drawing.height, drawing.width, drawing.region
     return render_cae(opened, height=height, width=width, region=region, codec=codec)
 
 
-def _render_mlp(opened: Opened, view: View, drawing: "Drawing") -> np.ndarray:
+def _render_mlp(opened: Opened, options: DecodeOptions, drawing: "Drawing") -> np.ndarray:
     from inr.mlp.work import check_macs, macs_of_mlp
 
-    check_macs(partial(macs_of_mlp, opened.stages), drawing, view.max_macs)
+    check_macs(partial(macs_of_mlp, opened.stages), drawing, options.max_macs)
     height, width, region = drawing.height, drawing.width, drawing.region
     if opened.stages.split.HAS_BANDS:
-        _check_bands(opened, view.max_pixels)
+        _check_bands(opened, options.max_pixels)
         from inr.mlp.decode_bands import render_bands
 
         return render_bands(opened, height=height, width=width, region=region)
-    if view.use_jax:
-        from inr.render_jax import render
-    else:
-        from inr.mlp.decode import render
+    from inr.mlp.decode import render
 
     header = opened.header
     return render(
-        opened.joint.parts[0].field,
+        opened.field_set.parts[0].field,
         read_weights(opened),
         header.ranges,
         header.bit_depth,

@@ -51,16 +51,16 @@ class InrImageFile(ImageFile.ImageFile):
 
     def load(self) -> Any:
         if self._im is None:
-            from inr.codec import View, decode_picture
+            from inr.codec import DecodeOptions, decode_picture
             from inr.errors import InrError
             from inr.image.write import to_pil
 
             if self._exclusive_fp and self.fp is not None:
                 self.fp.close()  # Pillow closes only the files of pictures that have tiles
             self.fp = None  # all of it was read by _open
-            view = View(max_pixels=_max_pixels())
+            options = DecodeOptions(max_pixels=_max_pixels())
             try:
-                drawn = to_pil(decode_picture(self._inr_data, view))
+                drawn = to_pil(decode_picture(self._inr_data, options))
             except InrError as error:
                 raise OSError(str(error)) from error
             self.im = drawn.im

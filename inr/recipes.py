@@ -23,7 +23,7 @@ from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.sparsify.dense import Dense
 from inr.mlp.sparsify.magnitude import Magnitude
 from inr.mlp.sparsify.protocol import Sparsifier
-from inr.mlp.sparsify.rigl import Rigl
+from inr.mlp.sparsify.rigl import RigL
 from inr.mlp.splits.protocol import Split
 from inr.mlp.splits.wavelet import Wavelet
 from inr.mlp.splits.whole import Whole
@@ -106,7 +106,7 @@ def siren_rigl() -> Recipe:
         "siren_rigl",
         Siren(),
         FitSettings(),
-        sparsify=Rigl(sparsity=0.9),
+        sparsify=RigL(sparsity=0.9),
         quantize=Uniform(bits=8.0),
     )
 

@@ -23,10 +23,10 @@ from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.sparsify.dense import Dense
 from inr.mlp.sparsify.feathermap import Feathermap
 from inr.mlp.sparsify.magnitude import Magnitude
-from inr.mlp.sparsify.rigl import Rigl
-from inr.mlp.sparsify.set import Set
+from inr.mlp.sparsify.rigl import RigL
+from inr.mlp.sparsify.set import SET
 from inr.mlp.sparsify.small_dense import SmallDense
-from inr.mlp.sparsify.snfs import Snfs
+from inr.mlp.sparsify.snfs import SNFS
 from inr.mlp.splits.wavelet import Wavelet
 from inr.mlp.splits.whole import Whole
 from inr.recipes import AnyRecipe
@@ -37,7 +37,7 @@ T = TypeVar("T")
 STAGES: dict[str, tuple[type[Any], ...]] = {
     "field": (Siren, Fourier),
     "split": (Whole, Wavelet),
-    "sparsify": (Dense, Rigl, Snfs, Set, Magnitude, SmallDense, Feathermap),
+    "sparsify": (Dense, RigL, SNFS, SET, Magnitude, SmallDense, Feathermap),
     "quantize": (Uniform, KMeans, Distribution, Float16),
     "coder": (RangeCoder, Huffman, Zstd, Deflate, Lzma),
     "fit.optimizer": (Muon, Adam),

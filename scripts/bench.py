@@ -22,11 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 from timed_commands import ROOT, told_by, wall_seconds
 
-from inr.mlp.fields.joint import Joint, Part
+from inr.mlp.fields.joint import FieldPart, FieldSet
 from inr.mlp.fields.protocol import Params, n_weights
 from inr.mlp.fields.siren import Siren
 from inr.mlp.fit.optimizers import Adam
-from inr.mlp.fit.problem import Budget, Job, Signal
+from inr.mlp.fit.problem import Budget, FitProblem, Signal
 from inr.mlp.fit.program import Fitting
 from inr.mlp.fit.settings import FitSettings
 from inr.mlp.quantize.uniform import Uniform
@@ -41,7 +41,7 @@ def fitting(net: Siren, height: int, width: int, settings: FitSettings) -> Fitti
     signal = Signal(pixels, height, width, ((0, 255),) * 3, peak=255.0)
     n_bits = 7.0 * n_weights(net.shapes(3))
     budget = Budget(n_bits, height * width, None, lambda codes, levels: b"")
-    job = Job(Joint((Part(net, 3),)), (signal,), Uniform(), Dense(), budget, seed=0)
+    job = FitProblem(FieldSet((FieldPart(net, 3),)), (signal,), Uniform(), Dense(), budget, seed=0)
     return Fitting([job], settings)
 
 
@@ -107,7 +107,7 @@ def bench_batch() -> None:
     from PIL import Image
 
     from inr.batch import encode_batch
-    from inr.codec import Wish, encode_picture
+    from inr.codec import EncodeOptions, encode_picture
     from inr.image.read import from_pil
     from inr.recipes import siren
     from inr.settings import with_settings
@@ -116,7 +116,7 @@ def bench_batch() -> None:
         crop = image.convert("RGB").crop((200, 100, 456, 356))
     picture = from_pil(crop, warn=print)
     recipe = with_settings(siren(), {"fit.steps": "600"})
-    jobs = [(picture, recipe, Wish(seed=seed)) for seed in range(8)]
+    jobs = [(picture, recipe, EncodeOptions(seed=seed)) for seed in range(8)]
     started_at = time.monotonic()
     encoded = encode_batch(jobs)
     batch_seconds = time.monotonic() - started_at

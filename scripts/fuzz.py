@@ -35,11 +35,10 @@ from inr.cae.codec import CaeCodec
 from inr.cae.file import HASH_BYTES, Coded, colours_of, pack_cae
 from inr.cae.weight_store import VARIABLE
 from inr.cae.weights import write_weights
-from inr.codec import View, decode_picture
+from inr.codec import DecodeOptions, decode_picture
 from inr.coders.deflate import Deflate
 from inr.coders.huffman import Huffman
 from inr.coders.lzma import Lzma
-from inr.coders.plain_zstd import PlainZstd
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
@@ -55,7 +54,7 @@ from inr.mlp.describe import describe
 from inr.mlp.fields.fourier import Fourier
 from inr.mlp.fields.protocol import Field
 from inr.mlp.fields.siren import Siren
-from inr.mlp.file import PictureFacts, write_file
+from inr.mlp.file import PictureInfo, write_file
 from inr.mlp.quantize.uniform import Uniform, wire_step
 from inr.mlp.splits.whole import Whole
 from inr.mlp.tags import Stages
@@ -91,7 +90,7 @@ def built_file(
     codes = {name: c * (rng.random(c.shape) >= sparsity) for name, c in codes.items()}
     trained_steps = {name: q_step for name, q_step in q_steps.items() if name not in fixed}
     ranges = ranges or ((0, 2**bit_depth - 1),) * n_channels
-    facts = PictureFacts(height, width, n_channels, bit_depth, ranges, icc_profile)
+    facts = PictureInfo(height, width, n_channels, bit_depth, ranges, icc_profile)
     return write_file(facts, Stages(Whole(), net, Uniform(), coder), codes, trained_steps)
 
 
@@ -176,7 +175,6 @@ def built_files() -> list[bytes]:
         built_file(small, RangeCoder(), n_channels=1, height=130, width=2),
         built_file(small, RangeCoder(), n_channels=4, icc_profile=bytes(range(200))),
         built_file(small, Zstd(), bit_depth=16, ranges=((9, 40000),) * 3, icc_profile=b"\0" * 300),
-        built_file(small, PlainZstd()),
         built_file(features, Huffman()),
         *(
             built_file(small, coder, sparsity=0.9)
@@ -296,7 +294,7 @@ def _run(cases: range, seed: int, max_seconds: float, max_bytes: float) -> Summa
             data, is_repaired = case(files, seed, number)
             # Where only the work is bounded, not the picture.
             max_pixels = None if is_repaired and number % 16 > 8 else MAX_PIXELS
-            view = View(max_pixels=max_pixels, max_macs=MAX_MACS)
+            view = DecodeOptions(max_pixels=max_pixels, max_macs=MAX_MACS)
             tracemalloc.reset_peak()
             before, started_at = tracemalloc.get_traced_memory()[0], time.process_time()
             problem = _problem(data, view, None if is_repaired else pictures, summary)
@@ -318,7 +316,7 @@ def _run(cases: range, seed: int, max_seconds: float, max_bytes: float) -> Summa
 
 
 def _problem(
-    data: bytes, view: View, pictures: dict[bytes, np.ndarray] | None, summary: Summary
+    data: bytes, view: DecodeOptions, pictures: dict[bytes, np.ndarray] | None, summary: Summary
 ) -> str | None:
     """What is wrong with the decoder's answer. pictures: all there may be; None for any."""
     try:

@@ -15,7 +15,6 @@ from inr.cae.file import HASH_BYTES
 from inr.coders.deflate import Deflate
 from inr.coders.huffman import Huffman
 from inr.coders.lzma import Lzma
-from inr.coders.plain_zstd import PlainZstd
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder, new_writer, words_to_bytes, write_tensor
 from inr.coders.tensor_model import TensorModel
@@ -39,7 +38,7 @@ from inr.mlp.tags import Stages, write_stages
 
 _GRID_SIDE = 1 << 14  # of kinds grid and cae, just below and above what is allowed
 _FEW_PIXELS = 1 << 15  # about as many as the fuzzer's limit
-_CODERS: list[Coder] = [Huffman(), RangeCoder(), Zstd(), PlainZstd(), Deflate(), Lzma()]
+_CODERS: list[Coder] = [Huffman(), RangeCoder(), Zstd(), Deflate(), Lzma()]
 _QUANTIZERS: list[Quantizer] = [Uniform(), Float16(), KMeans()]
 _CERTAIN_ZERO = TensorModel(shape=0, log2_scale=0, zero_odds=63)  # a tensor nearly all zeros
 _N_STRUCTURES = 12
@@ -86,10 +85,10 @@ def _mlp(
     deepest = 8 if rng.random() < 0.2 else max_levels(header.height, header.width)
     stages = Stages(_split(deepest, rng), _field(rng), quantizer, coder)
     try:
-        joint = stages.joint(header.height, header.width, header.n_channels)
-        sizes = [int(np.prod(shape)) for shape in joint.shapes().values()]
-        n_trained = len(joint.trained_shapes())
-        n_peaks = sum(part.n_channels for part in joint.parts)
+        field_set = stages.field_set(header.height, header.width, header.n_channels)
+        sizes = [int(np.prod(shape)) for shape in field_set.shapes().values()]
+        n_trained = len(field_set.trained_shapes())
+        n_peaks = sum(part.n_channels for part in field_set.parts)
     except UsageError:  # more levels than the picture can have
         sizes, n_trained, n_peaks = [1] * 9, 9, 12
     levels = {"Uniform": pack_steps([1.0]), "Float16": b"", "KMeans": b"\0"}

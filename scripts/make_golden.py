@@ -17,7 +17,7 @@ from PIL import Image
 
 from inr.any_file import open_any
 from inr.cae.decode import codec_of, latents_of
-from inr.codec import Wish, decode_picture, encode_picture
+from inr.codec import EncodeOptions, decode_picture, encode_picture
 from inr.grid.file import read_grid
 from inr.grid.fit.settings import GridFit
 from inr.grid.structure import Structure
@@ -78,9 +78,9 @@ def codes_sha256(data: bytes) -> str:
 def encoded(recipe: AnyRecipe, picture: Picture) -> bytes:
     """The picture after a short fit, of kind cae without any."""
     if recipe.KIND != "mlp":
-        return encode_picture(picture, recipe, Wish()).data
+        return encode_picture(picture, recipe, EncodeOptions()).data
     recipe = replace(recipe, fit=FitSettings(steps=60))
-    return encode_picture(picture, recipe, Wish(target_bytes=700)).data
+    return encode_picture(picture, recipe, EncodeOptions(target_bytes=700)).data
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageCms
 
 import inr
-from inr.codec import Wish, decode_picture, encode_picture
+from inr.codec import EncodeOptions, decode_picture, encode_picture
 from inr.errors import FitError
 from inr.image.read import Picture, from_array
 from inr.mlp.fields.siren import Siren
@@ -91,7 +91,7 @@ def test_grey_may_have_a_channel_axis_or_not():
 @pytest.mark.parametrize("colour", [[0], [255], [3, 0], [9, 8, 7], [255, 0, 255, 0]])
 def test_one_colour_is_exact_and_needs_no_fit(name, colour):
     picture = np.full((31, 17, len(colour)), colour, np.uint8)
-    encoded = encode_picture(from_array(picture), inr.recipes.named(name), Wish())
+    encoded = encode_picture(from_array(picture), inr.recipes.named(name), EncodeOptions())
     np.testing.assert_array_equal(decode_picture(encoded.data).pixels, picture)
     assert encoded.psnr_db == np.inf
     assert encoded.n_steps == 0
@@ -152,7 +152,7 @@ def test_pictures_given_are_left_as_they_were():
 @pytest.mark.usefixtures("untrained")
 def test_the_psnr_told_is_that_of_the_decoded_file():
     picture = from_array(noise(8, 9, 3))
-    encoded = encode_picture(picture, recipe(), Wish())
+    encoded = encode_picture(picture, recipe(), EncodeOptions())
     from inr.image.metrics import psnr_db
 
     assert encoded.psnr_db == psnr_db(picture.pixels, decode_picture(encoded.data).pixels)
@@ -223,8 +223,8 @@ def test_without_a_target_the_colour_profile_comes_on_top(name, n_bytes):
     profile = np.random.default_rng(0).bytes(n_bytes)
     pixels = noise(64, 64, 3)
     recipe = _few(name, target_bpp="1.0")
-    plain = encode_picture(Picture(pixels), recipe, Wish())
-    profiled = encode_picture(Picture(pixels, profile), recipe, Wish())
+    plain = encode_picture(Picture(pixels), recipe, EncodeOptions())
+    profiled = encode_picture(Picture(pixels, profile), recipe, EncodeOptions())
     assert profiled.psnr_db == plain.psnr_db
     assert n_bytes <= len(profiled.data) - len(plain.data) <= n_bytes + 40
 
@@ -238,14 +238,14 @@ def test_a_file_that_decoders_will_refuse_is_told_before_the_fit():
 
     huge = _few(**{"field.hidden": "1200", "field.n_layers": "8"})
     with pytest.raises(Told, match=r"multiply-adds, more than the 1e\+13 that decoders do"):
-        encode_picture(Picture(noise(1500, 1500, 3)), huge, Wish(), warn=stop)
-    encode_picture(Picture(np.full((1500, 1500, 3), 7, np.uint8)), huge, Wish(), warn=stop)
+        encode_picture(Picture(noise(1500, 1500, 3)), huge, EncodeOptions(), warn=stop)
+    encode_picture(Picture(np.full((1500, 1500, 3), 7, np.uint8)), huge, EncodeOptions(), warn=stop)
 
 
 @pytest.mark.usefixtures("untrained")
 def test_the_target_counts_the_colour_profile():
     picture = Picture(noise(64, 64, 3), SRGB_PROFILE)
-    encoded = encode_picture(picture, _few(), Wish(target_bytes=1500))
+    encoded = encode_picture(picture, _few(), EncodeOptions(target_bytes=1500))
     assert 0.975 * 1500 <= len(encoded.data) <= 1500
 
 
@@ -262,7 +262,7 @@ def test_an_impossible_target_names_the_sizes(name):
         inr.encode(noise(64, 64, 3), _few(name), target_bytes=40)
     profiled = Picture(noise(64, 64, 3), SRGB_PROFILE)
     with pytest.raises(ValueError, match=r"target of 300 bytes is too small .* takes \d\d\d;"):
-        encode_picture(profiled, _few(name), Wish(target_bytes=300))
+        encode_picture(profiled, _few(name), EncodeOptions(target_bytes=300))
 
 
 @pytest.mark.usefixtures("untrained")
@@ -285,8 +285,8 @@ def test_every_target_either_works_or_is_too_small():
 @pytest.mark.usefixtures("untrained")
 def test_a_named_width_is_kept_with_and_without_a_target():
     picture = noise(64, 64, 3)
-    for wish in ({}, {"target_bytes": 700}):
-        data = inr.encode(picture, recipe(field_hidden=13, field_n_layers=3), **wish)
+    for options in ({}, {"target_bytes": 700}):
+        data = inr.encode(picture, recipe(field_hidden=13, field_n_layers=3), **options)
         assert open_file(data).stages.field == Siren(hidden=13, n_layers=3)
     assert 0.975 * 700 <= len(data) <= 700
 
@@ -298,7 +298,7 @@ def test_a_named_width_too_wide_for_the_target_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("wish", "text"),
+    ("options", "text"),
     [
         ({"target_bpp": 1.0, "target_bytes": 500}, "exclude each other"),
         ({"target_bpp": 0.0}, "target_bpp=0.0"),
@@ -311,9 +311,9 @@ def test_a_named_width_too_wide_for_the_target_is_refused():
         ({"seed": 1 << 32}, "seed=4294967296"),
     ],
 )
-def test_bad_wishes_are_refused(wish, text):
+def test_bad_wishes_are_refused(options, text):
     with pytest.raises(ValueError, match=text):
-        inr.encode(noise(8, 8, 1), recipe(), **wish)
+        inr.encode(noise(8, 8, 1), recipe(), **options)
 
 
 @pytest.mark.parametrize(

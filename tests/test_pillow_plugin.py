@@ -14,7 +14,7 @@ from inr.coders.range_coder import RangeCoder
 from inr.format import container
 from inr.image.read import from_array
 from inr.mlp.fields.siren import Siren
-from inr.mlp.file import PictureFacts, write_file
+from inr.mlp.file import PictureInfo, write_file
 from inr.mlp.quantize.uniform import Uniform, wire_step
 from inr.mlp.splits.whole import Whole
 from inr.mlp.tags import Stages
@@ -29,7 +29,7 @@ def inr_file(n_channels=3, bit_depth=8, icc_profile=None):
     q_step = wire_step(2**-8)
     ranges = ((0, 2**bit_depth - 1),) * n_channels
     return write_file(
-        PictureFacts(9, 13, n_channels, bit_depth, ranges, icc_profile),
+        PictureInfo(9, 13, n_channels, bit_depth, ranges, icc_profile),
         Stages(Whole(), net, Uniform(), RangeCoder()),
         {name: Uniform().codes(w, q_step) for name, w in weights.items()},
         dict.fromkeys(weights, q_step),
@@ -183,7 +183,7 @@ def test_too_much_work_is_refused_when_loaded_without_doing_any():
 
     net = Siren(hidden=1400, n_layers=8)
     codes = {name: np.zeros(shape, np.int32) for name, shape in net.shapes(3).items()}
-    facts = PictureFacts(9000, 9000, 3, 8, ((0, 255),) * 3, None)
+    facts = PictureInfo(9000, 9000, 3, 8, ((0, 255),) * 3, None)
     stages = Stages(Whole(), net, Uniform(), Huffman())
     data = write_file(facts, stages, codes, dict.fromkeys(codes, 1.0))
     assert len(data) < 100

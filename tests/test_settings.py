@@ -7,11 +7,10 @@ import pytest
 from contracts.methods import CODERS, FIELDS, QUANTIZERS, SPARSIFIERS, SPLITS
 
 from inr import recipes
-from inr.coders.plain_zstd import PlainZstd
 from inr.mlp.fields.feathermap import FeathermapSiren
 from inr.mlp.fit.optimizers import Adam
 from inr.mlp.quantize.kmeans import KMeans
-from inr.mlp.sparsify.rigl import Rigl
+from inr.mlp.sparsify.rigl import RigL
 from inr.mlp.splits.wavelet import Wavelet
 from inr.settings import STAGES, paths, with_settings
 
@@ -90,7 +89,7 @@ def test_settings_below_a_stage_count_from_the_new_method_in_any_order(order):
         ("quantize.bits", "4"),
     ]
     recipe = with_settings(recipes.siren_pruned(), dict(settings[i] for i in order))
-    assert recipe.sparsify == Rigl(sparsity=0.5)  # the other fields are Rigl's own
+    assert recipe.sparsify == RigL(sparsity=0.5)  # the other fields are RigL's own
     assert recipe.quantize == KMeans(bits=4)
 
 
@@ -105,8 +104,8 @@ def test_every_method_can_be_named(stage):
         assert paths(changed)  # all its fields are of kinds that can be set
 
 
-def test_every_method_of_the_contract_tests_but_old_ones_can_be_named():
-    only_read = {PlainZstd, FeathermapSiren}  # a coder of old files; made by the sparsifier
+def test_every_method_of_the_contract_tests_can_be_named():
+    only_read = {FeathermapSiren}  # made by the sparsifier
     listed = {"field": FIELDS, "quantize": QUANTIZERS, "coder": CODERS, "split": SPLITS}
     for stage, instances in (listed | {"sparsify": SPARSIFIERS}).items():
         assert {type(one) for one in instances} - only_read == set(STAGES[stage])

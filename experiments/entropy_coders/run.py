@@ -18,15 +18,13 @@ from inr.coders.deflate import Deflate
 from inr.coders.entropy import entropy_bound_bits
 from inr.coders.huffman import Huffman
 from inr.coders.lzma import Lzma
-from inr.coders.plain_zstd import PlainZstd
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
 from inr.mlp.file import CODE_BITS
 
 PICTURES = [lab.ASSETS / "kodim23.png"]
-# PlainZstd: the original's way, all codes as bytes in one Zstandard frame.
-CODERS: tuple[Coder, ...] = (RangeCoder(), Huffman(), Zstd(), PlainZstd(), Deflate(), Lzma())
+CODERS: tuple[Coder, ...] = (RangeCoder(), Huffman(), Zstd(), Deflate(), Lzma())
 
 SCALE = lab.Scale(side=256, steps=1500, batch=4096)
 NET = {"field.hidden": "48", "field.n_layers": "6"}

@@ -11,7 +11,6 @@ import charts
 import lab
 
 from inr.coders.huffman import Huffman
-from inr.coders.plain_zstd import PlainZstd
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
@@ -23,8 +22,7 @@ NET = {"field.hidden": "128", "field.n_layers": "7", "quantize.bits": "8"}
 TINY_NET = {"field.hidden": "12", "field.n_layers": "2", "quantize.bits": "8"}
 METHODS = ["rigl", "magnitude"]
 SPARSITIES = ["0.9", "0.95"]
-# PlainZstd: the original's way, all codes as bytes in one Zstandard frame.
-CODERS: tuple[Coder, ...] = (RangeCoder(), Huffman(), Zstd(), PlainZstd())
+CODERS: tuple[Coder, ...] = (RangeCoder(), Huffman(), Zstd())
 DENSE_BITS = ["6.3", "8"]  # the default, and as many as the sparse ones have
 
 

@@ -20,7 +20,7 @@ from inr.cae.file import (
     pixels_of,
 )
 from inr.cae.weight_store import weights_named
-from inr.codec import NEAR_DB, Encoded, Wish
+from inr.codec import NEAR_DB, EncodeOptions, EncodeResult
 from inr.errors import FitError, UsageError
 from inr.fitting.time_budget import TimeBudget
 from inr.format import container
@@ -94,8 +94,8 @@ class _Encoder:
 
 
 def encode_cae(
-    picture: Picture, recipe: "CaeRecipe", wish: Wish, budget: TimeBudget | None = None
-) -> Encoded:
+    picture: Picture, recipe: "CaeRecipe", options: EncodeOptions, budget: TimeBudget | None = None
+) -> EncodeResult:
     """`codec.encode_picture` for a recipe of kind cae and a picture of more than one colour.
 
     Nothing is fitted: seed and checkpoint change nothing. A time budget ends the search for a
@@ -122,9 +122,9 @@ def encode_cae(
         budget.require(trial_seconds, "one encoding, drawn and checked")
         budget = budget.reserving(trial_seconds)  # that of the rate that is chosen
     encoder = _Encoder(picture, recipe)
-    size = wish.target_size(picture.height, picture.width)
-    if wish.target_psnr is not None:
-        trial = _to_psnr(encoder, picture, wish.target_psnr, budget)
+    size = options.target_size(picture.height, picture.width)
+    if options.target_psnr is not None:
+        trial = _to_psnr(encoder, picture, options.target_psnr, budget)
     elif size is not None:
         trial = _to_bytes(encoder, size, budget)
     else:
@@ -132,7 +132,7 @@ def encode_cae(
     if not np.array_equal(encoder.drawn_from(trial.data), trial.pixels):
         raise FitError("the file does not give back the picture it was made of; please report this")
     psnr = psnr_db(picture.pixels, trial.pixels)
-    return Encoded(trial.data, psnr, 0, time.monotonic() - started_at)
+    return EncodeResult(trial.data, psnr, 0, time.monotonic() - started_at)
 
 
 def _seconds_of_a_trial(picture: Picture, recipe: "CaeRecipe") -> float:

@@ -126,13 +126,13 @@ def encode(
     """
     started_at = time.monotonic()  # a time budget counts what the command loads, too
     from inr import recipes
-    from inr.codec import Wish, encode_picture
+    from inr.codec import EncodeOptions, encode_picture
     from inr.image.metrics import bpp
     from inr.settings import with_settings
 
     chosen = recipes.named(recipe)
     chosen = with_settings(chosen, assignments(settings or []))
-    wish = Wish(target_bpp, target_bytes, target_psnr, seed, time_budget, checkpoint)
+    options = EncodeOptions(target_bpp, target_bytes, target_psnr, seed, time_budget, checkpoint)
     output = output if output is not None else beside(picture, ".inr")
     check_output(output, force, inputs=[picture])
     if checkpoint == STANDARD:
@@ -150,7 +150,7 @@ def encode(
         loaded = loaded.rounded_to_8_bits()
     with progress_bar(show=not quiet and sys.stderr.isatty()) as report:
         encoded = encode_picture(
-            loaded, chosen, wish, started_at=started_at, warn=warner(quiet), report=report
+            loaded, chosen, options, started_at=started_at, warn=warner(quiet), report=report
         )
     with written(output, overwrite=force) as file:
         file.write(encoded.data)
@@ -167,7 +167,7 @@ def encode(
         "recipe": chosen.name,
         "steps": encoded.n_steps,
         "seconds": round(encoded.seconds, 3),
-        "target_met": None if not wish.has_target else encoded.missed is None,
+        "target_met": None if not options.has_target else encoded.missed is None,
     }
     print_result(
         result,
@@ -203,20 +203,20 @@ def decode(
 
     The suffix of OUT names the format; standard output gets a PNG.
     """
-    from inr.codec import View, decode_picture
+    from inr.codec import DecodeOptions, decode_picture
     from inr.image.write import check_savable, save
 
     output = output if output is not None else beside(file, ".decoded.png")
     suffix = ".png" if output == STANDARD else output.suffix
     check_output(output, force, inputs=[file])
-    view = View(
+    options = DecodeOptions(
         scale,
         None if size is None else numbers_of(size, "x", 2, "--size", "768x512"),
         None if region is None else numbers_of(region, ",", 4, "--region", "0,0,64,64"),
         max_pixels,
         max_macs,
     )
-    drawn = of_file(decode_picture, file, view)
+    drawn = of_file(decode_picture, file, options)
     check_savable(drawn, suffix)
     with written(output, overwrite=force) as target:
         save(drawn, target, suffix=suffix)
@@ -253,20 +253,20 @@ def evaluate(
 
     One of the two may be -, which is standard input.
     """
-    from inr.codec import View, decode_picture
+    from inr.codec import DecodeOptions, decode_picture
     from inr.format.container import MAGIC
     from inr.image.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim, psnr_db
     from inr.image.read import Picture, load_bytes
 
     if reference == candidate == STANDARD:
         raise UsageError("standard input can be read once only; name a file for one of the two")
-    view = View(max_pixels=max_pixels, max_macs=max_macs)
+    options = DecodeOptions(max_pixels=max_pixels, max_macs=max_macs)
     warn = warner(quiet=False)
 
     def opened(path: Path) -> tuple[Picture, int | None]:
         data = picture_bytes(path, max_pixels)
         if data.startswith(MAGIC):
-            return of_bytes(decode_picture, data, path, view), len(data)
+            return of_bytes(decode_picture, data, path, options), len(data)
         return load_bytes(data, input_name(path), max_pixels=max_pixels, warn=warn), None
 
     (expected, _), (given, n_bytes) = opened(reference), opened(candidate)

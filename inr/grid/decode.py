@@ -12,14 +12,11 @@ from inr.image.resample import resampled_pixels
 from inr.mlp.decode import Region
 
 
-def render_grid(
-    opened: OpenedGrid, *, height: int, width: int, region: Region, use_jax: bool = False
-) -> np.ndarray:
+def render_grid(opened: OpenedGrid, *, height: int, width: int, region: Region) -> np.ndarray:
     """u8 or u16 [region height, region width, n_channels].
 
     Args:
       height, width: of the whole output, of which region is a part.
-      use_jax: draw the native size with jax; the same pixels.
     Raises:
       FormatError: a damaged file. Where a part is asked for at the native size only that is drawn,
         and the checksum of the pixels is not verified.
@@ -27,8 +24,8 @@ def render_grid(
     header = opened.header
     is_whole = region == Region(0, 0, width, height)
     if (height, width) == (header.height, header.width):
-        return draw_grid(opened, None if is_whole else region, use_jax=use_jax)
+        return draw_grid(opened, None if is_whole else region)
     if height >= header.height and width >= header.width:
-        return draw_grid(opened, region, size=(height, width), use_jax=use_jax)
-    native = draw_grid(opened, use_jax=use_jax)
+        return draw_grid(opened, region, size=(height, width))
+    native = draw_grid(opened)
     return resampled_pixels(native, height, width, region)

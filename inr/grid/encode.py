@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inr.codec import NO_LIMITS, Encoded, Wish, decode_picture
+from inr.codec import NO_LIMITS, EncodeOptions, EncodeResult, decode_picture
 from inr.errors import FitError, FormatError
 from inr.fitting.checkpoint import Checkpoint, checkpoint_of
 from inr.fitting.compile_time import OF_GRID, seconds_to_compile
@@ -22,7 +22,7 @@ from inr.format.checksum import pixels_crc
 from inr.format.container import pack_icc
 from inr.grid.file import check_sides, write_grid
 from inr.grid.fit.init import first_networks
-from inr.grid.fit.program import FittedGrid, GridFitting, GridJob
+from inr.grid.fit.program import FitProblem, FitResult, GridFitting
 from inr.grid.network_coding import CodedNetworks, quantized
 from inr.grid.rdoq import chosen_networks
 from inr.grid.structure import Pyramid
@@ -44,16 +44,16 @@ _STEP_OF_CODING = 0.2  # a step of the fit takes this part of drawing, coding an
 _SAMPLE_SIDE, _SAMPLE_OCTAVES = 256, 8
 
 Report = Callable[[Progress], None]
-GridEncoding = tuple[Picture, "GridRecipe", Wish]
+GridEncoding = tuple[Picture, "GridRecipe", EncodeOptions]
 
 
 def encode_grid(
     picture: Picture,
     recipe: "GridRecipe",
-    wish: Wish,
+    options: EncodeOptions,
     budget: TimeBudget | None = None,
     report: Report | None = None,
-) -> Encoded:
+) -> EncodeResult:
     """`codec.encode_picture` for a recipe of kind grid and a picture of more than one colour.
 
     Raises:
@@ -61,18 +61,18 @@ def encode_grid(
         another run.
       FitError: the fit failed, or a target was not met.
     """
-    if wish.has_target:
+    if options.has_target:
         from inr.grid.targets import encode_to_target
 
-        return encode_to_target(picture, recipe, wish, budget, report)
-    return encode_grids([(picture, recipe, wish)], budget, report)[0]
+        return encode_to_target(picture, recipe, options, budget, report)
+    return encode_grids([(picture, recipe, options)], budget, report)[0]
 
 
 def encode_grids(
     jobs: Sequence[GridEncoding],
     budget: TimeBudget | None = None,
     report: Report | None = None,
-) -> list[Encoded]:
+) -> list[EncodeResult]:
     """Pictures of one size, or one picture with several lambdas or seeds, fitted as one batch.
 
     Args:
@@ -80,9 +80,9 @@ def encode_grids(
         where there is one job. The seconds of each are its share of the batch's.
     """
     started_at = time.monotonic()
-    picture, recipe, wish = jobs[0]
+    picture, recipe, options = jobs[0]
     pyramid = pyramid_of(picture, recipe)
-    checkpoint = grid_checkpoint(picture, recipe, wish)
+    checkpoint = grid_checkpoint(picture, recipe, options)
     coding = None if budget is None else seconds_to_code(picture, recipe)
     refuse_too_short(budget, coding)
     fitting = GridFitting([job_of(*job) for job in jobs], pyramid, recipe.fit, budget)
@@ -91,19 +91,21 @@ def encode_grids(
     fit_seconds = (time.monotonic() - started_at) / len(jobs)
     search_until = before_coding(budget, coding)
     encoded = []
-    for (picture, _, wish), fitted in zip(jobs, all_fitted, strict=True):
+    for (picture, _, options), fitted in zip(jobs, all_fitted, strict=True):
         coding_at = time.monotonic() - fit_seconds  # counts as started its share ago
-        coded = coded_networks(picture, pyramid, fitted, wish.seed, search_until)
+        coded = coded_networks(picture, pyramid, fitted, options.seed, search_until)
         latents = fitted.latents()
         made = finished_grid(picture, pyramid, coded, latents, fitted.n_steps, coding_at)
         encoded.append(dataclasses.replace(made, checkpoint=checkpoint))
     return encoded
 
 
-def grid_checkpoint(picture: Picture, recipe: "GridRecipe", wish: Wish) -> Checkpoint | None:
+def grid_checkpoint(
+    picture: Picture, recipe: "GridRecipe", options: EncodeOptions
+) -> Checkpoint | None:
     """The checkpoint of an encoding, if there is to be one."""
-    targets = (wish.target_size(picture.height, picture.width), wish.target_psnr)
-    return checkpoint_of(wish.checkpoint, picture.pixels, (recipe, wish.seed, targets))
+    targets = (options.target_size(picture.height, picture.width), options.target_psnr)
+    return checkpoint_of(options.checkpoint, picture.pixels, (recipe, options.seed, targets))
 
 
 def seconds_to_code(picture: Picture, recipe: "GridRecipe") -> float:
@@ -164,13 +166,13 @@ def pyramid_of(picture: Picture, recipe: "GridRecipe") -> Pyramid:
     return Pyramid(picture.height, picture.width, picture.n_channels, recipe.structure)
 
 
-def job_of(picture: Picture, recipe: "GridRecipe", wish: Wish) -> GridJob:
+def job_of(picture: Picture, recipe: "GridRecipe", options: EncodeOptions) -> FitProblem:
     """What is to be fitted."""
-    return GridJob(_signal(picture), recipe.lambda_, wish.seed)
+    return FitProblem(_signal(picture), recipe.lambda_, options.seed)
 
 
 def coded_networks(
-    picture: Picture, pyramid: Pyramid, fitted: FittedGrid, seed: int, deadline: float = math.inf
+    picture: Picture, pyramid: Pyramid, fitted: FitResult, seed: int, deadline: float = math.inf
 ) -> CodedNetworks:
     """The networks of a finished fit as codes; deadline in seconds of time.monotonic()."""
     return chosen_networks(
@@ -187,7 +189,7 @@ def finished_grid(
     latents: list[np.ndarray],
     n_steps: int,
     started_at: float,
-) -> Encoded:
+) -> EncodeResult:
     """The file, read back and measured.
 
     Args:
@@ -212,7 +214,7 @@ def finished_grid(
     if not np.array_equal(drawn, decoded):
         raise FitError("the file does not give back the picture it was made of; please report this")
     seconds = time.monotonic() - started_at
-    return Encoded(data, psnr_db(picture.pixels, decoded), n_steps, seconds)
+    return EncodeResult(data, psnr_db(picture.pixels, decoded), n_steps, seconds)
 
 
 def _signal(picture: Picture) -> np.ndarray:

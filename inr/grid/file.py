@@ -135,7 +135,6 @@ def draw_grid(
     region: Region | None = None,
     *,
     size: tuple[int, int] | None = None,
-    use_jax: bool = False,
 ) -> np.ndarray:
     """Draws the picture, or a region of it.
 
@@ -145,7 +144,6 @@ def draw_grid(
     Args:
       region: the part to draw, within the picture of that size; None for all.
       size: height and width, neither below the picture's own; None for these.
-      use_jax: draw the picture's own size with jax; the same pixels.
     Returns:
       u8 or u16 [region height, region width, n_channels]
     Raises:
@@ -154,12 +152,7 @@ def draw_grid(
     coded, latents = read_grid(opened)
     params, bit_depth = coded.values(opened.pyramid), opened.header.bit_depth
     own_region = None if size is not None else region
-    if use_jax:
-        from inr.grid import draw_jax
-
-        pixels = draw_jax.draw(latents, params, opened.pyramid, bit_depth, own_region)
-    else:
-        pixels = draw(latents, params, opened.pyramid, bit_depth, own_region)
+    pixels = draw(latents, params, opened.pyramid, bit_depth, own_region)
     if own_region is None:
         check_pixels(pixels, opened.crc)
     if size is None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inr.codec import LEAST_SHARE, NEAR_DB, Encoded, Wish
+from inr.codec import LEAST_SHARE, NEAR_DB, EncodeOptions, EncodeResult
 from inr.errors import FitError, UsageError
 from inr.fitting.checkpoint import SeveralFits
 from inr.fitting.checkpoint import State as Stored
@@ -33,7 +33,7 @@ from inr.grid.encode import (
     seconds_to_code,
 )
 from inr.grid.file import open_grid
-from inr.grid.fit.program import FittedGrid, GridFitting, GridJob
+from inr.grid.fit.program import FitProblem, FitResult, GridFitting
 from inr.grid.latent_coder import latent_bits
 from inr.grid.network_coding import CodedNetworks, write_networks
 from inr.grid.structure import Pyramid
@@ -66,11 +66,11 @@ _FURTHER, _MAX_FURTHER = 0.7, 3  # progress from which a file that misses is fit
 def encode_to_target(
     picture: "Picture",
     recipe: "GridRecipe",
-    wish: Wish,
+    options: EncodeOptions,
     budget: TimeBudget | None = None,
     report: Report | None = None,
-) -> Encoded:
-    """The file that comes nearest to the wish's target: as many bytes as found below it, or the
+) -> EncodeResult:
+    """The file that comes nearest to the options's target: as many bytes as found below it, or the
     smallest that has its PSNR, within 0.1 dB.
 
     A checkpoint holds what the finished fits ended in beside the state of the next, so that a
@@ -82,16 +82,16 @@ def encode_to_target(
     """
     started_at = time.monotonic()
     pyramid = pyramid_of(picture, recipe)
-    target = _target(picture, recipe, wish, pyramid)
-    checkpoint = grid_checkpoint(picture, recipe, wish)
+    target = _target(picture, recipe, options, pyramid)
+    checkpoint = grid_checkpoint(picture, recipe, options)
     fits = SeveralFits(checkpoint)
     coding = None if budget is None else _CODINGS * seconds_to_code(picture, recipe)
     refuse_too_short(budget, coding)
-    job = job_of(picture, recipe, wish)
-    job = GridJob(job.picture, target.first_lambda(), job.seed)
-    fitted: FittedGrid | None = None
+    job = job_of(picture, recipe, options)
+    job = FitProblem(job.picture, target.first_lambda(), job.seed)
+    fitted: FitResult | None = None
     is_far = False
-    tried: list[Encoded] = []
+    tried: list[EncodeResult] = []
     for i in range(1 + _MAX_FURTHER):
         kept = fits.result(i)
         if kept is not None:
@@ -108,7 +108,7 @@ def encode_to_target(
                     raise
                 break
             coded = coded_networks(
-                picture, pyramid, fitted, wish.seed, before_coding(share, coding)
+                picture, pyramid, fitted, options.seed, before_coding(share, coding)
             )
             latents = target.trimmed(fitted, coded, picture, pyramid)
             encoded = finished_grid(picture, pyramid, coded, latents, fitted.n_steps, started_at)
@@ -120,14 +120,14 @@ def encode_to_target(
         is_far = target.miss(encoded) > _followed((1 - _FURTHER) * recipe.fit.steps)
         if is_far:  # as if lambda had been what it was on average
             lambda_ *= (job.lambda_ / fitted.lambda_) ** 0.5
-        job = GridJob(job.picture, _within(lambda_), job.seed)
+        job = FitProblem(job.picture, _within(lambda_), job.seed)
     return dataclasses.replace(target.best(tried), checkpoint=checkpoint)
 
 
 _NUMBERS = ("lambda_", "n_steps", "steered_at")
 
 
-def _saved(fitted: FittedGrid, encoded: Encoded) -> Stored:
+def _saved(fitted: FitResult, encoded: EncodeResult) -> Stored:
     """A finished fit and its file, for a checkpoint."""
     numbers: dict[str, Any] = {name: vars(fitted)[name] for name in _NUMBERS}
     numbers["psnr_db"], numbers["seconds"] = encoded.psnr_db, encoded.seconds
@@ -135,26 +135,26 @@ def _saved(fitted: FittedGrid, encoded: Encoded) -> Stored:
     return numbers, [data, *fitted.params.values(), *fitted.unrounded]
 
 
-def _restored(stored: Stored, pyramid: Pyramid) -> tuple[FittedGrid, Encoded]:
+def _restored(stored: Stored, pyramid: Pyramid) -> tuple[FitResult, EncodeResult]:
     """The inverse of `_saved`."""
     numbers, (data, *arrays) = stored
     n_tensors = len(pyramid.shapes)
-    fitted = FittedGrid(
+    fitted = FitResult(
         dict(zip(pyramid.shapes, arrays[:n_tensors], strict=True)),
         arrays[n_tensors:],
         **{name: numbers[name] for name in _NUMBERS},
     )
     psnr, seconds = numbers["psnr_db"], numbers["seconds"]
-    return fitted, Encoded(data.tobytes(), psnr, fitted.n_steps, seconds)
+    return fitted, EncodeResult(data.tobytes(), psnr, fitted.n_steps, seconds)
 
 
 def _target(
-    picture: "Picture", recipe: "GridRecipe", wish: Wish, pyramid: Pyramid
+    picture: "Picture", recipe: "GridRecipe", options: EncodeOptions, pyramid: Pyramid
 ) -> "BytesTarget | PsnrTarget":
     n_steps = recipe.fit.steps
-    if wish.target_psnr is not None:
-        return PsnrTarget(wish.target_psnr, n_steps)
-    n_bytes = wish.target_size(pyramid.height, pyramid.width)
+    if options.target_psnr is not None:
+        return PsnrTarget(options.target_psnr, n_steps)
+    n_bytes = options.target_size(pyramid.height, pyramid.width)
     assert n_bytes is not None
     return BytesTarget(n_bytes, pyramid, picture.icc_profile, n_steps)
 
@@ -196,7 +196,7 @@ class BytesTarget:
         return _steered(progress, since * self._n_steps, lambdas, wanted)
 
     def trimmed(
-        self, fitted: FittedGrid, coded: CodedNetworks, picture: "Picture", pyramid: Pyramid
+        self, fitted: FitResult, coded: CodedNetworks, picture: "Picture", pyramid: Pyramid
     ) -> list[np.ndarray]:
         """The latents, with just so wide a dead zone that the file is small enough."""
         values = coded.values(pyramid)
@@ -207,21 +207,21 @@ class BytesTarget:
 
         return _least_dead_zone(fitted, fits)
 
-    def is_met(self, encoded: Encoded) -> bool:
+    def is_met(self, encoded: EncodeResult) -> bool:
         return LEAST_SHARE * self._n_bytes <= len(encoded.data) <= self._n_bytes
 
-    def miss(self, encoded: Encoded) -> float:
+    def miss(self, encoded: EncodeResult) -> float:
         """In units of what many further steps make good."""
         return abs(math.log(len(encoded.data) / self._n_bytes)) / _FAR
 
-    def corrected(self, fitted: FittedGrid, encoded: Encoded) -> float:
+    def corrected(self, fitted: FitResult, encoded: EncodeResult) -> float:
         """The lambda with which to fit on; from here on the other bytes are known."""
         latents_bytes = len(open_grid(encoded.data).sections[SECTION_LATENTS])
         self._other_bytes = len(encoded.data) - latents_bytes
         wanted = max(self._latent_bits(), 8.0)
         return _within(fitted.lambda_ * (8 * latents_bytes / wanted) ** 1.5)
 
-    def best(self, tried: list[Encoded]) -> Encoded:
+    def best(self, tried: list[EncodeResult]) -> EncodeResult:
         small = [each for each in tried if len(each.data) <= self._n_bytes]
         if not small:
             least = min(len(each.data) for each in tried)
@@ -257,7 +257,7 @@ class PsnrTarget:
         return _steered(progress, since * self._n_steps, lambdas, wanted)
 
     def trimmed(
-        self, fitted: FittedGrid, coded: CodedNetworks, picture: "Picture", pyramid: Pyramid
+        self, fitted: FitResult, coded: CodedNetworks, picture: "Picture", pyramid: Pyramid
     ) -> list[np.ndarray]:
         """The latents, with so wide a dead zone that the picture is not too good."""
         values = coded.values(pyramid)
@@ -268,19 +268,19 @@ class PsnrTarget:
 
         return _least_dead_zone(fitted, is_modest)
 
-    def is_met(self, encoded: Encoded) -> bool:
+    def is_met(self, encoded: EncodeResult) -> bool:
         return abs(encoded.psnr_db - self._psnr_db) <= NEAR_DB
 
-    def miss(self, encoded: Encoded) -> float:
+    def miss(self, encoded: EncodeResult) -> float:
         """In units of what many further steps make good."""
         return abs(encoded.psnr_db - self._psnr_db) / _FAR_DB
 
-    def corrected(self, fitted: FittedGrid, encoded: Encoded) -> float:
+    def corrected(self, fitted: FitResult, encoded: EncodeResult) -> float:
         too_good_db = encoded.psnr_db - self._psnr_db
         self._aim -= too_good_db  # what clipping, rounding and coded networks changed
         return _within(fitted.lambda_ * 10 ** (too_good_db / 6))
 
-    def best(self, tried: list[Encoded]) -> Encoded:
+    def best(self, tried: list[EncodeResult]) -> EncodeResult:
         good = [each for each in tried if each.psnr_db >= self._psnr_db - NEAR_DB]
         if not good:
             best_db = max(each.psnr_db for each in tried)
@@ -292,7 +292,7 @@ class PsnrTarget:
 
 
 def _least_dead_zone(
-    fitted: FittedGrid, suits: Callable[[list[np.ndarray]], bool]
+    fitted: FitResult, suits: Callable[[list[np.ndarray]], bool]
 ) -> list[np.ndarray]:
     """The latents with the least dead zone that suits, with none where not even the widest does."""
     if suits(fitted.latents()) or not suits(fitted.latents(_WIDEST_DEAD_ZONE)):

@@ -16,12 +16,12 @@ _REACH = 5  # rows of a coarser level that a tile needs beyond half of its own
 _TILE_CALLS, _LEVEL_CALLS = 20, 4
 
 
-def macs_of_grid(pyramid: Pyramid, use_jax: bool, drawing: Drawing) -> int:
+def macs_of_grid(pyramid: Pyramid, drawing: Drawing) -> int:
     """Count the multiply-adds of `decode.render_grid`."""
     own = Region(0, 0, pyramid.width, pyramid.height)
     total = macs_of_latents(pyramid)
     if drawing.has_own_size:
-        return total + _macs_of_drawing(pyramid, own if use_jax else drawing.region)
+        return total + _macs_of_drawing(pyramid, drawing.region)
     total += _macs_of_drawing(pyramid, own)  # for the checksum, if not for more
     if drawing.height >= pyramid.height and drawing.width >= pyramid.width:
         return total + _macs_of_drawing(pyramid, drawing.region, is_larger=True)

@@ -16,14 +16,14 @@ def render_bands(opened: Opened, *, height: int, width: int, region: Region) -> 
 
     height, width: of the whole output, of which region is a part.
     """
-    header, split, joint = opened.header, opened.stages.split, opened.joint
+    header, split, field_set = opened.header, opened.stages.split, opened.field_set
     params, peaks = read_weights(opened), opened.band_peaks()
     grids = split.grids(header.height, header.width, header.n_channels)
     bands = []
-    for i, (grid, part) in enumerate(zip(grids, joint.parts, strict=True)):
+    for i, (grid, part) in enumerate(zip(grids, field_set.parts, strict=True)):
         signal = draw_signal(
             part.field,
-            joint.params_of(params, i),
+            field_set.params_of(params, i),
             part.n_channels,
             height=grid.height,
             width=grid.width,

@@ -143,7 +143,7 @@ def trained_counts(opened: Opened) -> Counts:
 
 
 def _count_trained(opened: Opened, codes: dict[str, np.ndarray]) -> Counts:
-    trained_shapes = opened.joint.trained_shapes()
+    trained_shapes = opened.field_set.trained_shapes()
     trained = [tensor for name, tensor in codes.items() if name in trained_shapes]
     matrices = [tensor for tensor in trained if tensor.ndim == 2]
     return Counts(

@@ -1,4 +1,4 @@
-"""From picture, recipe and wish to the job of a fit: size of the network, signals, budget."""
+"""From picture, recipe and options to the job of a fit: size of the network, signals, budget."""
 
 import dataclasses
 import os
@@ -15,15 +15,15 @@ from inr.fitting.time_budget import LEAST_STEPS, ROUNDING_COMPILE_SHARE, TimeBud
 from inr.format.container import pack_icc
 from inr.mlp.decode import draw_signal, tile_size
 from inr.mlp.fields.protocol import n_weights
-from inr.mlp.file import MAX_WEIGHTS, BandPeaks, PictureFacts, write_file
-from inr.mlp.fit.problem import Budget, Job, Signal
+from inr.mlp.file import MAX_WEIGHTS, BandPeaks, PictureInfo, write_file
+from inr.mlp.fit.problem import Budget, FitProblem, Signal
 from inr.mlp.fit.settings import cpu_batch
 from inr.mlp.quantize.uniform import wire_step
 from inr.mlp.size import Design, Size, choose_size, size_of
 from inr.mlp.tags import Stages
 
 if TYPE_CHECKING:
-    from inr.codec import Wish
+    from inr.codec import EncodeOptions
     from inr.image.picture import Picture
     from inr.recipes import Recipe
 
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
 class Prepared:
     """A job, and what its file says beside the codes."""
 
-    facts: PictureFacts
+    info: PictureInfo
     stages: Stages
-    job: Job
+    job: FitProblem
 
     def file_of(self, codes: dict[str, np.ndarray], levels: dict[str, np.ndarray]) -> bytes:
-        return write_file(self.facts, self.stages, codes, levels)
+        return write_file(self.info, self.stages, codes, levels)
 
     def settings(self, recipe: "Recipe") -> object:
         """All that decides a fit besides the pixels, for its checkpoint."""
         budget = self.job.budget
-        return self.facts, recipe, self.stages, budget.bits, budget.max_bytes, self.job.seed
+        return self.info, recipe, self.stages, budget.bits, budget.max_bytes, self.job.seed
 
 
-def facts_of(picture: "Picture") -> PictureFacts:
+def picture_info(picture: "Picture") -> PictureInfo:
     """What a file says of the picture itself."""
     samples = picture.pixels.reshape(-1, picture.n_channels)
     ranges = tuple(zip(samples.min(0).tolist(), samples.max(0).tolist(), strict=True))
-    return PictureFacts(
+    return PictureInfo(
         picture.height,
         picture.width,
         picture.n_channels,
@@ -59,39 +59,41 @@ def facts_of(picture: "Picture") -> PictureFacts:
     )
 
 
-def prepare(picture: "Picture", recipe: "Recipe", wish: "Wish") -> Prepared:
+def prepare(picture: "Picture", recipe: "Recipe", options: "EncodeOptions") -> Prepared:
     """The job of a picture that has more than one colour.
 
     Raises:
       ValueError: a target that no network of this recipe can meet.
     """
-    facts = facts_of(picture)
+    info = picture_info(picture)
     design = Design(
         recipe.field,
         recipe.split,
         recipe.sparsify,
         recipe.quantize,
-        facts.height,
-        facts.width,
-        facts.n_channels,
+        info.height,
+        info.width,
+        info.n_channels,
     )
     bands = []
     if recipe.split.HAS_BANDS:
-        bands = recipe.split.forward(picture.pixels / float((1 << facts.bit_depth) - 1))
-        facts = dataclasses.replace(facts, band_peaks=_peaks(bands))
-    max_bytes = wish.max_bytes(recipe, facts)
-    counted = facts  # what of the file the size is for
-    if facts.icc_profile is not None and wish.target_size(facts.height, facts.width) is None:
-        pack_icc(facts.icc_profile)  # finds out before the fit that it is too long
-        counted = dataclasses.replace(facts, icc_profile=None)
+        bands = recipe.split.forward(picture.pixels / float((1 << info.bit_depth) - 1))
+        info = dataclasses.replace(info, band_peaks=_peaks(bands))
+    max_bytes = options.max_bytes(recipe, info)
+    counted = info  # what of the file the size is for
+    if info.icc_profile is not None and options.target_size(info.height, info.width) is None:
+        pack_icc(info.icc_profile)  # finds out before the fit that it is too long
+        counted = dataclasses.replace(info, icc_profile=None)
     _check_rate_term(recipe, has_target=max_bytes is not None)
     size = _sized(design, counted, recipe, max_bytes)
     stages = Stages(recipe.split, size.design.prepared, recipe.quantize, recipe.coder)
-    n_pixels = facts.height * facts.width
+    n_pixels = info.height * info.width
     budget = Budget(size.budget_bits, n_pixels, max_bytes, partial(write_file, counted, stages))
-    signals = _band_signals(bands, facts) if bands else (_whole_signal(picture, facts),)
-    job = Job(size.design.joint, signals, recipe.quantize, recipe.sparsify, budget, wish.seed)
-    return Prepared(facts, stages, job)
+    signals = _band_signals(bands, info) if bands else (_whole_signal(picture, info),)
+    job = FitProblem(
+        size.design.field_set, signals, recipe.quantize, recipe.sparsify, budget, options.seed
+    )
+    return Prepared(info, stages, job)
 
 
 def before_drawing(
@@ -121,13 +123,13 @@ def before_drawing(
 
 def seconds_to_draw(prepared: Prepared) -> float:
     """Measures on a part of the picture how long drawing all of it takes."""
-    joint, signals = prepared.job.joint, prepared.job.signals
-    params = joint.init(np.random.default_rng(0))
+    field_set, signals = prepared.job.field_set, prepared.job.signals
+    params = field_set.init(np.random.default_rng(0))
     seconds = 0.0
-    for i, (part, signal) in enumerate(zip(joint.parts, signals, strict=True)):
+    for i, (part, signal) in enumerate(zip(field_set.parts, signals, strict=True)):
         n_rows, n_cols = tile_size(part.field, signal.height, signal.width)
         height, width = n_rows, min(signal.width, 2 * (os.cpu_count() or 1) * n_cols)
-        of_part, n_channels = joint.params_of(params, i), part.n_channels
+        of_part, n_channels = field_set.params_of(params, i), part.n_channels
         draw_signal(part.field, of_part, n_channels, height=1, width=1)  # its threads begin
         started_at = time.perf_counter()
         draw_signal(part.field, of_part, n_channels, height=height, width=width)
@@ -136,22 +138,22 @@ def seconds_to_draw(prepared: Prepared) -> float:
     return seconds
 
 
-def file_of_one_colour(facts: PictureFacts, recipe: "Recipe") -> bytes:
+def file_of_one_colour(info: PictureInfo, recipe: "Recipe") -> bytes:
     """The smallest network with all weights zero: the ranges alone say all there is."""
     from inr.mlp.quantize.uniform import Uniform
     from inr.mlp.splits.whole import Whole
 
     net = dataclasses.replace(recipe.field, hidden=1, n_layers=1)  # type: ignore[type-var]
-    codes = {k: np.zeros(shape, np.int32) for k, shape in net.shapes(facts.n_channels).items()}
+    codes = {k: np.zeros(shape, np.int32) for k, shape in net.shapes(info.n_channels).items()}
     trained = [name for name in codes if name not in net.fixed_steps()]
     stages = Stages(Whole(), net, Uniform(), recipe.coder)
-    return write_file(facts, stages, codes, dict.fromkeys(trained, np.ones((), np.float32)))
+    return write_file(info, stages, codes, dict.fromkeys(trained, np.ones((), np.float32)))
 
 
-def _sized(design: Design, facts: PictureFacts, recipe: "Recipe", max_bytes: int | None) -> Size:
-    """The network that fits the wish, and what its codes may cost."""
+def _sized(design: Design, info: PictureInfo, recipe: "Recipe", max_bytes: int | None) -> Size:
+    """The network that fits the options, and what its codes may cost."""
     stages = Stages(recipe.split, design.prepared, recipe.quantize, recipe.coder)
-    overhead_bytes = len(write_file(facts, stages, {}, {}))
+    overhead_bytes = len(write_file(info, stages, {}, {}))
     size: Size | None
     if max_bytes is None:
         size = Size(design, recipe.quantize.bits * design.n_kept)
@@ -164,7 +166,7 @@ def _sized(design: Design, facts: PictureFacts, recipe: "Recipe", max_bytes: int
             f"a target of {max_bytes} bytes is too small for this picture and recipe, whose "
             f"header takes {overhead_bytes}; give a larger target or a smaller field.hidden"
         )
-    n_all = n_weights(size.design.joint.shapes())
+    n_all = n_weights(size.design.field_set.shapes())
     if n_all > MAX_WEIGHTS:
         raise UsageError(
             f"a network of {n_all} weights is above the limit of {MAX_WEIGHTS}; give a smaller "
@@ -184,20 +186,20 @@ def _check_rate_term(recipe: "Recipe", has_target: bool) -> None:
         )
 
 
-def _whole_signal(picture: "Picture", facts: PictureFacts) -> Signal:
+def _whole_signal(picture: "Picture", info: PictureInfo) -> Signal:
     return Signal(
         picture.pixels.reshape(-1, picture.n_channels),
         picture.height,
         picture.width,
-        facts.ranges,
-        peak=float((1 << facts.bit_depth) - 1),
+        info.ranges,
+        peak=float((1 << info.bit_depth) - 1),
         has_alpha=picture.has_alpha,
     )
 
 
-def _band_signals(bands: list[np.ndarray], facts: PictureFacts) -> tuple[Signal, ...]:
+def _band_signals(bands: list[np.ndarray], info: PictureInfo) -> tuple[Signal, ...]:
     """Each group spans its peaks; its share of the error is that of its coefficients."""
-    n_samples = facts.height * facts.width * facts.n_channels
+    n_samples = info.height * info.width * info.n_channels
     return tuple(
         Signal(
             band.astype(np.float32).reshape(-1, band.shape[2]),
@@ -207,7 +209,7 @@ def _band_signals(bands: list[np.ndarray], facts: PictureFacts) -> tuple[Signal,
             peak=1.0,
             share=band.size / n_samples,
         )
-        for band, peaks in zip(bands, facts.band_peaks, strict=True)
+        for band, peaks in zip(bands, info.band_peaks, strict=True)
     )
 
 

@@ -1,7 +1,7 @@
 """What kind mlp puts into the container: its stages, the weights section and, for a split, bands.
 
 The weights section holds the levels of each trained tensor as the quantizer packs them, then what
-the coder makes of the codes of all tensors, in the order of the joint field's shapes. The bands
+the coder makes of the codes of all tensors, in the order of the field_set field's shapes. The bands
 section of a wavelet split holds one number per band and colour channel, group after group: the
 coefficient that 1 of the field's signal stands for (2 bytes each, quantize/uniform.py).
 """
@@ -15,7 +15,7 @@ import numpy as np
 from inr.errors import FormatError
 from inr.format import container
 from inr.format.container import Header, Reader
-from inr.mlp.fields.joint import Joint
+from inr.mlp.fields.joint import FieldSet
 from inr.mlp.fields.protocol import NumpyParams, Shapes, n_weights
 from inr.mlp.quantize.protocol import Levels
 from inr.mlp.quantize.uniform import Uniform, pack_steps, unpack_steps
@@ -28,7 +28,7 @@ BandPeaks = tuple[tuple[float, ...], ...]  # per group and channel, as `wire_ste
 
 
 @dataclass(frozen=True)
-class PictureFacts:
+class PictureInfo:
     """What the file says of the picture itself."""
 
     height: int
@@ -46,28 +46,28 @@ class PictureFacts:
 
 
 def write_file(
-    facts: PictureFacts,
+    info: PictureInfo,
     stages: Stages,
     codes: Mapping[str, np.ndarray],
     levels: Mapping[str, Levels],
 ) -> bytes:
     """The whole file with the codes of all tensors and the levels of the trained ones, both in
-    the order of the joint field's shapes."""
+    the order of the field_set field's shapes."""
     header = Header(
-        facts.height,
-        facts.width,
-        facts.n_channels,
-        facts.bit_depth,
-        facts.ranges,
+        info.height,
+        info.width,
+        info.n_channels,
+        info.bit_depth,
+        info.ranges,
         write_stages(stages),
     )
     payload = stages.coder.encode(list(codes.values()), CODE_BITS)
     sections = {container.SECTION_WEIGHTS: stages.quantizer.pack(list(levels.values())) + payload}
-    if facts.band_peaks:
-        peaks = [peak for group in facts.band_peaks for peak in group]
+    if info.band_peaks:
+        peaks = [peak for group in info.band_peaks for peak in group]
         sections[container.SECTION_BANDS] = pack_steps(peaks)
-    if facts.icc_profile is not None:
-        sections[container.SECTION_ICC_PROFILE] = container.pack_icc(facts.icc_profile)
+    if info.icc_profile is not None:
+        sections[container.SECTION_ICC_PROFILE] = container.pack_icc(info.icc_profile)
     return container.pack(header, sections)
 
 
@@ -82,20 +82,20 @@ class Opened:
     KIND: ClassVar[Literal["mlp"]] = "mlp"
 
     @property
-    def joint(self) -> Joint:
+    def field_set(self) -> FieldSet:
         header = self.header
-        return self.stages.joint(header.height, header.width, header.n_channels)
+        return self.stages.field_set(header.height, header.width, header.n_channels)
 
     @property
     def n_weights(self) -> int:
-        return n_weights(self.joint.shapes())
+        return n_weights(self.field_set.shapes())
 
     def band_peaks(self) -> BandPeaks:
         """What 1 of each signal stands for; () for a split without bands; raises FormatError."""
         if not self.stages.split.HAS_BANDS:
             return ()
         reader = Reader(self.sections[container.SECTION_BANDS], "the bands section")
-        peaks = tuple(tuple(unpack_steps(reader, part.n_channels)) for part in self.joint.parts)
+        peaks = tuple(tuple(unpack_steps(reader, part.n_channels)) for part in self.field_set.parts)
         reader.finish()
         return peaks
 
@@ -136,10 +136,10 @@ class WeightsSection:
 
 def read_section(opened: Opened) -> WeightsSection:
     """Codes and levels of all tensors; raises FormatError."""
-    joint, stages = opened.joint, opened.stages
+    field_set, stages = opened.field_set, opened.stages
     reader = Reader(opened.sections[container.SECTION_WEIGHTS], "the weights section")
     n_bytes = reader.n_left
-    shapes, trained = joint.shapes(), joint.trained_shapes()
+    shapes, trained = field_set.shapes(), field_set.trained_shapes()
     levels = dict(zip(trained, stages.quantizer.unpack(reader, _sizes(trained)), strict=True))
     n_level_bytes = n_bytes - reader.n_left
     flat = stages.coder.decode(reader.take(reader.n_left), _sizes(shapes), CODE_BITS)
@@ -158,7 +158,7 @@ def read_codes(opened: Opened) -> dict[str, np.ndarray]:
 def read_weights(opened: Opened) -> NumpyParams:
     """The weights as f32 tensors by name; raises FormatError."""
     section = read_section(opened)
-    fixed, quantizer = opened.joint.fixed_steps(), opened.stages.quantizer
+    fixed, quantizer = opened.field_set.fixed_steps(), opened.stages.quantizer
     return {
         name: Uniform().dequantize(tensor, fixed[name])
         if name in fixed

@@ -3,7 +3,7 @@
 import numpy as np
 
 from inr.errors import FitError
-from inr.mlp.fit.problem import AllLevels, Codes, Fitted, Job
+from inr.mlp.fit.problem import AllLevels, Codes, FitProblem, FitResult
 from inr.mlp.landing import landed_levels
 from inr.mlp.quantize.ste import away_from_zero_numpy
 from inr.mlp.quantize.uniform import Uniform
@@ -18,10 +18,10 @@ _TRIMS = np.arange(1, 9) / 32  # steps by which weights are moved towards 0 befo
 class Finisher:
     """Turns the weights of one job into codes, corrected by the size of the real file."""
 
-    def __init__(self, job: Job, keep_counts: dict[str, int]) -> None:
+    def __init__(self, job: FitProblem, keep_counts: dict[str, int]) -> None:
         self._job, self._quantizer = job, job.quantizer
-        self._fixed_steps = job.joint.fixed_steps()
-        self.n_kept = n_kept_weights(job.joint.trained_shapes(), keep_counts)
+        self._fixed_steps = job.field_set.fixed_steps()
+        self.n_kept = n_kept_weights(job.field_set.trained_shapes(), keep_counts)
 
     def rounded(self, params: Codes, q_steps: dict[str, float]) -> Codes:
         """The trained tensors as codes of plain steps."""
@@ -62,7 +62,7 @@ class Finisher:
             levels = self.scaled(levels, 8 * excess_bytes / self.n_kept, params)
         return levels
 
-    def landed(self, params: Codes, masks: Codes, levels: AllLevels, n_steps: int) -> Fitted:
+    def landed(self, params: Codes, masks: Codes, levels: AllLevels, n_steps: int) -> FitResult:
         """The codes, with levels changed only if their file misses the target.
 
         Raises:
@@ -72,7 +72,7 @@ class Finisher:
         if max_bytes is not None:
             trimmed = self._trimmed(params, masks, levels, max_bytes)
             if trimmed is not None:
-                return Fitted(trimmed, levels, n_steps)
+                return FitResult(trimmed, levels, n_steps)
             found = landed_levels(
                 levels,
                 max_bytes,
@@ -86,7 +86,7 @@ class Finisher:
                     "give a larger target or a smaller field.hidden"
                 )
             levels = found
-        return Fitted(self.coded(params, masks, levels), levels, n_steps)
+        return FitResult(self.coded(params, masks, levels), levels, n_steps)
 
     def fits(self, params: Codes, masks: Codes, levels: AllLevels) -> bool:
         """Whether the file with these weights meets its target."""

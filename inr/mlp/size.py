@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from inr.mlp.fields.joint import Joint, joint_of
+from inr.mlp.fields.joint import FieldSet, field_set_of
 from inr.mlp.fields.protocol import Field
 from inr.mlp.quantize.protocol import Quantizer
 from inr.mlp.sparsify.masks import n_kept_weights
@@ -42,21 +42,21 @@ class Design:
         return self.sparsifier.prepared(self.field, self.n_channels)
 
     @cached_property
-    def joint(self) -> Joint:
-        return joint_of(self.split, self.prepared, self.height, self.width, self.n_channels)
+    def field_set(self) -> FieldSet:
+        return field_set_of(self.split, self.prepared, self.height, self.width, self.n_channels)
 
     @cached_property
     def keep_counts(self) -> dict[str, int]:
-        return self.sparsifier.keep_counts(self.joint.trained_shapes())
+        return self.sparsifier.keep_counts(self.field_set.trained_shapes())
 
     @property
     def n_kept(self) -> int:
         """Numbers whose codes the budget pays for: all that are trained and not masked."""
-        return n_kept_weights(self.joint.trained_shapes(), self.keep_counts)
+        return n_kept_weights(self.field_set.trained_shapes(), self.keep_counts)
 
     def mask_bits(self) -> float:
         """What it costs to say which weights are kept: the entropy of the masks."""
-        shapes = self.joint.trained_shapes()
+        shapes = self.field_set.trained_shapes()
         bits = 0.0
         for name, n_kept in self.keep_counts.items():
             n = int(np.prod(shapes[name]))
@@ -66,10 +66,10 @@ class Design:
 
     def side_bits(self) -> float:
         """What the file holds beside header and the codes of kept weights."""
-        sizes = [int(np.prod(shape)) for shape in self.joint.trained_shapes().values()]
+        sizes = [int(np.prod(shape)) for shape in self.field_set.trained_shapes().values()]
         level_bytes = sum(self.quantizer.level_bytes(size) for size in sizes)
-        coder_bytes = _CODER_BYTES * len(self.joint.shapes())
-        return 8 * (level_bytes + coder_bytes) + self.joint.fixed_bits() + self.mask_bits()
+        coder_bytes = _CODER_BYTES * len(self.field_set.shapes())
+        return 8 * (level_bytes + coder_bytes) + self.field_set.fixed_bits() + self.mask_bits()
 
     def budget_bits(self, target_bytes: int, overhead_bytes: int) -> float:
         """Bits left for the codes of kept weights in a file of target_bytes."""

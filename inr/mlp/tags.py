@@ -6,7 +6,6 @@ from typing import TypeVar
 from inr.coders.deflate import Deflate
 from inr.coders.huffman import Huffman
 from inr.coders.lzma import Lzma
-from inr.coders.plain_zstd import PlainZstd
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
@@ -14,7 +13,7 @@ from inr.errors import FormatError
 from inr.format.container import Reader, Stage, read_fields, write_fields
 from inr.mlp.fields.feathermap import FeathermapSiren
 from inr.mlp.fields.fourier import Fourier
-from inr.mlp.fields.joint import Joint, joint_of
+from inr.mlp.fields.joint import FieldSet, field_set_of
 from inr.mlp.fields.protocol import Field
 from inr.mlp.fields.siren import Siren
 from inr.mlp.quantize.distribution import Distribution
@@ -30,7 +29,6 @@ SPLITS: dict[int, type[Split]] = {0: Whole, 1: Wavelet}
 FIELDS: dict[int, type[Field]] = {0: Siren, 1: Fourier, 2: FeathermapSiren}
 QUANTIZERS: dict[int, type[Quantizer]] = {0: Uniform, 1: KMeans, 2: Distribution, 3: Float16}
 CODERS: dict[int, type[Coder]] = {
-    0: PlainZstd,
     1: RangeCoder,
     2: Deflate,
     3: Lzma,
@@ -50,9 +48,9 @@ class Stages:
     quantizer: Quantizer
     coder: Coder
 
-    def joint(self, height: int, width: int, n_channels: int) -> Joint:
+    def field_set(self, height: int, width: int, n_channels: int) -> FieldSet:
         """The fields for a picture of that size."""
-        return joint_of(self.split, self.field, height, width, n_channels)
+        return field_set_of(self.split, self.field, height, width, n_channels)
 
 
 def write_stages(stages: Stages) -> bytes:

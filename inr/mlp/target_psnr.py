@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inr.codec import NEAR_DB, Encoded, Wish, finished
+from inr.codec import NEAR_DB, EncodeOptions, EncodeResult, finished
 from inr.errors import FitError, UsageError
 from inr.fitting.checkpoint import SeveralFits, checkpoint_of
 from inr.fitting.time_budget import TimeBudget, TooShort
 from inr.format.container import pack_icc
 from inr.image.metrics import psnr_db
-from inr.mlp.encode import Prepared, before_drawing, facts_of, file_of_one_colour, prepare
+from inr.mlp.encode import Prepared, before_drawing, file_of_one_colour, picture_info, prepare
 from inr.mlp.fit.fit import fit
-from inr.mlp.fit.problem import AllLevels, Codes, Fitted
+from inr.mlp.fit.problem import AllLevels, Codes, FitResult
 
 if TYPE_CHECKING:
     from inr.image.picture import Picture
@@ -38,12 +38,12 @@ _N_ORDERS = 10  # in which codes are moved: in small networks single ones weigh 
 def encode_to_psnr(
     picture: "Picture",
     recipe: "Recipe",
-    wish: Wish,
+    options: EncodeOptions,
     budget: TimeBudget | None = None,
     report: "Callable[[Progress], None] | None" = None,
-) -> Encoded:
-    """The smallest file found whose decoded PSNR is wish.target_psnr within 0.1 dB, or better where
-    no file comes so near.
+) -> EncodeResult:
+    """Finds the smallest file whose decoded PSNR is options.target_psnr within 0.1 dB, or better
+    where no file comes so near.
 
     A time budget is shared by all fits. A checkpoint holds what the finished fits ended in beside
     the state of the next, so that a killed run goes on in the fit it was in.
@@ -51,24 +51,24 @@ def encode_to_psnr(
     Raises:
       FitError: the quality was not reached; the text tells what was.
     """
-    assert wish.target_psnr is not None
+    assert options.target_psnr is not None
     started_at = time.monotonic()
-    target_db = wish.target_psnr
-    plain = dataclasses.replace(wish, target_psnr=None, time_budget=None, checkpoint=None)
-    facts = facts_of(picture)
+    target_db = options.target_psnr
+    plain = dataclasses.replace(options, target_psnr=None, time_budget=None, checkpoint=None)
+    info = picture_info(picture)
     checkpoint = checkpoint_of(
-        wish.checkpoint, picture.pixels, (facts, recipe, wish.seed, target_db)
+        options.checkpoint, picture.pixels, (info, recipe, options.seed, target_db)
     )
     fits = SeveralFits(checkpoint)
-    n_bytes = plain.max_bytes(recipe, facts)
-    if n_bytes is not None and facts.icc_profile is not None:
-        n_bytes += len(pack_icc(facts.icc_profile))  # sizes here are those of whole files
+    n_bytes = plain.max_bytes(recipe, info)
+    if n_bytes is not None and info.icc_profile is not None:
+        n_bytes += len(pack_icc(info.icc_profile))  # sizes here are those of whole files
     tried: list[tuple[float, float]] = []  # (log2 of bytes, PSNR)
-    above: list[tuple[bytes, float, Prepared, Fitted]] = []  # better than the target, by dB
+    above: list[tuple[bytes, float, Prepared, FitResult]] = []  # better than the target, by dB
     n_steps, margin_db = 0, _NEAR_DB / 4
     n_fits = 1 if recipe.fixed_size else _MAX_FITS
 
-    def ended(data: bytes) -> Encoded:
+    def ended(data: bytes) -> EncodeResult:
         encoded = finished(picture, data, n_steps, started_at)
         return dataclasses.replace(encoded, checkpoint=checkpoint)
 
@@ -108,7 +108,7 @@ def encode_to_psnr(
         if lowered is not None:
             return ended(lowered)
     if above:  # no file comes nearer: the smallest that is good enough
-        flat = file_of_one_colour(facts, recipe)
+        flat = file_of_one_colour(info, recipe)
         smallest = above[0][0]
         if len(flat) < len(smallest) and ended(flat).psnr_db >= target_db - NEAR_DB:
             return ended(flat)
@@ -127,10 +127,10 @@ def _fitted(
     recipe: "Recipe",
     budget: TimeBudget | None,
     report: "Callable[[Progress], None] | None",
-) -> Fitted:
+) -> FitResult:
     """What the i-th fit ends in, or has ended in before a kill."""
     job = prepared.job
-    names, trained = list(job.joint.shapes()), list(job.joint.trained_shapes())
+    names, trained = list(job.field_set.shapes()), list(job.field_set.trained_shapes())
     kept = fits.result(i)
     if kept is None:
         rest = before_drawing(budget, prepared, recipe)
@@ -142,7 +142,7 @@ def _fitted(
     numbers, arrays = kept
     codes = dict(zip(names, arrays, strict=False))
     levels = dict(zip(trained, arrays[len(names) :], strict=True))
-    return Fitted(codes, levels, numbers["n_steps"])
+    return FitResult(codes, levels, numbers["n_steps"])
 
 
 def _share(budget: TimeBudget | None, n_fits: int) -> TimeBudget | None:
@@ -155,17 +155,17 @@ def _share(budget: TimeBudget | None, n_fits: int) -> TimeBudget | None:
 def _prepared(
     picture: "Picture",
     recipe: "Recipe",
-    wish: Wish,
+    options: EncodeOptions,
     n_bytes: int | None,
     tried: list[tuple[float, float]],
 ) -> Prepared | None:
     """The job for n_bytes, or for somewhat more where no network is that small; None where there
     is none between that and the sizes tried."""
     if n_bytes is None:
-        return prepare(picture, recipe, wish)
+        return prepare(picture, recipe, options)
     while True:
         try:
-            return prepare(picture, recipe, dataclasses.replace(wish, target_bytes=n_bytes))
+            return prepare(picture, recipe, dataclasses.replace(options, target_bytes=n_bytes))
         except UsageError:
             if not tried:
                 raise
@@ -199,7 +199,7 @@ def _next_size(tried: list[tuple[float, float]], target_db: float, largest: floa
 def _lowered(
     picture: "Picture",
     prepared: Prepared,
-    fitted: Fitted,
+    fitted: FitResult,
     target_db: float,
     budget: TimeBudget | None,
 ) -> bytes | None:
@@ -212,7 +212,7 @@ def _lowered(
     """
     from inr.codec import NO_LIMITS, decode_picture
 
-    quantizer, fixed = prepared.job.quantizer, prepared.job.joint.fixed_steps()
+    quantizer, fixed = prepared.job.quantizer, prepared.job.field_set.fixed_steps()
     weights = {
         name: quantizer.dequantize(codes, fitted.levels[name])
         for name, codes in fitted.codes.items()

@@ -2,7 +2,7 @@
 
 A few bytes can name a network of millions of weights, all zero, and a picture of millions of
 pixels: each within its own limit, together hours of work. So decoders count the multiply-adds of
-what will be drawn and hold them against a limit, `View.max_macs`.
+what will be drawn and hold them against a limit, `DecodeOptions.max_macs`.
 
 Everything else counts as the multiply-adds that take as long, about 50 billion a second on each
 core: sines, what is read symbol by symbol, calls of numpy on small arrays. So a count tells the
@@ -75,11 +75,11 @@ def check_macs(count: Callable[[Drawing], int], drawing: Drawing, max_macs: floa
 def macs_of_mlp(stages: Stages, drawing: Drawing) -> int:
     """Count the multiply-adds of drawing a file of kind mlp."""
     size = drawing.own_height, drawing.own_width, drawing.n_channels
-    joint = stages.joint(*size)
-    total = macs_of_codes(n_weights(joint.shapes()))
+    field_set = stages.field_set(*size)
+    total = macs_of_codes(n_weights(field_set.shapes()))
     if not stages.split.HAS_BANDS:
         return total + _macs_of_tiles(stages.field, drawing)
-    for grid, part in zip(stages.split.grids(*size), joint.parts, strict=True):
+    for grid, part in zip(stages.split.grids(*size), field_set.parts, strict=True):
         band = Drawing.whole(grid.height, grid.width, grid.n_channels)
         total += _macs_of_tiles(part.field, band)
         total += _BAND_MACS * grid.height * grid.width * grid.n_channels

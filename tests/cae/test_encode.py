@@ -20,7 +20,7 @@ from inr.cae import encode
 from inr.cae.file import MAX_SIDE, open_sections
 from inr.cae.weight_store import VARIABLE
 from inr.cae.weights import write_weights
-from inr.codec import Wish, encode_picture
+from inr.codec import EncodeOptions, encode_picture
 from inr.errors import FitError, FormatError, UsageError
 from inr.format.container import SECTION_ALPHA, SECTION_ICC_PROFILE, unpack
 from inr.image.metrics import psnr_db
@@ -44,8 +44,8 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
 
 
-def encoded(pixels, chosen=None, **wish):
-    return encode_picture(Picture(pixels), chosen or recipe(), Wish(**wish))
+def encoded(pixels, chosen=None, **options):
+    return encode_picture(Picture(pixels), chosen or recipe(), EncodeOptions(**options))
 
 
 def opened(data):
@@ -99,7 +99,7 @@ def test_widths_of_a_slimmable_model():
 
 @pytest.mark.usefixtures("tiny")
 def test_the_colour_profile_is_kept():
-    made = encode_picture(Picture(picture(20, 20), b"a profile"), recipe(), Wish())
+    made = encode_picture(Picture(picture(20, 20), b"a profile"), recipe(), EncodeOptions())
     assert SECTION_ICC_PROFILE in unpack(made.data)[1]
     assert opened(made.data).icc_profile() == b"a profile"
 
@@ -128,8 +128,8 @@ def test_seed_and_checkpoint_change_nothing(tmp_path):
     pixels = picture(20, 30)
     path = tmp_path / "notes.txt"
     path.write_text("my notes")
-    wish = {"seed": 7, "time_budget": 1000.0, "checkpoint": path}
-    assert encoded(pixels, **wish).data == encoded(pixels).data
+    options = {"seed": 7, "time_budget": 1000.0, "checkpoint": path}
+    assert encoded(pixels, **options).data == encoded(pixels).data
     assert path.read_text() == "my notes"
 
 
@@ -264,10 +264,10 @@ def test_a_target_is_one_of_bytes_on_disk():
 def test_alpha_and_profile_count_in_a_target():
     pixels = picture(48, 40, 4)
     profile = bytes(range(200))
-    made = encode_picture(Picture(pixels, profile), recipe(), Wish(target_bytes=4000))
+    made = encode_picture(Picture(pixels, profile), recipe(), EncodeOptions(target_bytes=4000))
     assert len(made.data) <= 4000
     with pytest.raises(ValueError, match="is too small"):
-        encode_picture(Picture(pixels, profile), recipe(), Wish(target_bytes=200))
+        encode_picture(Picture(pixels, profile), recipe(), EncodeOptions(target_bytes=200))
 
 
 @pytest.mark.usefixtures("tiny")
@@ -327,8 +327,8 @@ def test_settings_of_the_recipe():
 @pytest.mark.usefixtures("tiny")
 def test_files_are_made_one_by_one():
     one, two = Picture(picture(20, 20)), Picture(picture(20, 20, seed=1))
-    assert batch_key(one, recipe(), Wish()) is None
-    (made,) = encode_batch([(one, recipe(), Wish())])
+    assert batch_key(one, recipe(), EncodeOptions()) is None
+    (made,) = encode_batch([(one, recipe(), EncodeOptions())])
     assert made.data == encoded(one.pixels).data
     with pytest.raises(ValueError, match="cannot run as one batch"):
-        encode_batch([(one, recipe(), Wish()), (two, recipe(), Wish())])
+        encode_batch([(one, recipe(), EncodeOptions()), (two, recipe(), EncodeOptions())])

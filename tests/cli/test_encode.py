@@ -71,15 +71,15 @@ def test_the_seed_and_the_budget_reach_the_fit(run, folder, monkeypatch):
     wishes = []
     original = inr.codec.encode_picture
 
-    def spy(picture, recipe, wish, **rest):
-        wishes.append((recipe, wish))
-        return original(picture, recipe, wish, **rest)
+    def spy(picture, recipe, options, **rest):
+        wishes.append((recipe, options))
+        return original(picture, recipe, options, **rest)
 
     monkeypatch.setattr("inr.codec.encode_picture", spy)
     options = ("--seed", 7, "--time-budget", 30, "--checkpoint", "c.npz", "--recipe", "fourier")
     assert run("encode", "photo.png", *options, *SMALL).code == 0
-    ((recipe, wish),) = wishes
-    assert (wish.seed, wish.time_budget, wish.checkpoint) == (7, 30, Path("c.npz"))
+    ((recipe, options),) = wishes
+    assert (options.seed, options.time_budget, options.checkpoint) == (7, 30, Path("c.npz"))
     assert (recipe.name, recipe.fit.steps, recipe.field.hidden) == ("fourier", 5, 4)
     assert recipe.fixed_size
 

@@ -3,7 +3,6 @@
 from inr.coders.deflate import Deflate
 from inr.coders.huffman import Huffman
 from inr.coders.lzma import Lzma
-from inr.coders.plain_zstd import PlainZstd
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
 from inr.mlp.fields.feathermap import FeathermapSiren
@@ -16,10 +15,10 @@ from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.sparsify.dense import Dense
 from inr.mlp.sparsify.feathermap import Feathermap
 from inr.mlp.sparsify.magnitude import Magnitude
-from inr.mlp.sparsify.rigl import Rigl
-from inr.mlp.sparsify.set import Set
+from inr.mlp.sparsify.rigl import RigL
+from inr.mlp.sparsify.set import SET
 from inr.mlp.sparsify.small_dense import SmallDense
-from inr.mlp.sparsify.snfs import Snfs
+from inr.mlp.sparsify.snfs import SNFS
 from inr.mlp.splits.wavelet import Wavelet
 from inr.mlp.splits.whole import Whole
 
@@ -39,15 +38,15 @@ QUANTIZERS = [
     Distribution(bits=4),
     Float16(),
 ]
-CODERS = [RangeCoder(), Huffman(), Zstd(), Zstd(level=1), Deflate(), Lzma(), PlainZstd()]
+CODERS = [RangeCoder(), Huffman(), Zstd(), Zstd(level=1), Deflate(), Lzma()]
 SPLITS = [Whole(), Wavelet(), Wavelet(wavelet="bior2.2", levels=2, low_share=0.5)]
 SPARSIFIERS = [
     Dense(),
-    Rigl(),
-    Rigl(sparsity=0.5, erk=False, drop=0.9, stop=1.0),
-    Set(),
-    Snfs(),
-    Snfs(sparsity=0.5, erk=False, drop=0.9, stop=1.0),
+    RigL(),
+    RigL(sparsity=0.5, erk=False, drop=0.9, stop=1.0),
+    SET(),
+    SNFS(),
+    SNFS(sparsity=0.5, erk=False, drop=0.9, stop=1.0),
     Magnitude(),
     Magnitude(sparsity=0.97, per_layer=True, n_updates=3, stop=0.6),
     SmallDense(),

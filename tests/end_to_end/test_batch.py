@@ -8,7 +8,7 @@ import pytest
 from helpers.tiny_fits import smooth, tiny
 
 from inr.batch import batch_key, encode_batch
-from inr.codec import Wish, encode_picture
+from inr.codec import EncodeOptions, encode_picture
 from inr.errors import FitError
 from inr.image.read import from_array
 from inr.mlp.encode import prepare
@@ -22,10 +22,10 @@ from inr.mlp.splits.wavelet import Wavelet
 RIGL = {"field.hidden": "12", "sparsify": "rigl", "sparsify.n_updates": "5"}
 
 
-def job(settings=None, picture=None, name="siren", **wish):
-    """Picture, recipe and wish of one encoding."""
+def job(settings=None, picture=None, name="siren", **options):
+    """Picture, recipe and options of one encoding."""
     loaded = from_array(smooth() if picture is None else picture)
-    return loaded, tiny(settings, name), Wish(**wish)
+    return loaded, tiny(settings, name), EncodeOptions(**options)
 
 
 def rigl(sparsity, bits):
@@ -53,12 +53,12 @@ def batch(jobs):
 
 @pytest.mark.slow  # five compilations
 def test_each_fit_of_a_batch_is_about_what_it_is_by_itself(jobs, batch):
-    for (picture, recipe, wish), together in zip(jobs, batch[0], strict=True):
-        alone = encode_picture(picture, recipe, wish)
+    for (picture, recipe, options), together in zip(jobs, batch[0], strict=True):
+        alone = encode_picture(picture, recipe, options)
         # Sums run in another order, and 60 steps at a high rate amplify that.
         assert together.psnr_db == pytest.approx(alone.psnr_db, abs=3)
         assert together.n_steps == alone.n_steps
-        assert 0.975 * wish.target_bytes <= len(together.data) <= wish.target_bytes
+        assert 0.975 * options.target_bytes <= len(together.data) <= options.target_bytes
 
 
 @pytest.mark.slow  # shares the compilation of the test above
@@ -106,7 +106,7 @@ def test_bands_and_the_rate_term_run_in_batches_too():
 )
 def test_without_training_the_bytes_are_those_of_single_fits(settings, wishes):
     """All of the host's work on the members of a batch, apart from sums in another order."""
-    some = [job(settings, **wish) for wish in wishes]
+    some = [job(settings, **options) for options in wishes]
     alone = [encode_picture(*one).data for one in some]
     assert [encoded.data for encoded in encode_batch(some)] == alone
     assert len(set(alone)) == len(alone)

@@ -1,19 +1,16 @@
 """Files of every format version decode for ever: codes exactly, pixels within one level, of kinds
 grid and cae exactly. Of kind cae the same picture gives the same bytes again."""
 
-from pathlib import Path
-
 import make_golden
 import numpy as np
 import pytest
 from helpers.paths import ROOT
 
 from inr.any_file import open_any
-from inr.codec import View, decode_picture
+from inr.codec import decode_picture
 
 GOLDEN = sorted((ROOT / "tests" / "golden").glob("v*/*.inr"))
 # Of each field and kind that jax can draw: elsewhere it would be numpy again.
-DRAWN_WITH_JAX = ("fourier_rgba", "grid_grey_alpha16_icc", "siren_rgb")
 
 
 def test_there_are_golden_files():
@@ -26,17 +23,10 @@ def test_codes_are_exact(path):
     assert digest == path.with_suffix(".sha256").read_text().strip()
 
 
-@pytest.mark.parametrize(
-    ("path", "use_jax"),
-    [
-        *((path, False) for path in GOLDEN),
-        *((path, True) for path in GOLDEN if path.stem in DRAWN_WITH_JAX),
-    ],
-    ids=lambda value: value.stem if isinstance(value, Path) else ("numpy", "jax")[value],
-)
-def test_pixels_are_within_a_level(path, use_jax):
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_pixels_are_within_a_level(path):
     expected = np.load(path.with_suffix(".npy"))
-    pixels = decode_picture(path.read_bytes(), View(use_jax=use_jax)).pixels
+    pixels = decode_picture(path.read_bytes()).pixels
     assert pixels.dtype == expected.dtype
     # f32 sums in another order differ by about 1e-6 of the range: a rounding tie at 8 bits,
     # up to a level or two at 16. Those of kinds grid and cae are exact in any order.

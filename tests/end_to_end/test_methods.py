@@ -9,7 +9,7 @@ from helpers.built_files import built_file, stages_of
 from helpers.tiny_fits import fitted, smooth, tiny
 
 import inr
-from inr.codec import Wish, decode_picture, encode_picture
+from inr.codec import EncodeOptions, decode_picture, encode_picture
 from inr.format.container import unpack
 from inr.image.metrics import psnr_db
 from inr.image.read import from_array
@@ -19,10 +19,10 @@ from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.tags import Stages
 
 
-def encoded_with(quantizer=None, coder=None, settings=None, **wish):
+def encoded_with(quantizer=None, coder=None, settings=None, **options):
     recipe = tiny(settings)
     recipe = replace(recipe, quantize=quantizer or recipe.quantize, coder=coder or recipe.coder)
-    return encode_picture(from_array(smooth()), recipe, Wish(**wish))
+    return encode_picture(from_array(smooth()), recipe, EncodeOptions(**options))
 
 
 def float_psnr_db():
@@ -49,7 +49,7 @@ def test_every_quantizer_fits_a_picture_down_to_bytes(quantizer):
 @pytest.mark.parametrize("target_bytes", [700, 3000])
 def test_every_quantizer_meets_a_target(quantizer, target_bytes):
     recipe = replace(tiny({"fit.steps": "4"}), quantize=quantizer, fixed_size=False)
-    encoded = encode_picture(from_array(smooth()), recipe, Wish(target_bytes=target_bytes))
+    encoded = encode_picture(from_array(smooth()), recipe, EncodeOptions(target_bytes=target_bytes))
     assert len(encoded.data) <= target_bytes
     # Widths are whole, and halves cannot be made finer or coarser to fill what they leave.
     least = 0.975 if quantizer.LEARNS_STEPS else 0.75
@@ -61,7 +61,7 @@ def test_every_quantizer_meets_a_target(quantizer, target_bytes):
 def test_the_weights_in_the_file_are_the_rounded_ones_of_the_fit(quantizer):
     data = encoded_with(quantizer).data
     opened = open_file(data)
-    first = opened.joint.init(np.random.default_rng([0, 1]))  # as the untrained fit begins
+    first = opened.field_set.init(np.random.default_rng([0, 1]))  # as the untrained fit begins
     weights, codes = read_weights(opened), read_codes(opened)
     assert list(weights) == list(codes) == list(first)
     for name, w in first.items():
@@ -99,7 +99,7 @@ def test_every_coder_holds_the_same_codes(plain, coder):
 @pytest.mark.parametrize("coder", CODERS, ids=repr)
 def test_every_coder_meets_a_target(coder):
     recipe = replace(tiny({"fit.steps": "4"}), coder=coder, fixed_size=False)
-    encoded = encode_picture(from_array(smooth()), recipe, Wish(target_bytes=1500))
+    encoded = encode_picture(from_array(smooth()), recipe, EncodeOptions(target_bytes=1500))
     assert 0.975 * 1500 <= len(encoded.data) <= 1500
 
 

@@ -89,13 +89,6 @@ def test_the_bytes_are_those_without_settings(recipe, hostile):
     assert jax.config.values["jax_enable_x64"]
 
 
-def test_drawing_with_jax_is_as_safe(hostile):
-    data = inr.encode(smooth(), tiny({"fit.steps": "3"}))
-    plain = inr.decode(data, use_jax=True)
-    hostile()
-    np.testing.assert_array_equal(inr.decode(data, use_jax=True), plain)
-
-
 def test_a_default_device_is_heeded():
     with jax.default_device(jax.devices("cpu")[0]):
         assert platform() == "cpu"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inr.grid.fit.init import first_networks
-from inr.grid.fit.program import FittedGrid
+from inr.grid.fit.program import FitResult
 from inr.grid.network_coding import quantized
 
 
@@ -30,7 +30,7 @@ def unfitted(monkeypatch):
                 rng.integers(-2, 3, (level.height, level.width), np.int32)
                 for level in self.pyramid.levels
             ]
-            return FittedGrid(params, latents, job.lambda_, n_steps=7)
+            return FitResult(params, latents, job.lambda_, n_steps=7)
 
     def chosen_networks(params, latents, picture, lambda_, pyramid, *_, **__):
         return quantized(params, dict.fromkeys(pyramid.groups, 8), pyramid)

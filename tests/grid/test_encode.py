@@ -5,7 +5,7 @@ import pytest
 
 import inr
 from inr.batch import batch_key, encode_batch
-from inr.codec import Wish, encode_picture
+from inr.codec import EncodeOptions, encode_picture
 from inr.errors import FitError
 from inr.format.container import SECTION_ICC_PROFILE, unpack
 from inr.grid import encode
@@ -37,7 +37,7 @@ def recipe(name="grid_fast", **changed):
 def test_pictures_of_every_kind_and_size_are_encoded(height, width, n_channels, bit_depth):
     pixels = noise(height, width, n_channels, bit_depth)
     pixels[0, 0] = 0
-    encoded = encode_picture(Picture(pixels), recipe(), Wish())
+    encoded = encode_picture(Picture(pixels), recipe(), EncodeOptions())
     decoded = inr.decode(encoded.data).reshape(pixels.shape)
     assert decoded.dtype == pixels.dtype
     assert encoded.psnr_db == psnr_db(pixels, decoded)
@@ -48,8 +48,8 @@ def test_pictures_of_every_kind_and_size_are_encoded(height, width, n_channels, 
 def test_what_reaches_the_fit(unfitted):
     pixels = noise(bit_depth=16)
     picture = Picture(pixels, b"a profile")
-    wish = Wish(seed=5, time_budget=1000)
-    encoded = encode_picture(picture, recipe(**{"fit_steps": 9, "lambda": 0.25}), wish)
+    options = EncodeOptions(seed=5, time_budget=1000)
+    encoded = encode_picture(picture, recipe(**{"fit_steps": 9, "lambda": 0.25}), options)
     (((job,), pyramid, settings, time_budget, checkpoint),) = unfitted
     assert job.picture.dtype == np.float32
     np.testing.assert_allclose(job.picture[1], pixels[..., 1] / 65535, atol=1e-7)  # float32
@@ -63,7 +63,9 @@ def test_what_reaches_the_fit(unfitted):
 @pytest.mark.usefixtures("unfitted")
 def test_the_same_seed_gives_the_same_bytes():
     picture = Picture(noise())
-    first, same, other = (encode_picture(picture, recipe(), Wish(seed=s)).data for s in (1, 1, 2))
+    first, same, other = (
+        encode_picture(picture, recipe(), EncodeOptions(seed=s)).data for s in (1, 1, 2)
+    )
     assert first == same
     assert first != other
 
@@ -72,16 +74,16 @@ def test_the_same_seed_gives_the_same_bytes():
 def test_a_file_that_does_not_give_the_picture_back_is_no_result(monkeypatch):
     monkeypatch.setattr(encode, "pixels_crc", lambda pixels: 0)
     with pytest.raises(FitError, match=r"no file can hold .* match their checksum.* fit\.learn"):
-        encode_picture(Picture(noise()), recipe(), Wish())
+        encode_picture(Picture(noise()), recipe(), EncodeOptions())
 
 
 def test_checkpoints_know_their_run(unfitted, tmp_path):
-    wish = Wish(checkpoint=tmp_path / "c.npz")
+    options = EncodeOptions(checkpoint=tmp_path / "c.npz")
     pictures = [noise(), noise(seed=1), noise().reshape(24, 16, 3)]
     encodings = [(Picture(pixels), recipe()) for pixels in pictures]
     encodings.append((Picture(noise()), recipe(**{"lambda": 0.5})))
     for picture, chosen in encodings:
-        encode_picture(picture, chosen, wish)
+        encode_picture(picture, chosen, options)
     unfitted[0][-1].save({}, [])
     assert unfitted[0][-1].load() == ({}, [])
     for other in unfitted[1:]:
@@ -101,30 +103,30 @@ def test_one_colour_needs_no_grid(unfitted):
 
 
 def test_batches_are_for_gpus(monkeypatch):
-    job = Picture(noise()), recipe(), Wish()
+    job = Picture(noise()), recipe(), EncodeOptions()
     assert batch_key(*job) is None
     monkeypatch.setattr("inr.batch.platform", lambda: "gpu")
     key = batch_key(*job)
     assert key is not None
     same = [
-        (Picture(noise(seed=1)), recipe(), Wish()),
-        (Picture(noise(bit_depth=16)), recipe(**{"lambda": 0.5}), Wish(seed=3)),
+        (Picture(noise(seed=1)), recipe(), EncodeOptions()),
+        (Picture(noise(bit_depth=16)), recipe(**{"lambda": 0.5}), EncodeOptions(seed=3)),
     ]
     assert all(batch_key(*each) == key for each in same)
     others = [
-        (Picture(noise(17)), recipe(), Wish()),
-        (Picture(noise()), recipe(fit_steps=9), Wish()),
-        (Picture(noise()), recipe(structure_hidden=9), Wish()),
-        (Picture(noise()), recipe(), Wish(target_bytes=500)),
-        (Picture(noise()), recipe(), Wish(time_budget=9)),
-        (Picture(noise() * 0), recipe(), Wish()),
+        (Picture(noise(17)), recipe(), EncodeOptions()),
+        (Picture(noise()), recipe(fit_steps=9), EncodeOptions()),
+        (Picture(noise()), recipe(structure_hidden=9), EncodeOptions()),
+        (Picture(noise()), recipe(), EncodeOptions(target_bytes=500)),
+        (Picture(noise()), recipe(), EncodeOptions(time_budget=9)),
+        (Picture(noise() * 0), recipe(), EncodeOptions()),
     ]
     assert all(batch_key(*each) != key for each in others)
 
 
 def test_a_batch_is_fitted_at_once(unfitted):
     jobs = [
-        (Picture(noise(seed=seed)), recipe(**{"lambda": value}), Wish(seed=seed))
+        (Picture(noise(seed=seed)), recipe(**{"lambda": value}), EncodeOptions(seed=seed))
         for seed, value in ((0, 0.5), (1, 0.25))
     ]
     together = encode_batch(jobs)
@@ -136,12 +138,12 @@ def test_a_batch_is_fitted_at_once(unfitted):
 
 @pytest.mark.usefixtures("unfitted")
 def test_unlike_encodings_are_no_batch():
-    one = Picture(noise()), recipe(), Wish()
+    one = Picture(noise()), recipe(), EncodeOptions()
     for other in (
-        (Picture(noise(17)), recipe(), Wish()),
-        (Picture(noise()), recipe(fit_steps=9), Wish()),
-        (Picture(noise()), inr.recipes.siren(), Wish()),
-        (Picture(noise()), recipe(), Wish(target_bytes=400)),
+        (Picture(noise(17)), recipe(), EncodeOptions()),
+        (Picture(noise()), recipe(fit_steps=9), EncodeOptions()),
+        (Picture(noise()), inr.recipes.siren(), EncodeOptions()),
+        (Picture(noise()), recipe(), EncodeOptions(target_bytes=400)),
     ):
         with pytest.raises(ValueError, match="cannot run as one batch"):
             encode_batch([one, other])
@@ -157,7 +159,7 @@ def test_a_real_fit_is_better_than_a_flat_picture():
     pixels = np.rint(np.stack(waves, -1) * 100 + 128).astype(np.uint8)
     told = []
     changed = recipe(fit_steps=150)
-    encoded = encode_picture(Picture(pixels), changed, Wish(), report=told.append)
+    encoded = encode_picture(Picture(pixels), changed, EncodeOptions(), report=told.append)
     flat = np.broadcast_to(np.rint(pixels.mean((0, 1))).astype(np.uint8), pixels.shape)
     assert encoded.psnr_db > psnr_db(pixels, flat) + 3
     assert encoded.n_steps == told[-1].step == 150

@@ -11,7 +11,7 @@ from fuzz import SMALL_GRID, built_file, built_grid
 
 import inr
 from inr.any_file import open_any
-from inr.codec import View, decode_picture
+from inr.codec import DecodeOptions, decode_picture
 from inr.coders.range_coder import RangeCoder
 from inr.errors import FormatError
 from inr.format import container
@@ -131,16 +131,11 @@ def test_larger_sizes_are_drawn_of_interpolated_features():
     np.testing.assert_array_equal(drawn, inr.decode(PLAIN, size=(36, 46)))
 
 
-@pytest.mark.parametrize("use_jax", [False, True])
 @pytest.mark.parametrize("scale", [None, 1.5])
-def test_a_region_holds_the_pixels_of_the_whole(scale, use_jax):
+def test_a_region_holds_the_pixels_of_the_whole(scale):
     whole = inr.decode(PLAIN, scale=scale)
-    part = inr.decode(PLAIN, scale=scale, region=(3, 5, 10, 7), use_jax=use_jax)
+    part = inr.decode(PLAIN, scale=scale, region=(3, 5, 10, 7))
     np.testing.assert_array_equal(part, whole[5:12, 3:13])
-
-
-def test_jax_draws_the_same_pixels():
-    np.testing.assert_array_equal(inr.decode(PLAIN, use_jax=True), inr.decode(PLAIN))
 
 
 # ---------------------------------------------------------------- damage
@@ -299,4 +294,4 @@ def test_pillow_opens_it(tmp_path):
 
 def test_views_are_checked_as_for_any_file():
     with pytest.raises(ValueError, match="does not lie inside the picture of 18x23"):
-        decode_picture(PLAIN, View(region=(10, 10, 10, 10)))
+        decode_picture(PLAIN, DecodeOptions(region=(10, 10, 10, 10)))

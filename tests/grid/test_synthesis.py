@@ -1,12 +1,11 @@
-"""draw.py and draw_jax.py: the same bits from tiles, threads, jax and Python's fractions."""
+"""The same bits from tiles, threads and Python's fractions."""
 
 import numpy as np
 import pytest
-from helpers.grid_models import both, moderate, with_fractions, zeros
+from helpers.grid_models import moderate, with_fractions, zeros
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inr.grid import draw_jax
 from inr.grid.fit import model as forward
 from inr.grid.structure import Pyramid, Structure
 from inr.grid.synthesis import draw
@@ -19,7 +18,7 @@ def test_hand_worked_upsampling():
     params = zeros(pyramid)
     params["up0"] = np.array([0, 0.5, 0.5, 0])  # means of this and the last, or this and the next
     params["synth_linear"][:] = 1 / 16
-    samples = both([np.array([[0, 2, 4, 6, 8, 10, 12, 14]], np.int32)], params, pyramid, 8)
+    samples = draw([np.array([[0, 2, 4, 6, 8, 10, 12, 14]], np.int32)], params, pyramid, 8)
     sixteenths = np.array([0, 1, 1, 3, 3, 5, 5, 7, 7, 9, 9, 11, 11, 13, 13, 14])
     assert samples[0, :, 0].tolist() == np.floor(sixteenths * 255 / 16 + 0.5).tolist()
 
@@ -30,7 +29,7 @@ def test_hand_worked_convolutions():
     params["synth_linear"][:] = 1 / 4  # colours 0, 1/4, 1/2
     params["conv_b0"][:] = -1  # nothing below 0 is added by the first
     params["conv_w1"][0, 5] = 1  # the pixel to the right is added: 1/4, 3/4, and the edge again 1
-    samples = both([np.array([[0, 1, 2]], np.int32)], params, pyramid, 8)
+    samples = draw([np.array([[0, 1, 2]], np.int32)], params, pyramid, 8)
     assert samples.tolist() == [[[64], [191], [255]]]
 
 
@@ -40,7 +39,7 @@ def test_hand_worked_hidden_values():
     params["synth_w0"][:] = [[1.0], [-1.0]]
     params["synth_b0"][:] = [-1, -1]
     params["synth_w1"][:] = [[1 / 2, 1 / 8]]  # max(0, y - 1) / 2 + max(0, -y - 1) / 8
-    samples = both([np.array([[-3, 0, 1, 2]], np.int32)], params, pyramid, 16)
+    samples = draw([np.array([[-3, 0, 1, 2]], np.int32)], params, pyramid, 16)
     assert samples[0, :, 0].tolist() == [16384, 0, 0, 32768]  # of 65535: halves are rounded up
 
 
@@ -48,32 +47,8 @@ def test_hand_worked_hidden_values():
 @pytest.mark.parametrize("size", [(1, 1), (5, 30), (26, 3)])
 def test_fractions_draw_the_same(size, bit_depth):
     latents, params, pyramid = moderate(*size)
-    samples = both(latents, params, pyramid, bit_depth)
+    samples = draw(latents, params, pyramid, bit_depth)
     assert np.array_equal(samples, with_fractions(latents, params, pyramid, bit_depth))
-
-
-@pytest.mark.parametrize(
-    ("size", "n_channels", "bit_depth"),
-    [
-        ((1, 1), 3, 8),
-        ((1, 9), 1, 16),
-        ((1, 9), 4, 8),
-        ((17, 33), 3, 16),
-        ((17, 33), 1, 8),
-        ((64, 48), 3, 8),
-        ((64, 48), 4, 16),
-    ],
-)
-def test_jax_draws_the_same(size, n_channels, bit_depth):
-    structure = Structure(first_level=int(n_channels == 4), n_hyper=2, hidden=16)
-    model = moderate(*size, n_channels, structure=structure)
-    samples = both(*model, bit_depth)
-    assert samples.shape == (*size, n_channels)
-    assert samples.dtype == {8: np.uint8, 16: np.uint16}[bit_depth]
-    part = Region(size[1] // 2, size[0] // 3, 1, 1)
-    assert np.array_equal(
-        draw_jax.draw(*model, bit_depth, part), samples[part.y : part.y + 1, part.x : part.x + 1]
-    )
 
 
 def test_the_float_model_of_the_fit_is_within_a_level():
@@ -107,14 +82,7 @@ def test_a_region_is_a_crop(wide, data):
     assert np.array_equal(part, whole[y : y + height, x : x + width])
 
 
-def test_threads_and_jax_draw_the_same_tiles(wide):
+def test_threads_draw_the_same_tiles(wide):
     model, whole = wide
     assert np.array_equal(draw(*model, 8, n_threads=1), whole)
     assert np.array_equal(draw(*model, 8, n_threads=2), whole)
-    assert np.array_equal(draw_jax.draw(*model, 8), whole)
-
-
-def test_jax_draws_the_same_in_chunks(monkeypatch):
-    model = moderate(20, 31)
-    monkeypatch.setattr(draw_jax, "_CHUNK", 100)  # 620 pixels in 7 chunks of 89, 3 to spare
-    both(*model, 8)

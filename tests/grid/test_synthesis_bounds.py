@@ -5,7 +5,7 @@ from math import floor
 
 import numpy as np
 import pytest
-from helpers.grid_models import both, moderate, on_grid, with_fractions, zeros
+from helpers.grid_models import moderate, on_grid, with_fractions, zeros
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,7 +42,7 @@ def test_a_file_that_needs_rounding_is_drawn_alike_everywhere():
     rounding = check_exact(params, pyramid, max_drawn(latents, pyramid))
     assert rounding.hidden_bits is not None
     assert any(bits is not None for bits in rounding.row_bits)
-    samples = both(latents, params, pyramid, 16)
+    samples = draw(latents, params, pyramid, 16)
     assert len(np.unique(samples)) > 10  # not only black and white
     assert np.array_equal(samples, with_fractions(latents, params, pyramid, 16, rounding))
 
@@ -58,7 +58,7 @@ def test_the_order_of_sums_changes_nothing():
     seen = []
     for order in permutations(range(3)):
         params["synth_w0"][:, 0], params["synth_w1"][0] = w0[list(order)], w1[list(order)]
-        seen.append(int(both(latents, params, pyramid, 16)[0, 0, 0]))
+        seen.append(int(draw(latents, params, pyramid, 16)[0, 0, 0]))
     rounding = check_exact(params, pyramid, LATENT_LIMIT)
     assert rounding == Rounding((), 12)  # 25 bits of 2 * 64 * 64 * 4095, and 16 of the weight
     # t = round(4095 / 16) * 2**-12 * 2049 * 2**-16 = 2049 * 2**-20

@@ -4,7 +4,7 @@ import numpy as np
 
 from inr.coders.range_coder import RangeCoder
 from inr.mlp.fields.siren import Siren
-from inr.mlp.file import PictureFacts, write_file
+from inr.mlp.file import PictureInfo, write_file
 from inr.mlp.quantize.uniform import Uniform, wire_step
 from inr.mlp.splits.whole import Whole
 from inr.mlp.tags import Stages
@@ -23,9 +23,9 @@ def stages_of(
 
 def built_file(stages, *, height=21, width=18, n_channels=3, bit_depth=8, peak=0.5, seed=0):
     """peak: coefficient of a band that 1 of its signal stands for."""
-    joint = stages.joint(height, width, n_channels)
-    params = joint.init(np.random.default_rng(seed))
-    fixed = joint.fixed_steps()
+    field_set = stages.field_set(height, width, n_channels)
+    params = field_set.init(np.random.default_rng(seed))
+    fixed = field_set.fixed_steps()
     levels = {n: stages.quantizer.fitted(w) for n, w in params.items() if n not in fixed}
     codes = {
         name: Uniform().codes(w, fixed[name])
@@ -33,8 +33,8 @@ def built_file(stages, *, height=21, width=18, n_channels=3, bit_depth=8, peak=0
         else stages.quantizer.codes(w, levels[name])
         for name, w in params.items()
     }
-    peaks = tuple((wire_step(peak),) * part.n_channels for part in joint.parts)
+    peaks = tuple((wire_step(peak),) * part.n_channels for part in field_set.parts)
     ranges = ((0, 2**bit_depth - 1),) * n_channels
     band_peaks = peaks if stages.split.HAS_BANDS else ()
-    facts = PictureFacts(height, width, n_channels, bit_depth, ranges, None, band_peaks)
+    facts = PictureInfo(height, width, n_channels, bit_depth, ranges, None, band_peaks)
     return write_file(facts, stages, codes, levels)

@@ -5,9 +5,7 @@ from math import floor
 
 import numpy as np
 
-from inr.grid import draw_jax
 from inr.grid.structure import Pyramid, Structure
-from inr.grid.synthesis import draw
 from inr.grid.synthesis_bounds import Rounding
 
 NEAREST = np.array([0.0, 1.0, 0.0, 0.0])  # even and odd positions both repeat theirs
@@ -109,12 +107,3 @@ def with_fractions(latents, params, pyramid, bit_depth, rounding=EXACT):
     return np.array(
         [rounded(min(max(v, Fraction(0)), Fraction(1)) * peak, 0) for v in colours.reshape(-1)], int
     ).reshape(colours.shape)
-
-
-def both(*arguments):
-    """What numpy and jax draw, which must be the same."""
-    samples = draw(*arguments)
-    others = draw_jax.draw(*arguments)
-    assert samples.dtype == others.dtype
-    assert np.array_equal(samples, others)
-    return samples

@@ -7,10 +7,10 @@ compiled again, which takes seconds.
 import numpy as np
 
 from inr import recipes
-from inr.codec import Encoded, Wish, encode_picture
+from inr.codec import EncodeOptions, EncodeResult, encode_picture
 from inr.image.read import from_array
-from inr.mlp.fields.joint import joint_of
-from inr.mlp.fit.problem import Budget, Job, Signal
+from inr.mlp.fields.joint import field_set_of
+from inr.mlp.fit.problem import Budget, FitProblem, Signal
 from inr.mlp.fit.program import Fitting
 from inr.recipes import Recipe
 from inr.settings import with_settings
@@ -41,13 +41,13 @@ def tiny(settings=None, name="siren") -> Recipe:
     return with_settings(recipes.named(name), TINY | (settings or {}))
 
 
-def fitted(picture=None, settings=None, report=None, **wish) -> Encoded:
-    """One tiny fit down to bytes; wish: see codec.Wish."""
+def fitted(picture=None, settings=None, report=None, **options) -> EncodeResult:
+    """One tiny fit down to bytes; options: see codec.EncodeOptions."""
     loaded = from_array(smooth() if picture is None else picture)
-    return encode_picture(loaded, tiny(settings), Wish(**wish), report=report)
+    return encode_picture(loaded, tiny(settings), EncodeOptions(**options), report=report)
 
 
-def job_of(settings=None, max_bytes=None, seed=0, picture=None, budget_bits=1000.0) -> Job:
+def job_of(settings=None, max_bytes=None, seed=0, picture=None, budget_bits=1000.0) -> FitProblem:
     """The job of such a fit, with a file of 100 bytes, whatever the codes."""
     recipe = tiny(settings)
     pixels = smooth() if picture is None else picture
@@ -57,8 +57,8 @@ def job_of(settings=None, max_bytes=None, seed=0, picture=None, budget_bits=1000
     )
     budget = Budget(budget_bits, height * width, max_bytes, lambda codes, levels: bytes(100))
     field = recipe.sparsify.prepared(recipe.field, n_channels)
-    joint = joint_of(recipe.split, field, height, width, n_channels)
-    return Job(joint, (signal,), recipe.quantize, recipe.sparsify, budget, seed)
+    field_set = field_set_of(recipe.split, field, height, width, n_channels)
+    return FitProblem(field_set, (signal,), recipe.quantize, recipe.sparsify, budget, seed)
 
 
 def fitting_of(settings=None, **of_job) -> Fitting:

@@ -6,7 +6,7 @@ from helpers.tiny_fits import smooth, tiny
 
 from inr import recipes
 from inr.batch import encode_batch
-from inr.codec import Wish, decode_picture, encode_picture
+from inr.codec import EncodeOptions, decode_picture, encode_picture
 from inr.image.hidden_colours import fill_hidden_colours
 from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
@@ -176,7 +176,7 @@ GRID = {
 def test_hidden_colours_change_no_byte(recipe, n_channels):
     pixels = islands(n_channels)
     first, second = (
-        encode_picture(Picture(each), recipe, Wish())
+        encode_picture(Picture(each), recipe, EncodeOptions())
         for each in (pixels, with_other_hidden_colours(pixels))
     )
     assert first.data == second.data
@@ -187,7 +187,7 @@ def test_hidden_colours_change_no_byte(recipe, n_channels):
 @pytest.mark.parametrize("name", ["siren", "grid_fast", "cae"])
 def test_a_picture_of_which_nothing_is_seen_takes_a_few_bytes(name):
     pixels = spotted(20, 30, share=0)
-    encoded = encode_picture(Picture(pixels), recipes.named(name), Wish())
+    encoded = encode_picture(Picture(pixels), recipes.named(name), EncodeOptions())
     assert len(encoded.data) < 100
     assert encoded.psnr_db == np.inf
     assert not decode_picture(encoded.data).pixels.any()
@@ -197,8 +197,10 @@ def test_a_picture_of_which_nothing_is_seen_takes_a_few_bytes(name):
 def test_batches_know_no_hidden_colours_either():
     pixels = islands(4)
     both = [
-        (Picture(each), tiny(), Wish(seed=seed))
+        (Picture(each), tiny(), EncodeOptions(seed=seed))
         for seed, each in enumerate((pixels, with_other_hidden_colours(pixels)))
     ]
-    alone = [encode_picture(Picture(pixels), tiny(), Wish(seed=seed)).data for seed in (0, 1)]
+    alone = [
+        encode_picture(Picture(pixels), tiny(), EncodeOptions(seed=seed)).data for seed in (0, 1)
+    ]
     assert [encoded.data for encoded in encode_batch(both)] == alone

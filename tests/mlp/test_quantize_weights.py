@@ -28,8 +28,8 @@ def made(settings=None, max_bytes=None, quantizer=Uniform(), sparsity=0.0):  # n
     budget = Budget(1000.0, 1024, max_bytes, bytes_of)
     job = replace(job, budget=budget, quantizer=quantizer)
     rng = np.random.default_rng(0)
-    params = job.joint.init(rng)
-    shapes = job.joint.trained_shapes()
+    params = job.field_set.init(rng)
+    shapes = job.field_set.trained_shapes()
     masks = {
         name: rng.random(shape) >= sparsity
         for name, shape in shapes.items()
@@ -73,10 +73,10 @@ def test_zeros_are_those_of_the_masks_and_kept_weights_are_counted(sparsity):
 
 def test_fixed_tensors_are_coded_by_their_own_step():
     job = job_of()
-    net = replace(job.joint.parts[0], field=Fourier(hidden=6, n_layers=1, n_frequencies=5))
-    job = replace(job, joint=replace(job.joint, parts=(net,)))
+    net = replace(job.field_set.parts[0], field=Fourier(hidden=6, n_layers=1, n_frequencies=5))
+    job = replace(job, field_set=replace(job.field_set, parts=(net,)))
     finisher = Finisher(job, {})
-    params = job.joint.init(np.random.default_rng(0))
+    params = job.field_set.init(np.random.default_rng(0))
     levels = finisher.first_levels(params, steps_of(params))
     assert "frequencies" not in levels
     codes = finisher.coded(params, {}, levels)

@@ -16,7 +16,7 @@ from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.size import AIM, Design, choose_size, size_of
 from inr.mlp.sparsify.dense import Dense
 from inr.mlp.sparsify.feathermap import Feathermap
-from inr.mlp.sparsify.rigl import Rigl
+from inr.mlp.sparsify.rigl import RigL
 from inr.mlp.sparsify.small_dense import SmallDense
 from inr.mlp.splits.wavelet import Wavelet
 from inr.mlp.splits.whole import Whole
@@ -59,7 +59,7 @@ def test_frequencies_are_fixed_and_paid_for_apart():
 def test_hand_worked_masks_are_paid_for():
     """A SIREN of 2 units: matrices of 4 and 2 weights, of which half are kept."""
     sparse = design_of(
-        Siren(hidden=2, n_layers=1), n_channels=1, sparsifier=Rigl(sparsity=0.5, erk=False)
+        Siren(hidden=2, n_layers=1), n_channels=1, sparsifier=RigL(sparsity=0.5, erk=False)
     )
     assert sparse.keep_counts == {"w0": 2, "w1": 1}
     assert sparse.n_kept == 2 + 2 + 1 + 1  # w0, b0, w1, b1
@@ -71,8 +71,8 @@ def test_hand_worked_masks_are_paid_for():
 
 @pytest.mark.parametrize("sparsity", [0.3, 0.9, 0.99])
 def test_the_price_of_masks_is_that_of_all_masks_with_such_counts(sparsity):
-    design = design_of(sparsifier=Rigl(sparsity=sparsity))
-    shapes = design.joint.trained_shapes()
+    design = design_of(sparsifier=RigL(sparsity=sparsity))
+    shapes = design.field_set.trained_shapes()
     least, most = 0.0, 0.0
     for name, count in design.keep_counts.items():
         n = math.prod(shapes[name])
@@ -86,12 +86,12 @@ def test_the_price_of_masks_is_that_of_all_masks_with_such_counts(sparsity):
 def test_sparse_networks_are_wider_at_the_same_target(sparsity):
     dense = chosen(15_000)
     sparse = choose_size(
-        design_of(sparsifier=Rigl(sparsity=sparsity)),
+        design_of(sparsifier=RigL(sparsity=sparsity)),
         target_bytes=15_000,
         overhead_bytes=OVERHEAD,
     )
     assert sparse.design.field.hidden > dense.design.field.hidden
-    assert n_weights(sparse.design.joint.shapes()) > n_weights(dense.design.joint.shapes())
+    assert n_weights(sparse.design.field_set.shapes()) > n_weights(dense.design.field_set.shapes())
     assert sparse.design.n_kept < dense.design.n_kept  # the masks take their part
 
 
@@ -99,9 +99,9 @@ def test_the_field_in_the_file_is_the_one_that_the_sparsifier_makes():
     asked = design_of(sparsifier=SmallDense(sparsity=0.75))
     assert asked.field.hidden == 64
     assert asked.prepared.hidden < 40
-    assert n_weights(asked.joint.shapes()) < n_weights(Siren().shapes(3)) / 3
+    assert n_weights(asked.field_set.shapes()) < n_weights(Siren().shapes(3)) / 3
     shared = design_of(sparsifier=Feathermap())
-    assert shared.joint.parts[0].field == Feathermap().prepared(Siren(), 3)
+    assert shared.field_set.parts[0].field == Feathermap().prepared(Siren(), 3)
 
 
 def test_hand_worked_side_bytes_of_codebooks():
@@ -115,7 +115,7 @@ def test_hand_worked_side_bytes_of_codebooks():
 
 def test_each_group_of_bands_counts():
     design = design_of(split=Wavelet(low_share=0.75))
-    low, high = (part.field.hidden for part in design.joint.parts)
+    low, high = (part.field.hidden for part in design.field_set.parts)
     assert (low, high) == (round(64 * 0.75**0.5), 32)
     own = [Siren(hidden=low).shapes(3), Siren(hidden=high).shapes(9)]
     assert design.n_kept == sum(n_weights(shapes) for shapes in own)

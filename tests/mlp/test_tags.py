@@ -10,7 +10,6 @@ from contracts.methods import CODERS, FIELDS, QUANTIZERS, SPLITS
 from inr.coders.deflate import Deflate
 from inr.coders.huffman import Huffman
 from inr.coders.lzma import Lzma
-from inr.coders.plain_zstd import PlainZstd
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
 from inr.errors import FormatError
@@ -42,7 +41,6 @@ def test_what_the_decoder_needs_comes_back():
 def test_exact_bytes_of_the_default():
     stages = Stages(Whole(), Siren(64, 5, 30.0, 1.5), Uniform(), RangeCoder())
     assert write_stages(stages).hex(" ") == "00 00 40 05 00 00 f0 41 00 00 c0 3f 00 01"
-    assert write_stages(Stages(Whole(), Siren(), Uniform(), PlainZstd()))[-1] == 0
     assert write_stages(Stages(Whole(), Siren(), Uniform(), Zstd()))[-1] == 5
 
 

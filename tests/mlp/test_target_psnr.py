@@ -7,7 +7,7 @@ import pytest
 from helpers.tiny_fits import Killed, fitted, kill_after, smooth, tiny
 
 import inr
-from inr.codec import Encoded, Wish, decode_picture, encode_picture
+from inr.codec import EncodeOptions, EncodeResult, decode_picture, encode_picture
 from inr.errors import FitError, UsageError
 from inr.image.metrics import psnr_db
 from inr.image.read import from_array
@@ -45,7 +45,7 @@ def test_masked_weights_stay_zero_when_levels_become_coarser():
 @pytest.mark.slow  # each size of network is a compilation
 @pytest.mark.parametrize("target_psnr", [36.0, 20.0])
 def test_a_network_is_found_for_the_quality(target_psnr):
-    encoded = encode_picture(from_array(smooth()), FREE, Wish(target_psnr=target_psnr))
+    encoded = encode_picture(from_array(smooth()), FREE, EncodeOptions(target_psnr=target_psnr))
     assert encoded.psnr_db == pytest.approx(target_psnr, abs=0.1)
     assert encoded.n_steps % 60 == 0
     assert len(encoded.data) < 200
@@ -65,7 +65,9 @@ def test_a_quality_that_more_bytes_do_not_bring_is_given_up():
     told = []
     # Without training no size is any better.
     with pytest.raises(FitError, match=r"a PSNR of 60\.0 dB was not reached: \d+ bytes .*, \d+"):
-        encode_picture(from_array(smooth()), FREE, Wish(target_psnr=60.0), report=told.append)
+        encode_picture(
+            from_array(smooth()), FREE, EncodeOptions(target_psnr=60.0), report=told.append
+        )
     assert 2 <= sum(progress.step == progress.n_steps for progress in told) <= 7  # fits
 
 
@@ -73,19 +75,19 @@ def test_a_quality_that_more_bytes_do_not_bring_is_given_up():
 def test_a_quality_that_every_file_has_is_met_by_the_smallest():
     pixels = np.full((16, 16, 3), 100, np.uint8)
     pixels[::3, 1::2] += 1  # whatever a field of that range draws is above 48 dB
-    encoded = encode_picture(from_array(pixels), FREE, Wish(target_psnr=40.0))
+    encoded = encode_picture(from_array(pixels), FREE, EncodeOptions(target_psnr=40.0))
     assert encoded.psnr_db > 48
     assert encoded.missed is None
     assert len(encoded.data) <= 60  # header and a handful of weights
 
 
 @pytest.mark.usefixtures("untrained")
-@pytest.mark.parametrize("wish", [{}, {"target_psnr": 30.0}, {"target_bytes": 300}])
-def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, wish):
+@pytest.mark.parametrize("options", [{}, {"target_psnr": 30.0}, {"target_bytes": 300}])
+def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, options):
     path = tmp_path / "precious.txt"
     path.write_text("my notes")
     with pytest.raises(UsageError, match="is not a checkpoint"):
-        encode_picture(from_array(smooth()), FREE, Wish(checkpoint=path, **wish))
+        encode_picture(from_array(smooth()), FREE, EncodeOptions(checkpoint=path, **options))
     assert path.read_text() == "my notes"
 
 
@@ -93,7 +95,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, wish):
 def test_a_killed_search_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr("inr.fitting.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)  # after every block
     picture, steps = from_array(smooth()), []
-    asked = Wish(target_psnr=36.0)
+    asked = EncodeOptions(target_psnr=36.0)
     whole = encode_picture(picture, FREE, asked, report=lambda p: steps.append(p.step))
     assert steps.count(60) > 1  # fits of 20 blocks
     asked = replace(asked, checkpoint=tmp_path / "fit.npz")
@@ -107,7 +109,7 @@ def test_a_killed_search_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("wish", "message"),
+    ("options", "message"),
     [
         ({"target_psnr": 30.0, "target_bytes": 500}, "target_bytes and target_psnr exclude each"),
         ({"target_psnr": 30.0, "target_bpp": 0.5}, "target_bpp and target_psnr exclude each"),
@@ -116,14 +118,14 @@ def test_a_killed_search_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
         ({"target_psnr": float("nan")}, r"target_psnr=nan is outside 5\.\.80 dB"),
     ],
 )
-def test_wishes_that_cannot_be(wish, message):
+def test_wishes_that_cannot_be(options, message):
     with pytest.raises(ValueError, match=message):
-        inr.encode(smooth(), tiny(), **wish)
+        inr.encode(smooth(), tiny(), **options)
 
 
 def test_one_colour_has_every_quality():
     encoded = encode_picture(
-        from_array(np.full((9, 9, 3), 5, np.uint8)), tiny(), Wish(target_psnr=30.0)
+        from_array(np.full((9, 9, 3), 5, np.uint8)), tiny(), EncodeOptions(target_psnr=30.0)
     )
     assert encoded.psnr_db == np.inf
     assert encoded.n_steps == 0
@@ -140,7 +142,7 @@ def made_up(monkeypatch, untrained):
     def install(quality, lowered=None):
         def finished(picture, data, n_steps, started_at):
             sizes.append(len(data))
-            return Encoded(data, float(quality(len(data))), n_steps, 0.0)
+            return EncodeResult(data, float(quality(len(data))), n_steps, 0.0)
 
         monkeypatch.setattr(rate_control, "finished", finished)
         monkeypatch.setattr(rate_control, "_lowered", lambda *_: lowered)
@@ -155,7 +157,9 @@ def made_up(monkeypatch, untrained):
 def test_a_straight_line_is_met_within_seven_fits(made_up, bits_of_bytes, slope, lowered):
     sizes = made_up(lambda n_bytes: 33 + slope * (np.log2(n_bytes) - 9), lowered)
     target_psnr = 33 + slope * (bits_of_bytes - 9)
-    encoded = encode_picture(from_array(smooth(64, 64)), FREE, Wish(target_psnr=target_psnr))
+    encoded = encode_picture(
+        from_array(smooth(64, 64)), FREE, EncodeOptions(target_psnr=target_psnr)
+    )
     assert len(sizes) <= 7
     if encoded.data == b"low":
         assert 0 < np.log2(sizes[-2]) - bits_of_bytes < 0.8 / slope  # from just above
@@ -166,14 +170,14 @@ def test_a_straight_line_is_met_within_seven_fits(made_up, bits_of_bytes, slope,
 def test_fits_of_unlike_luck_are_bracketed(made_up):
     luck = iter([0.0, 0.4, -0.5, 0.3, -0.2, 0.1, 0.0])
     sizes = made_up(lambda n_bytes: 30 + 3 * np.log2(n_bytes / 300) + next(luck), lowered=b"low")
-    encoded = encode_picture(from_array(smooth(64, 64)), FREE, Wish(target_psnr=32.0))
+    encoded = encode_picture(from_array(smooth(64, 64)), FREE, EncodeOptions(target_psnr=32.0))
     assert encoded.data == b"low" or encoded.psnr_db == pytest.approx(32, abs=0.1)
     assert len(sizes) <= 7
 
 
 def test_a_fit_far_above_is_lowered_when_no_network_is_small_enough(made_up):
     sizes = made_up(lambda n_bytes: 40.0, lowered=b"low")
-    encoded = encode_picture(from_array(smooth()), FREE, Wish(target_psnr=20.0))
+    encoded = encode_picture(from_array(smooth()), FREE, EncodeOptions(target_psnr=20.0))
     assert encoded.data == b"low"
     assert sizes[-1] == 3
     assert sizes[-2] < sizes[0]  # smaller networks were tried first
@@ -216,7 +220,9 @@ def test_the_time_budget_is_shared_by_the_fits(monkeypatch):
 
     monkeypatch.setattr(rate_control, "fit", fit)
     with pytest.raises(FitError, match="was not reached"):
-        encode_picture(from_array(smooth()), FREE, Wish(target_psnr=60.0, time_budget=1000.0))
+        encode_picture(
+            from_array(smooth()), FREE, EncodeOptions(target_psnr=60.0, time_budget=1000.0)
+        )
     assert len(seconds) >= 2
     assert 400 < seconds[0] <= 500  # half of what is left, without drawing
     assert all(left <= seconds[0] for left in seconds)

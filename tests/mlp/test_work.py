@@ -10,7 +10,7 @@ from helpers.built_files import built_file, stages_of
 from helpers.cli_runs import main_runner
 
 import inr
-from inr.codec import NO_LIMITS, View, decode_picture
+from inr.codec import NO_LIMITS, DecodeOptions, decode_picture
 from inr.coders.huffman import Huffman
 from inr.errors import FormatError, UsageError
 from inr.format.container import DEFAULT_MAX_MACS
@@ -19,7 +19,7 @@ from inr.mlp.describe import describe
 from inr.mlp.fields.feathermap import FeathermapSiren
 from inr.mlp.fields.fourier import Fourier
 from inr.mlp.fields.siren import Siren
-from inr.mlp.file import PictureFacts, write_file
+from inr.mlp.file import PictureInfo, write_file
 from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.splits.wavelet import Wavelet
 from inr.mlp.splits.whole import Whole
@@ -38,12 +38,12 @@ LARGE = Siren(hidden=1400, n_layers=8)  # 13.7 million weights
 def zeros(net, height, width, split=Whole()):  # noqa: B008, frozen
     """A file whose codes are all zero, which takes next to nothing."""
     stages = Stages(split, net, Uniform(), Huffman())
-    joint = stages.joint(height, width, 3)
-    codes = {name: np.zeros(shape, np.int32) for name, shape in joint.shapes().items()}
-    levels = dict.fromkeys(joint.trained_shapes(), np.ones((), np.float32))
-    peaks = tuple((1.0,) * part.n_channels for part in joint.parts) if split.HAS_BANDS else ()
-    facts = PictureFacts(height, width, 3, 8, ((0, 255),) * 3, None, peaks)
-    return write_file(facts, stages, codes, levels)
+    field_set = stages.field_set(height, width, 3)
+    codes = {name: np.zeros(shape, np.int32) for name, shape in field_set.shapes().items()}
+    levels = dict.fromkeys(field_set.trained_shapes(), np.ones((), np.float32))
+    peaks = tuple((1.0,) * part.n_channels for part in field_set.parts) if split.HAS_BANDS else ()
+    info = PictureInfo(height, width, 3, 8, ((0, 255),) * 3, None, peaks)
+    return write_file(info, stages, codes, levels)
 
 
 @pytest.fixture(scope="module")
@@ -157,12 +157,12 @@ def test_limits_that_refuse_nothing(limit):
 @pytest.mark.parametrize("limit", [0, -1, float("nan")])
 def test_limits_that_are_none(limit):
     with pytest.raises(UsageError, match=r"max_macs=.*expected a number above 0"):
-        View(max_macs=limit)
+        DecodeOptions(max_macs=limit)
 
 
 def test_sides_that_cannot_be_counted():
     with pytest.raises(UsageError, match="each side may have 1099511627776 pixels"):
-        View(size=(1, 10**13), region=(0, 0, 1, 1))
+        DecodeOptions(size=(1, 10**13), region=(0, 0, 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -229,9 +229,9 @@ def test_the_limit_may_be_raised_and_lowered(run, tmp_path):
 
 
 def test_info_of_such_files_stays_short(bomb):
-    facts = describe(bomb)
-    assert facts["n_zeros"] == facts["n_weights"] == 13_738_203
-    assert sum(tensor["n_bytes"] for tensor in facts["tensors"]) + facts["level_bytes"] == 38
+    info = describe(bomb)
+    assert info["n_zeros"] == info["n_weights"] == 13_738_203
+    assert sum(tensor["n_bytes"] for tensor in info["tensors"]) + info["level_bytes"] == 38
     untold = describe(bomb, max_macs=1e9)
     assert untold["n_weights"] == 13_738_203
     assert untold["n_zeros"] is untold["tensors"] is untold["sparsity"] is None
@@ -240,12 +240,12 @@ def test_info_of_such_files_stays_short(bomb):
 def test_a_thousand_tensors_share_the_bytes_by_their_entropy():
     stages = stages_of(Wavelet(levels=7), field=Siren(4, 64), coder=Huffman())
     data = built_file(stages, height=128, width=128)
-    facts = describe(data)
-    assert len(facts["tensors"]) == 8 * 2 * 65
-    n_bytes = sum(tensor["n_bytes"] for tensor in facts["tensors"])
-    assert n_bytes + facts["level_bytes"] == facts["sections"]["weights"]
-    sizes = [np.prod(tensor["shape"]) for tensor in facts["tensors"]]
-    assert facts["tensors"][int(np.argmax(sizes))]["n_bytes"] > n_bytes / len(sizes)
+    info = describe(data)
+    assert len(info["tensors"]) == 8 * 2 * 65
+    n_bytes = sum(tensor["n_bytes"] for tensor in info["tensors"])
+    assert n_bytes + info["level_bytes"] == info["sections"]["weights"]
+    sizes = [np.prod(tensor["shape"]) for tensor in info["tensors"]]
+    assert info["tensors"][int(np.argmax(sizes))]["n_bytes"] > n_bytes / len(sizes)
 
 
 def test_encoders_are_told_before_the_fit():

@@ -53,7 +53,7 @@ class TrainProgress:
 
 
 @dataclass(frozen=True)
-class Leg:
+class TrainResult:
     """What a leg ended with."""
 
     state: State
@@ -77,7 +77,7 @@ def train(
     report: Report | None = None,
     warn: Warn = lambda text: None,
     validation_decides: bool = False,
-) -> Leg:
+) -> TrainResult:
     """Trains until the last step, or for one leg.
 
     Args:
@@ -125,7 +125,7 @@ def train(
     recent = _Recent()
     points: list[dict[str, float]] = []
     if first == settings.steps:
-        return Leg(state, None, rd_points(config, state.mean, validation))
+        return TrainResult(state, None, rd_points(config, state.mean, validation))
     with prefetched(batch, calls) as batches:
         for begin, x in zip(calls, batches, strict=True):
             state, facts = run(state, x, lambdas)
@@ -145,7 +145,7 @@ def train(
                 saved_at = time.monotonic()
             if is_last:
                 break
-    return Leg(state, recent.loss, points)
+    return TrainResult(state, recent.loss, points)
 
 
 def validation_pictures(pictures: Pictures) -> list[np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from inr.cae.training.autoencoder import Params
 from inr.cae.training.configs import Config
-from inr.cae.training.loop import Leg, Report, train
+from inr.cae.training.loop import Report, TrainResult, train
 from inr.cae.training.pictures import Pictures, Warn
 from inr.cae.training.slimming import Point, scheduled_lambdas
 from inr.errors import UsageError
@@ -32,7 +32,7 @@ def train_slimmable(
     start: Params | None = None,
     report: Report | None = None,
     warn: Warn = lambda text: None,
-) -> tuple[Leg, Path]:
+) -> tuple[TrainResult, Path]:
     """`train` for a configuration with schedule_steps.
 
     Returns:
@@ -43,10 +43,10 @@ def train_slimmable(
     if not validation:
         raise UsageError("a schedule of lambdas is read from validation pictures; give some")
     weights = start
-    last: tuple[Leg, Path] | None = None
+    last: tuple[TrainResult, Path] | None = None
     n_stages = 0
 
-    def run(stage: Config) -> Leg:
+    def run(stage: Config) -> TrainResult:
         nonlocal weights, last, n_stages
         path = folder / f"stage_{n_stages:02d}"
         leg = train(

@@ -31,7 +31,7 @@ _SNAPSHOTS_FROM = 0.5  # of the fit; before, later ones are always better
 
 
 @dataclass(frozen=True)
-class GridJob:
+class FitProblem:
     """One picture to be fitted."""
 
     picture: np.ndarray  # f32[c, height, width] in 0..1
@@ -40,7 +40,7 @@ class GridJob:
 
 
 @dataclass(frozen=True)
-class FittedGrid:
+class FitResult:
     """What a fit ends in."""
 
     params: dict[str, np.ndarray]  # f32 tensors of the networks
@@ -84,7 +84,7 @@ class GridFitting:
 
     def __init__(
         self,
-        jobs: Sequence[GridJob],
+        jobs: Sequence[FitProblem],
         pyramid: Pyramid,
         settings: GridFit,
         time_budget: TimeBudget | None = None,
@@ -105,9 +105,9 @@ class GridFitting:
         store: StateStore | None = None,
         report: Callable[[Progress], None] | None = None,
         steer: Steer | None = None,
-        begin: tuple[FittedGrid, float] | None = None,
+        begin: tuple[FitResult, float] | None = None,
         after: Callable[[Pace, float], float] | None = None,
-    ) -> list[FittedGrid]:
+    ) -> list[FitResult]:
         """Fits all jobs.
 
         Args:
@@ -147,7 +147,7 @@ class GridFitting:
         report: Callable[[Progress], None] | None,
         steer: Steer | None,
         after: Callable[[Pace, float], float] | None,
-    ) -> list[FittedGrid]:
+    ) -> list[FitResult]:
         """The rest of one try."""
         self._compile(run, self._data(run.lambdas))
         if self.time_budget is not None:
@@ -188,7 +188,7 @@ class GridFitting:
             self.pace.reserved = after(self.pace, self.compile_seconds)
         self.pace.require("a short fit, coding and drawing")
 
-    def _data(self, lambdas: np.ndarray, jobs: Sequence[GridJob] | None = None) -> Data:
+    def _data(self, lambdas: np.ndarray, jobs: Sequence[FitProblem] | None = None) -> Data:
         jobs = self.jobs if jobs is None else jobs
         return Data(
             np.stack([job.picture for job in jobs]),
@@ -240,7 +240,7 @@ class GridFitting:
             rate=rate,
         )
 
-    def _begun(self, fitted: FittedGrid, progress: float, rate: float) -> _Run:
+    def _begun(self, fitted: FitResult, progress: float, rate: float) -> _Run:
         """A run that goes on from an earlier result, with fresh optimizers."""
         (job,) = self.jobs
         state = self.loop.start([fitted.params], [fit_key(job.seed, 0)])
@@ -324,11 +324,11 @@ class GridFitting:
         run.best = self.loop.stacked(best)
         run.best_losses = np.minimum(losses, run.best_losses)
 
-    def _fitted(self, run: _Run) -> list[FittedGrid]:
+    def _fitted(self, run: _Run) -> list[FitResult]:
         assert run.best is not None
         unrounded = [np.asarray(z) * np.float32(self.settings.gain) for z in run.best.latents]
         return [
-            FittedGrid(
+            FitResult(
                 {name: np.asarray(run.best.params[name][i]) for name in self.pyramid.shapes},
                 [each[i] for each in unrounded],
                 float(run.lambdas[i]),

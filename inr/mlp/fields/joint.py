@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Part:
+class FieldPart:
     """One field and the number of channels it draws."""
 
     field: Field
@@ -25,10 +25,10 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Joint:
+class FieldSet:
     """All fields of a file, coarsest group first."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[FieldPart, ...]
 
     def prefix(self, i: int) -> str:
         return f"{i}/" if len(self.parts) > 1 else ""
@@ -73,10 +73,10 @@ class Joint:
         }
 
 
-def joint_of(split: Split, field: Field, height: int, width: int, n_channels: int) -> Joint:
+def field_set_of(split: Split, field: Field, height: int, width: int, n_channels: int) -> FieldSet:
     """The fields that a split needs for a picture of that size."""
     grids = split.grids(height, width, n_channels)
     fields = split.fields(field, n_channels)
-    return Joint(
-        tuple(Part(part, grid.n_channels) for part, grid in zip(fields, grids, strict=True))
+    return FieldSet(
+        tuple(FieldPart(part, grid.n_channels) for part, grid in zip(fields, grids, strict=True))
     )

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from inr.fitting.jax_settings import platform
-from inr.mlp.fields.joint import Joint
+from inr.mlp.fields.joint import FieldSet
 from inr.mlp.fit.problem import Signal
 from inr.mlp.fit.settings import FitSettings, cpu_batch
 from inr.mlp.fit.step import Data
@@ -19,7 +19,9 @@ _CPU_SLICE = 8192  # pixels, at most; larger ones leave the cache and take an ei
 _GPU_MAX_ACTIVATIONS = 1 << 32  # sines and cosines of a full batch, 16 GB
 
 
-def batch_pixels(settings: FitSettings, joint: Joint, signals: Sequence[Signal]) -> tuple[int, ...]:
+def batch_pixels(
+    settings: FitSettings, field_set: FieldSet, signals: Sequence[Signal]
+) -> tuple[int, ...]:
     """Pixels a step of each signal, together settings.batch, in proportion to their sizes."""
     sizes = [signal.height * signal.width for signal in signals]
     n_pixels = sum(sizes)
@@ -27,7 +29,7 @@ def batch_pixels(settings: FitSettings, joint: Joint, signals: Sequence[Signal])
     if wanted is None:
         n_activations = sum(
             2 * n * part.field.hidden * part.field.n_layers  # sines and cosines
-            for n, part in zip(sizes, joint.parts, strict=True)
+            for n, part in zip(sizes, field_set.parts, strict=True)
         )
         on_gpu = platform() == "gpu"
         wanted = (

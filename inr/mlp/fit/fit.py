@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from inr.errors import FitError
 from inr.fitting.checkpoint import StateStore
 from inr.fitting.time_budget import TimeBudget
-from inr.mlp.fit.problem import Fitted, Job, NotANumberError, Progress
+from inr.mlp.fit.problem import FitProblem, FitResult, NotANumberError, Progress
 from inr.mlp.fit.program import Fitting
 from inr.mlp.fit.settings import FitSettings
 
@@ -18,13 +18,13 @@ _MAX_RETRIES = 3  # after a NaN, each at half the rate
 
 
 def fit(
-    job: Job,
+    job: FitProblem,
     settings: FitSettings,
     *,
     time_budget: TimeBudget | None = None,
     store: StateStore | None = None,
     report: Callable[[Progress], None] | None = None,
-) -> Fitted:
+) -> FitResult:
     """Fits one job.
 
     Args:
@@ -52,11 +52,11 @@ def fit(
 
 
 def fit_batch(
-    jobs: Sequence[Job],
+    jobs: Sequence[FitProblem],
     settings: FitSettings,
     *,
     report: Callable[[Progress], None] | None = None,
-) -> list[Fitted]:
+) -> list[FitResult]:
     """Fits several like jobs at once (see `Fitting`); one by one if one of them fails.
 
     Sums run in another order than in `fit`, so the codes differ from its codes in the last bits.

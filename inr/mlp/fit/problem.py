@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inr.mlp.fields.joint import Joint
+from inr.mlp.fields.joint import FieldSet
 from inr.mlp.quantize.protocol import Levels, Quantizer
 from inr.mlp.sparsify.protocol import Sparsifier
 
@@ -48,11 +48,11 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Job:
+class FitProblem:
     """One fit: all that may differ between fits that run as one batch."""
 
-    joint: Joint
-    signals: tuple[Signal, ...]  # one a part of the joint
+    field_set: FieldSet
+    signals: tuple[Signal, ...]  # one a part of the field_set
     quantizer: Quantizer
     sparsifier: Sparsifier
     budget: Budget
@@ -60,7 +60,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """The result: the codes of all tensors and what maps them to weights."""
 
     codes: Codes

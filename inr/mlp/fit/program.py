@@ -20,7 +20,7 @@ from inr.fitting.time_budget import ROUNDING_COMPILE_SHARE, Pace, TimeBudget
 from inr.mlp.fields.protocol import n_weights
 from inr.mlp.fit.data import batch_pixels, block_steps, shuffled, slices_of
 from inr.mlp.fit.guard import guard
-from inr.mlp.fit.problem import Codes, Fitted, Job, NotANumberError, Progress
+from inr.mlp.fit.problem import Codes, FitProblem, FitResult, NotANumberError, Progress
 from inr.mlp.fit.rate import coder_curves
 from inr.mlp.fit.rounding import first_levels, freeze_or_correct, keep_best, landed
 from inr.mlp.fit.run import Member, Run, restored, saved
@@ -43,22 +43,25 @@ T = TypeVar("T")
 class Fitting:
     """The host's side of one fit or a batch of like fits.
 
-    All jobs have the same joint, sizes of signals, kinds of quantizer and of sparsifier; they may
+    All have the same fields, sizes of signals, kinds of quantizer and of sparsifier; they may
     differ in pictures, seeds, budgets and sparsity.
     """
 
     def __init__(
-        self, jobs: Sequence[Job], settings: FitSettings, time_budget: TimeBudget | None = None
+        self,
+        jobs: Sequence[FitProblem],
+        settings: FitSettings,
+        time_budget: TimeBudget | None = None,
     ) -> None:
         self.jobs, self.settings, self.time_budget = jobs, settings, time_budget
         first = jobs[0]
-        joint, signals = first.joint, first.signals
-        batch = batch_pixels(settings, joint, signals)
+        field_set, signals = first.field_set, first.signals
+        batch = batch_pixels(settings, field_set, signals)
         slices, n_slices = slices_of(batch)
         # Of quantizer and sparsifier only what all jobs share stands in the loop: sparsity reaches
         # it as counts, bits as budget and levels. Fits that differ in them share a compilation.
         self.loop = Loop(
-            joint,
+            field_set,
             settings.optimizer,
             first.quantizer.for_training(),
             first.sparsifier.for_training(),
@@ -73,8 +76,8 @@ class Fitting:
         ]
         self.data = self.stacked(self.data_of_each)
         self.sizes = [signal.height * signal.width for signal in signals]
-        self.shapes = joint.shapes()
-        self.trained_shapes = joint.trained_shapes()
+        self.shapes = field_set.shapes()
+        self.trained_shapes = field_set.trained_shapes()
         counts = [job.sparsifier.keep_counts(self.trained_shapes) for job in jobs]
         self.keep_counts = self.stacked(
             [{name: jnp.int32(n) for name, n in each.items()} for each in counts]
@@ -131,7 +134,7 @@ class Fitting:
         run: Run | None = None,
         store: StateStore | None = None,
         report: Callable[[Progress], None] | None = None,
-    ) -> list[Fitted]:
+    ) -> list[FitResult]:
         """Fits all jobs.
 
         Args:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inr.mlp.fit.problem import AllLevels, Codes, Fitted, NotANumberError
+from inr.mlp.fit.problem import AllLevels, Codes, FitResult, NotANumberError
 from inr.mlp.fit.run import Run
 from inr.mlp.quantize.ste import budgeted_steps
 from inr.mlp.quantize.uniform import MAX_STEP
@@ -75,7 +75,7 @@ def keep_best(fitting: "Fitting", run: Run) -> None:
             member.best_error, member.best_params = error, params
 
 
-def landed(fitting: "Fitting", run: Run, i: int) -> Fitted:
+def landed(fitting: "Fitting", run: Run, i: int) -> FitResult:
     """The best snapshot of job i as codes; its levels change only if the file missed its target."""
     member = run.members[i]
     assert member.best_params is not None

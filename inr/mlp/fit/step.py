@@ -20,7 +20,7 @@ import optax
 
 from inr.fitting.random_keys import FOR_MASKS, FOR_NOISE, step_key
 from inr.image import coords
-from inr.mlp.fields.joint import Joint
+from inr.mlp.fields.joint import FieldSet
 from inr.mlp.fields.protocol import Field
 from inr.mlp.fit.optimizers import Adam, Muon
 from inr.mlp.fit.rate import estimated_bits, paid_steps
@@ -115,7 +115,7 @@ def _error(
 class Loop:
     """The jitted part. Frozen, hence a static argument: one compilation a configuration."""
 
-    joint: Joint
+    field_set: FieldSet
     optimizer: Muon | Adam
     quantizer: Quantizer
     sparsifier: Sparsifier
@@ -126,7 +126,7 @@ class Loop:
     @property
     def fixed(self) -> tuple[str, ...]:
         """Tensors that are not trained."""
-        return tuple(self.joint.fixed_steps())
+        return tuple(self.field_set.fixed_steps())
 
     def trained(self, params: Params) -> Params:
         fixed = self.fixed
@@ -135,8 +135,8 @@ class Loop:
     def start(self, rng: np.random.Generator, sparsifier: Sparsifier, key: jax.Array) -> State:
         """First weights and masks; sparsifier: self.sparsifier at the fit's own sparsity; key: see
         `fit_key`."""
-        params = {k: jnp.asarray(w) for k, w in self.joint.init(rng).items()}
-        first_masks = sparsifier.start(rng, self.joint.trained_shapes())
+        params = {k: jnp.asarray(w) for k, w in self.field_set.init(rng).items()}
+        first_masks = sparsifier.start(rng, self.field_set.trained_shapes())
         masks = {name: jnp.asarray(mask) for name, mask in first_masks.items()}
         # With fewer inputs each must weigh more, or the signal dies out layer by layer (Evci et
         # al., "Gradient Flow in Sparse Neural Networks", https://arxiv.org/abs/2010.03533, section
@@ -164,9 +164,11 @@ class Loop:
     ) -> jax.Array:
         """The picture's mean squared error, as far as sizes[i] pixels of each signal tell it."""
         errors = [
-            _error(part.field, self.has_alpha, self.joint.params_of(params, i), part_data, start, n)
+            _error(
+                part.field, self.has_alpha, self.field_set.params_of(params, i), part_data, start, n
+            )
             for i, (part, part_data, start, n) in enumerate(
-                zip(self.joint.parts, data, starts, sizes, strict=True)
+                zip(self.field_set.parts, data, starts, sizes, strict=True)
             )
         ]
         return functools.reduce(jnp.add, errors)

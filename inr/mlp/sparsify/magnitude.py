@@ -32,7 +32,7 @@ class Magnitude:
 
     sparsity: float = 0.9  # fraction of exact zeros among the weights of all matrices, at the end
     per_layer: bool = False  # True: the same sparsity in all; False: the smallest of all together
-    n_updates: int = 75  # n_updates and stop as Rigl, so that the two can be compared
+    n_updates: int = 75  # n_updates and stop as RigL, so that the two can be compared
     stop: float = 0.75  # fraction of the fit after which the masks stay as they are
 
     NEEDS_MOMENTUM: ClassVar[bool] = False

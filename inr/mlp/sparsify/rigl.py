@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rigl:
+class RigL:
     """Sparse from the first step to the last; every tensor keeps its count throughout."""
 
     sparsity: float = 0.9  # fraction of exact zeros among the weights of all matrices
@@ -45,7 +45,7 @@ class Rigl:
     def __post_init__(self) -> None:
         check_settings(self.sparsity, drop=self.drop, n_updates=self.n_updates, stop=self.stop)
 
-    def for_training(self) -> "Rigl":
+    def for_training(self) -> "RigL":
         return replace(self, sparsity=0.0)
 
     def prepared(self, net: Field, n_channels: int) -> Field:

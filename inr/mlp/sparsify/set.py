@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Set:
+class SET:
     """Sparse from the first step to the last; every tensor keeps its count throughout."""
 
     sparsity: float = 0.9  # fraction of exact zeros among the weights of all matrices
     erk: bool = True  # thin matrices denser (Erdos-Renyi); False: the same density in all
     drop: float = 0.3  # fraction of the kept weights that the first update moves; cosine to 0
-    n_updates: int = 75  # drop, n_updates and stop as Rigl, so that the two can be compared
+    n_updates: int = 75  # drop, n_updates and stop as RigL, so that the two can be compared
     stop: float = 0.75  # fraction of the fit after which the masks stay as they are
 
     NEEDS_MOMENTUM: ClassVar[bool] = False
@@ -44,7 +44,7 @@ class Set:
     def __post_init__(self) -> None:
         check_settings(self.sparsity, drop=self.drop, n_updates=self.n_updates, stop=self.stop)
 
-    def for_training(self) -> "Set":
+    def for_training(self) -> "SET":
         return replace(self, sparsity=0.0)
 
     def prepared(self, net: Field, n_channels: int) -> Field:

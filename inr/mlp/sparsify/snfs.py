@@ -35,13 +35,13 @@ _SHARE_FLOOR = np.float32(1e-30)  # equal shares where no tensor has momentum, n
 
 
 @dataclass(frozen=True)
-class Snfs:
+class SNFS:
     """Sparse from the first step to the last; only the total of all tensors is fixed."""
 
     sparsity: float = 0.9  # fraction of exact zeros among the weights of all matrices
     erk: bool = True  # first masks denser in thin matrices; False: the same density in all
     drop: float = 0.3  # fraction that the first update moves (the authors' code: 0.5); cosine to 0
-    n_updates: int = 75  # drop, n_updates and stop as Rigl, so that the two can be compared
+    n_updates: int = 75  # drop, n_updates and stop as RigL, so that the two can be compared
     stop: float = 0.75  # fraction of the fit after which the masks stay as they are
 
     NEEDS_MOMENTUM: ClassVar[bool] = True
@@ -49,7 +49,7 @@ class Snfs:
     def __post_init__(self) -> None:
         check_settings(self.sparsity, drop=self.drop, n_updates=self.n_updates, stop=self.stop)
 
-    def for_training(self) -> "Snfs":
+    def for_training(self) -> "SNFS":
         return replace(self, sparsity=0.0)
 
     def prepared(self, net: Field, n_channels: int) -> Field:

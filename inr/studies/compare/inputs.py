@@ -129,22 +129,25 @@ def codec_of(
 ) -> PictureCodec:
     """A recipe in the shape of a classical codec; its quality is the target in bits per pixel, or
     lambda."""
-    from inr.codec import NO_LIMITS, Wish, decode_picture, encode_picture
+    from inr.codec import NO_LIMITS, EncodeOptions, decode_picture, encode_picture
     from inr.image.picture import Picture
     from inr.progress import progress_bar
     from inr.recipes import configuration_of
 
-    runs: dict[float, tuple[AnyRecipe, Wish]]
+    runs: dict[float, tuple[AnyRecipe, EncodeOptions]]
     if recipe.KIND != "mlp":
         what = "lambda"
         by_default = CAE_LAMBDAS if recipe.KIND == "cae" else LAMBDAS
         runs = {
-            each: (dataclasses.replace(recipe, lambda_=each), Wish(seed=seed))
+            each: (dataclasses.replace(recipe, lambda_=each), EncodeOptions(seed=seed))
             for each in sorted(lambdas or by_default, reverse=True)
         }
     else:
         what = "target in bits per pixel"
-        runs = {each: (recipe, Wish(target_bpp=each, seed=seed)) for each in sorted(target_bpps)}
+        runs = {
+            each: (recipe, EncodeOptions(target_bpp=each, seed=seed))
+            for each in sorted(target_bpps)
+        }
 
     def encode(pixels: Pixels, quality: float) -> bytes:
         with progress_bar(show=show_progress) as report:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inr.codec import Wish
+from inr.codec import EncodeOptions
 from inr.exact.threads import available_cores, one_blas_thread
 from inr.grid.recipe import GridRecipe
 from inr.grid.structure import Pyramid
@@ -34,13 +34,13 @@ _GRID_SEARCH_STEPS, _GRID_SEARCH_SHARE = 80, 0.14
 _PROBE_SECONDS = 0.2
 
 
-def fit_work(picture: Picture, recipe: AnyRecipe, wish: Wish) -> float:
+def fit_work(picture: Picture, recipe: AnyRecipe, options: EncodeOptions) -> float:
     """Floating-point operations of a fit; 0 where its target cannot be met."""
     if recipe.KIND == "grid":
         return _grid_work(picture, recipe)
     if recipe.KIND == "cae":
         return 0.0  # nothing is fitted
-    return _mlp_work(picture, recipe, wish)
+    return _mlp_work(picture, recipe, options)
 
 
 def _grid_work(picture: Picture, recipe: GridRecipe) -> float:
@@ -58,19 +58,19 @@ def _n_numbers(groups: Mapping[str, Mapping[str, tuple[int, ...]]]) -> int:
     return sum(math.prod(shape) for tensors in groups.values() for shape in tensors.values())
 
 
-def _mlp_work(picture: Picture, recipe: Recipe, wish: Wish) -> float:
+def _mlp_work(picture: Picture, recipe: Recipe, options: EncodeOptions) -> float:
     from inr.mlp.encode import prepare
 
     try:
-        joint = prepare(picture, recipe, wish).job.joint
+        field_set = prepare(picture, recipe, options).job.field_set
     except ValueError:
         return 0.0
     n_pixels = picture.height * picture.width
     batch = min(recipe.fit.batch or cpu_batch(n_pixels), n_pixels)
     n_starts = 1 + (recipe.fit.n_seeds - 1) * recipe.fit.seed_trial
-    n_fits = 1 if wish.target_psnr is None else _FITS_TO_A_PSNR
+    n_fits = 1 if options.target_psnr is None else _FITS_TO_A_PSNR
     # Multiply and add, forward and twice backward.
-    return 6.0 * n_weights(joint.shapes()) * batch * recipe.fit.steps * n_starts * n_fits
+    return 6.0 * n_weights(field_set.shapes()) * batch * recipe.fit.steps * n_starts * n_fits
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS runs (
   picture TEXT NOT NULL,
   recipe TEXT NOT NULL,
   seed INTEGER NOT NULL,
-  config TEXT NOT NULL,        -- recipe with all settings, and wish, as Python writes them
+  config TEXT NOT NULL,        -- recipe with all settings, and options, as Python writes them
   finished_at TEXT NOT NULL,   -- UTC
   error TEXT,                  -- why the run failed, a line, of a bug with its traceback behind;
                                -- then all columns below are empty
@@ -161,8 +161,8 @@ def _head(run: "Run") -> dict[str, Any]:
         "config_hash": run.config_hash,
         "picture": run.picture,
         "recipe": run.recipe.name,
-        "seed": run.wish.seed,
-        "config": repr((run.recipe, run.wish)),
+        "seed": run.options.seed,
+        "config": repr((run.recipe, run.options)),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

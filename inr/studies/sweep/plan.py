@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inr import recipes
-from inr.codec import Wish
+from inr.codec import EncodeOptions
 from inr.errors import UsageError
 from inr.image.picture import Picture
 from inr.printable import distinct
@@ -26,7 +26,7 @@ Varied = tuple[tuple[str, str], ...]  # (path, value as given), in the order of 
 
 _REQUEST_DIGITS = 40  # of a config hash; those behind are the hash of the code
 
-# Targets are the caller's wish, not the recipe's setting: they take effect at fixed sizes too.
+# Targets are the caller's options, not the recipe's setting: they take effect at fixed sizes too.
 TARGETS: dict[str, type[int] | type[float]] = {
     "target_bpp": float,
     "target_bytes": int,
@@ -64,19 +64,19 @@ class Run:
     path: Path
     recipe: AnyRecipe  # with all settings
     varied: Varied  # values printable
-    wish: Wish
+    options: EncodeOptions
     shape: int  # runs of equal number can be fitted in one batch
     work: float  # floating-point operations of the fit, about
 
     @property
     def request_hash(self) -> str:
-        """The same for the same picture, recipe and wish, whatever the code."""
+        """The same for the same picture, recipe and options, whatever the code."""
         return request_part(self.config_hash)
 
     @property
     def label(self) -> str:
         settings = (f"{path}={value}" for path, value in self.varied)
-        return " ".join([self.picture, self.recipe.name, *settings, f"seed {self.wish.seed}"])
+        return " ".join([self.picture, self.recipe.name, *settings, f"seed {self.options.seed}"])
 
 
 def parse_vary(texts: list[str]) -> dict[str, tuple[str, ...]]:
@@ -115,13 +115,13 @@ def plan(request: Request, *, same_shape: bool, warn: Callable[[str], None]) -> 
         _check_readable_again(path)
         picture = load(path, warn=warn)
         pixels_hash = hash_of_picture(picture)
-        for recipe, varied, wish in variants:
-            size = (picture.pixels.shape, recipe, wish)
+        for recipe, varied, options in variants:
+            size = (picture.pixels.shape, recipe, options)
             if size not in works:
-                works[size] = fit_work(picture, recipe, wish)
-            key = _batch_key(picture, recipe, wish) if same_shape else None
+                works[size] = fit_work(picture, recipe, options)
+            key = _batch_key(picture, recipe, options) if same_shape else None
             for seed in request.seeds:
-                seeded = dataclasses.replace(wish, seed=seed)
+                seeded = dataclasses.replace(options, seed=seed)
                 config_hash = hash_of_run(pixels_hash, recipe, seeded)
                 shape = shapes.setdefault(config_hash if key is None else key, len(shapes))
                 run = Run(
@@ -145,20 +145,20 @@ def hash_of_picture(picture: Picture) -> str:
     return digest.hexdigest()
 
 
-def hash_of_run(pixels_hash: str, recipe: AnyRecipe, wish: Wish) -> str:
-    """Hash of picture, recipe, wish with its seed, and of the code that is to run.
+def hash_of_run(pixels_hash: str, recipe: AnyRecipe, options: EncodeOptions) -> str:
+    """Hash of picture, recipe, options with its seed, and of the code that is to run.
 
     Returns:
       64 hexadecimal digits: those of `hash_of_request`, then those of the code. So a ledger shows
       which of its rows other code has made.
     """
-    return hash_of_request(pixels_hash, recipe, wish) + code_hash()
+    return hash_of_request(pixels_hash, recipe, options) + code_hash()
 
 
-def hash_of_request(pixels_hash: str, recipe: AnyRecipe, wish: Wish) -> str:
-    """Hash of picture, recipe and wish with its seed: 40 hexadecimal digits."""
+def hash_of_request(pixels_hash: str, recipe: AnyRecipe, options: EncodeOptions) -> str:
+    """Hash of picture, recipe and options with its seed: 40 hexadecimal digits."""
     # The last fact was the version once; it is kept so that rows of that time are known again.
-    facts = (repr(pixels_hash), recipes.configuration_of(recipe), repr(wish), "'0.1.0'")
+    facts = (repr(pixels_hash), recipes.configuration_of(recipe), repr(options), "'0.1.0'")
     asked = hashlib.sha256(f"({', '.join(facts)})".encode())
     return request_part(asked.hexdigest())
 
@@ -168,7 +168,9 @@ def request_part(config_hash: str) -> str:
     return config_hash[:_REQUEST_DIGITS]
 
 
-def _variants(recipe: AnyRecipe, request: Request) -> Iterator[tuple[AnyRecipe, Varied, Wish]]:
+def _variants(
+    recipe: AnyRecipe, request: Request
+) -> Iterator[tuple[AnyRecipe, Varied, EncodeOptions]]:
     shown = {path: dict(zip(v, distinct(v), strict=True)) for path, v in request.varied.items()}
     for values in itertools.product(*request.varied.values()):
         varied = dict(zip(request.varied, values, strict=True))
@@ -178,7 +180,7 @@ def _variants(recipe: AnyRecipe, request: Request) -> Iterator[tuple[AnyRecipe, 
         yield with_settings(recipe, settings), told, _wish(targets)
 
 
-def _wish(targets: Mapping[str, str]) -> Wish:
+def _wish(targets: Mapping[str, str]) -> EncodeOptions:
     values: dict[str, Any] = {}
     for name, text in targets.items():
         try:
@@ -186,7 +188,7 @@ def _wish(targets: Mapping[str, str]) -> Wish:
         except ValueError:
             expected = "a whole number" if TARGETS[name] is int else "a number"
             raise UsageError(f"{name}={text}: expected {expected}") from None
-    return Wish(**values)
+    return EncodeOptions(**values)
 
 
 def _names(paths: tuple[Path, ...]) -> list[str]:
@@ -203,12 +205,12 @@ def _check_readable_again(path: Path) -> None:
         )
 
 
-def _batch_key(picture: Picture, recipe: AnyRecipe, wish: Wish) -> Hashable | None:
+def _batch_key(picture: Picture, recipe: AnyRecipe, options: EncodeOptions) -> Hashable | None:
     """None where a run must go alone: no batch can do it, or it fails, which is told when its turn
     comes."""
     from inr.batch import batch_key
 
     try:
-        return batch_key(picture, recipe, wish)
+        return batch_key(picture, recipe, options)
     except UsageError:
         return None

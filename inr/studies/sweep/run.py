@@ -14,7 +14,7 @@ from inr.studies.sweep.origin import machine, processor
 from inr.studies.sweep.plan import Run, hash_of_picture, hash_of_request
 
 if TYPE_CHECKING:
-    from inr.codec import Encoded
+    from inr.codec import EncodeResult
     from inr.mlp.fit.problem import Progress
 
 Group = tuple[Run, ...]
@@ -91,20 +91,20 @@ def _tell_of_batch(group: Group, failure: Failure, tell: Tell) -> None:
         tell(Notice(failure.traceback, is_traceback=True))
 
 
-def _encoded_together(group: Group, report: Report) -> list[tuple[Picture, "Encoded"]]:
+def _encoded_together(group: Group, report: Report) -> list[tuple[Picture, "EncodeResult"]]:
     from inr.batch import encode_batch
 
     pictures = {run.path: picture_of(run) for run in {run.path: run for run in group}.values()}
-    jobs = [(pictures[run.path], run.recipe, run.wish) for run in group]
+    jobs = [(pictures[run.path], run.recipe, run.options) for run in group]
     encoded = encode_batch(jobs, report=_told(report))
     return [(picture, result) for (picture, _, _), result in zip(jobs, encoded, strict=True)]
 
 
-def _encoded_alone(run: Run, report: Report) -> tuple[Picture, "Encoded"]:
+def _encoded_alone(run: Run, report: Report) -> tuple[Picture, "EncodeResult"]:
     from inr.codec import encode_picture
 
     picture = picture_of(run)
-    return picture, encode_picture(picture, run.recipe, run.wish, report=_told(report))
+    return picture, encode_picture(picture, run.recipe, run.options, report=_told(report))
 
 
 def picture_of(run: Run) -> Picture:
@@ -117,7 +117,7 @@ def picture_of(run: Run) -> Picture:
     from inr.image.read import load
 
     picture = load(run.path, warn=lambda text: None)  # the plan has warned already
-    if hash_of_request(hash_of_picture(picture), run.recipe, run.wish) != run.request_hash:
+    if hash_of_request(hash_of_picture(picture), run.recipe, run.options) != run.request_hash:
         raise UsageError(f"{run.path} changed while the sweep was running; start it again")
     return picture
 
@@ -134,7 +134,7 @@ def _told(report: Report) -> Callable[["Progress"], None]:
 def _record(
     run: Run,
     picture: Picture,
-    encoded: "Encoded",
+    encoded: "EncodeResult",
     n_together: int,
     folder: Path,
     commit: str,
@@ -159,7 +159,7 @@ def _record_failure(run: Run, failure: Failure, folder: Path, tell: Tell) -> Non
 
 
 def _measured(
-    run: Run, picture: Picture, encoded: "Encoded", n_together: int, commit: str
+    run: Run, picture: Picture, encoded: "EncodeResult", n_together: int, commit: str
 ) -> Result:
     from inr.codec import NO_LIMITS, decode_picture
     from inr.image.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim

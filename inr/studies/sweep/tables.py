@@ -35,7 +35,7 @@ def _row(run: Run, result: Result) -> tuple[Cell, ...]:
     measured: list[Cell] = [result.n_bytes, result.bpp, result.psnr_db, result.ms_ssim]
     measured += [result.sparsity, result.steps, result.seconds, result.n_together, result.cores]
     origin: list[Cell] = [run.config_hash, result.commit, result.machine]
-    return (*asked, run.wish.seed, *measured, *origin)
+    return (*asked, run.options.seed, *measured, *origin)
 
 
 def write_csv(path: Path, names: Sequence[str], table: Sequence[Sequence[Cell]]) -> None:

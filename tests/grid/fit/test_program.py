@@ -15,7 +15,7 @@ from inr.fitting.checkpoint import Checkpoint
 from inr.fitting.random_keys import fit_key
 from inr.fitting.time_budget import TimeBudget
 from inr.grid.fit.model import drawn, rate_bits
-from inr.grid.fit.program import GridFitting, GridJob
+from inr.grid.fit.program import FitProblem, GridFitting
 from inr.grid.fit.settings import GridFit
 from inr.grid.structure import LATENT_LIMIT, Pyramid, Structure
 from inr.mlp.fit.problem import NotANumberError
@@ -43,7 +43,7 @@ def smooth(height=HEIGHT, width=WIDTH, n_channels=3):
 
 
 def job(picture=None, lambda_=LAMBDA, seed=0):
-    return GridJob(smooth() if picture is None else picture, lambda_, seed)
+    return FitProblem(smooth() if picture is None else picture, lambda_, seed)
 
 
 def fitted(*jobs, settings=SETTINGS, pyramid=PYRAMID, seconds=None, **how):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.tiny_fits import smooth
 
-from inr.mlp.fields.joint import Joint, Part
+from inr.mlp.fields.joint import FieldPart, FieldSet
 from inr.mlp.fields.siren import Siren
 from inr.mlp.fit.data import batch_pixels, block_steps, shuffled, slices_of
 from inr.mlp.fit.problem import Signal
@@ -23,8 +23,8 @@ def signal(height=5, width=7, n_channels=3, **changes):
 
 
 def batch_of(*signals, batch=None):
-    joint = Joint(tuple(Part(Siren(), 3) for _ in signals))
-    return batch_pixels(FitSettings(batch=batch), joint, signals)
+    field_set = FieldSet(tuple(FieldPart(Siren(), 3) for _ in signals))
+    return batch_pixels(FitSettings(batch=batch), field_set, signals)
 
 
 # ---------------------------------------------------------------- sizes

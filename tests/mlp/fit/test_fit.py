@@ -106,7 +106,7 @@ def test_the_best_of_several_starts_goes_on(untrained, monkeypatch):
     monkeypatch.setattr(Loop, "block_of_seeds", block_of_seeds)
     fitting = fitting_of({"fit.n_seeds": "3"})
     rng = np.random.default_rng([0, 1])
-    starts = [fitting.loop.joint.init(rng) for _ in range(3)]
+    starts = [fitting.loop.field_set.init(rng) for _ in range(3)]
     run = fitting.started(1.0)
     assert {k: np.asarray(w).tolist() for k, w in run.state.params.items()} == {
         k: w.tolist() for k, w in starts[1].items()

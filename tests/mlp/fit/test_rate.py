@@ -7,7 +7,7 @@ import pytest
 from helpers.tiny_fits import fitted, smooth
 
 from inr import recipes
-from inr.codec import Wish, encode_picture
+from inr.codec import EncodeOptions, encode_picture
 from inr.coders.model_choice import choose_model, cost_bits
 from inr.coders.range_coder import RangeCoder
 from inr.errors import UsageError
@@ -292,7 +292,7 @@ def test_a_lambda_beside_a_target_is_refused(target):
 def test_the_recipes_own_size_is_a_target_too():
     recipe = with_settings(recipes.siren(), {"fit.rate_lambda": "1e-3"})
     with pytest.raises(UsageError, match=r"give fit\.rate_term=true instead, or fix the network"):
-        encode_picture(from_array(smooth()), recipe, Wish())
+        encode_picture(from_array(smooth()), recipe, EncodeOptions())
 
 
 @pytest.mark.parametrize("rate", [{"fit.rate_term": "true"}, {"fit.rate_lambda": "1e-3"}])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.tiny_fits import BLOCK, Killed, fitted, job_of, kill_after, smooth, tiny
 
-from inr.codec import Wish, encode_picture
+from inr.codec import EncodeOptions, encode_picture
 from inr.errors import UsageError
 from inr.fitting.time_budget import TimeBudget
 from inr.image.read import from_array
@@ -58,7 +58,7 @@ def test_several_seeds_go_on_from_a_checkpoint(tmp_path, untrained, monkeypatch)
 
 @pytest.mark.usefixtures("saved_often", "untrained")
 @pytest.mark.parametrize(
-    ("picture", "settings", "wish"),
+    ("picture", "settings", "options"),
     [
         (255 - smooth(), {}, {}),
         (smooth(), {"fit.warmup": "0.1"}, {}),
@@ -67,12 +67,12 @@ def test_several_seeds_go_on_from_a_checkpoint(tmp_path, untrained, monkeypatch)
         (smooth(), {}, {"target_bytes": 300}),
     ],
 )
-def test_a_checkpoint_of_another_run_is_refused(tmp_path, picture, settings, wish):
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, picture, settings, options):
     checkpoint = tmp_path / "fit.npz"
     fitted(checkpoint=checkpoint)
     before = checkpoint.read_bytes()
     with pytest.raises(ValueError, match=r"belongs to another .*; delete it or name another file"):
-        fitted(picture, settings, checkpoint=checkpoint, **wish)
+        fitted(picture, settings, checkpoint=checkpoint, **options)
     assert checkpoint.read_bytes() == before
 
 
@@ -107,7 +107,9 @@ def test_a_time_budget_that_cannot_be_kept_is_refused_before_the_fit():
 def test_the_budget_counts_from_where_the_caller_says(untrained):
     started_at = time.monotonic() - 1000
     with pytest.raises(UsageError, match="a time budget of 999 s is too short"):
-        encode_picture(from_array(smooth()), tiny(), Wish(time_budget=999.0), started_at=started_at)
+        encode_picture(
+            from_array(smooth()), tiny(), EncodeOptions(time_budget=999.0), started_at=started_at
+        )
 
 
 def test_the_trial_of_several_starts_keeps_to_the_time_budget(untrained, monkeypatch):

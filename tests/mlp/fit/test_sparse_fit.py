@@ -10,7 +10,7 @@ import pytest
 from contracts.methods import SPARSIFIERS
 from helpers.tiny_fits import Killed, fitted, fitting_of, kill_after, smooth, tiny
 
-from inr.codec import Wish, decode_picture, encode_picture
+from inr.codec import EncodeOptions, decode_picture, encode_picture
 from inr.image import coords
 from inr.image.metrics import psnr_db
 from inr.image.read import from_array
@@ -33,7 +33,7 @@ def zeros_in_file(data):
     """Zero codes of all trained matrices, and how many weights those have."""
     opened = open_file(data)
     codes = read_codes(opened)
-    matrices = [codes[name] for name, shape in opened.joint.shapes().items() if len(shape) == 2]
+    matrices = [codes[name] for name, shape in opened.field_set.shapes().items() if len(shape) == 2]
     return sum(int((c == 0).sum()) for c in matrices), sum(c.size for c in matrices)
 
 
@@ -45,7 +45,7 @@ def zeros_in_file(data):
 def test_every_sparsifier_fits_a_picture_down_to_bytes(sparsifier):
     picture = smooth()
     recipe = replace(tiny({"field.hidden": "12"}), sparsify=sparsifier)
-    encoded = encode_picture(from_array(picture), recipe, Wish())
+    encoded = encode_picture(from_array(picture), recipe, EncodeOptions())
     drawn = decode_picture(encoded.data).pixels
     assert encoded.psnr_db == psnr_db(picture, drawn)
     mean = np.broadcast_to(np.rint(picture.mean((0, 1))).astype(np.uint8), picture.shape)
@@ -53,7 +53,7 @@ def test_every_sparsifier_fits_a_picture_down_to_bytes(sparsifier):
     assert encoded.psnr_db > psnr_db(picture, mean) - 0.5
     opened = open_file(encoded.data)
     assert opened.stages.field == sparsifier.prepared(recipe.field, 3)
-    counts = sparsifier.keep_counts(opened.joint.trained_shapes())
+    counts = sparsifier.keep_counts(opened.field_set.trained_shapes())
     if counts:
         n_zeros, n_all = zeros_in_file(encoded.data)
         assert n_zeros == n_all - sum(counts.values()) == round(sparsifier.sparsity * 204)
@@ -72,7 +72,7 @@ def test_without_learned_steps_masked_weights_are_zeros_too():
 @pytest.mark.parametrize("target_bytes", [600, 2000])
 def test_sparse_files_meet_their_targets(sparsifier, target_bytes):
     recipe = replace(tiny({"fit.steps": "4"}), sparsify=sparsifier, fixed_size=False)
-    encoded = encode_picture(from_array(smooth()), recipe, Wish(target_bytes=target_bytes))
+    encoded = encode_picture(from_array(smooth()), recipe, EncodeOptions(target_bytes=target_bytes))
     assert 0.975 * target_bytes <= len(encoded.data) <= target_bytes
 
 
@@ -109,7 +109,7 @@ def test_masks_change_until_stop_and_never_after(seen, sparsifier):
     fitting = Fitting([job], fitting.settings)
     fitting.run()
     stop = min(sparsifier.stop, 0.8)  # rounding begins at 0.8
-    n_last = sum(sparsifier.keep_counts(job.joint.trained_shapes()).values())
+    n_last = sum(sparsifier.keep_counts(job.field_set.trained_shapes()).values())
     n_changes = 0
     for (_, before, _), (progress, masks, params) in itertools.pairwise(seen):
         changed = any((before[name] != masks[name]).any() for name in masks)
@@ -227,7 +227,7 @@ def test_the_running_mean_is_that_of_the_gradient_of_the_picture():
     """Second implementation: the gradient of the mean squared error, written down anew."""
     fitting = fitting_of(RIGL | {"quantize": "float16", "fit.batch": "1024"})
     run = fitting.started(1.0)
-    net = fitting.loop.joint.parts[0].field
+    net = fitting.loop.field_set.parts[0].field
     points = jnp.asarray(coords.grid(coords.axis(32, 0, 32), coords.axis(32, 0, 32)))
     target = jnp.asarray(smooth().reshape(-1, 3) / np.float32(127.5) - 1)
 

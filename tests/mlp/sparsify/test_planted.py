@@ -12,7 +12,7 @@ import pytest
 
 from inr.mlp.sparsify.magnitude import Magnitude
 from inr.mlp.sparsify.masks import random_masks
-from inr.mlp.sparsify.rigl import Rigl
+from inr.mlp.sparsify.rigl import RigL
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 
@@ -62,7 +62,7 @@ def found(masks, target):
     return all(bool((masks[name] == (target[name] != 0)).all()) for name in target)
 
 
-@pytest.mark.parametrize("sparsifier", [Rigl(), Magnitude(per_layer=True), Magnitude()])
+@pytest.mark.parametrize("sparsifier", [RigL(), Magnitude(per_layer=True), Magnitude()])
 def test_weights_that_matter_are_found(sparsifier):
     target = target_with(sparsifier.keep_counts(SHAPES))
     assert found(fitted_masks(sparsifier, target), target)

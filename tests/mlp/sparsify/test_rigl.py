@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inr.mlp.sparsify.rigl import Rigl
+from inr.mlp.sparsify.rigl import RigL
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 
@@ -27,18 +27,18 @@ def test_the_hand_worked_mask():
     mask = [0, 1, 0, 1, 0, 1]
     weights = [0, 0.1, 0, -3, 0, 2]  # 1 is the smallest kept one
     gradient = [1, 0, 2, 9, -3, 9]  # 4 has the largest gradient of those that are not kept
-    sparsifier = Rigl(drop=0.4)  # of 3 weights 1
+    sparsifier = RigL(drop=0.4)  # of 3 weights 1
     assert updated(sparsifier, mask, weights, gradient) == [0, 0, 0, 1, 1, 1]
     # Halfway to `stop` 0.2 * 3 are less than one weight.
     assert updated(sparsifier, mask, weights, gradient, sparsifier.stop / 2) == mask
 
 
 def test_a_dropped_weight_grows_again_where_its_gradient_is_largest():
-    assert updated(Rigl(drop=0.4), [0, 1, 0, 1], [0, 0.1, 0, 5], [1, 2, 1, 0]) == [0, 1, 0, 1]
+    assert updated(RigL(drop=0.4), [0, 1, 0, 1], [0, 0.1, 0, 5], [1, 2, 1, 0]) == [0, 1, 0, 1]
 
 
 def test_a_dense_tensor_stays_dense():
-    assert updated(Rigl(drop=0.9), [1, 1, 1], [1, 2, 3], [3, 2, 1]) == [1, 1, 1]
+    assert updated(RigL(drop=0.9), [1, 1, 1], [1, 2, 3], [3, 2, 1]) == [1, 1, 1]
 
 
 def algorithm_1(mask, weights, gradient, fraction):
@@ -54,7 +54,7 @@ def algorithm_1(mask, weights, gradient, fraction):
 
 @pytest.mark.parametrize("progress", [0.0, 0.1, 0.33, 0.6, 0.75])
 def test_the_algorithm_of_the_paper(progress):
-    sparsifier = Rigl(sparsity=0.7, drop=0.45)
+    sparsifier = RigL(sparsity=0.7, drop=0.45)
     rng = np.random.default_rng(0)
     shapes = {"w0": (2, 20), "w1": (20, 20)}
     masks = sparsifier.start(rng, shapes)
@@ -81,10 +81,10 @@ def test_the_algorithm_of_the_paper(progress):
 def test_density_by_tensor():
     shapes = {"w0": (2, 64), "w1": (64, 64), "w2": (64, 3)}
     # 442 of 4416, in proportion to 66, 128 and 67 rows and columns, or to the sizes.
-    assert Rigl().keep_counts(shapes) == {"w0": 112, "w1": 217, "w2": 113}
-    assert Rigl(erk=False).keep_counts(shapes) == {"w0": 13, "w1": 410, "w2": 19}
+    assert RigL().keep_counts(shapes) == {"w0": 112, "w1": 217, "w2": 113}
+    assert RigL(erk=False).keep_counts(shapes) == {"w0": 13, "w1": 410, "w2": 19}
 
 
 def test_a_drop_of_everything_is_refused():
     with pytest.raises(ValueError, match=r"sparsify.drop=1.0: expected at least 0 and below 1"):
-        Rigl(drop=1.0)
+        RigL(drop=1.0)

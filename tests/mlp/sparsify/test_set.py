@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inr.mlp.sparsify.set import Set
+from inr.mlp.sparsify.set import SET
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 
@@ -14,7 +14,7 @@ def updated(key, names=("w0",), progress=0.0):
     """Of three kept weights the middle one is the smallest; drop=0.4 drops that one alone."""
     mask = jnp.array([[False, True, False, True, False, True]])
     weights = jnp.array([[0.0, 3.0, 0.0, -0.1, 0.0, 2.0]])
-    return Set(drop=0.4).updated(
+    return SET(drop=0.4).updated(
         dict.fromkeys(names, mask),
         dict.fromkeys(names, weights),
         {},
@@ -48,7 +48,7 @@ def test_tensors_draw_for_themselves():
 
 def test_the_graph_is_erdos_renyi():
     # 26 weights in proportion to 10, 16 and 11 rows and columns.
-    assert Set(sparsity=0.75).keep_counts({"w0": (2, 8), "w1": (8, 8), "w2": (8, 3)}) == {
+    assert SET(sparsity=0.75).keep_counts({"w0": (2, 8), "w1": (8, 8), "w2": (8, 3)}) == {
         "w0": 7,
         "w1": 11,
         "w2": 8,
@@ -57,4 +57,4 @@ def test_the_graph_is_erdos_renyi():
 
 def test_a_negative_drop_is_refused():
     with pytest.raises(ValueError, match=r"sparsify.drop=-0.1: expected at least 0 and below 1"):
-        Set(drop=-0.1)
+        SET(drop=-0.1)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inr.mlp.sparsify.snfs import Snfs
+from inr.mlp.sparsify.snfs import SNFS
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 
@@ -30,14 +30,14 @@ WEIGHTS = {"w0": [5, 1, 0, 0], "w1": [4, -3, 2, 0]}  # drop=0.5 drops the 1 and 
 def test_all_that_is_dropped_goes_where_the_momentum_is():
     # Kept weights have a mean momentum of 2 and of 0, so both grow in w0: the places 1 and 3.
     momentum = {"w0": [-1, 3, 0.5, -2], "w1": [0, 0, 0, 9]}
-    after = updated(Snfs(drop=0.5), MASKS, WEIGHTS, momentum)
+    after = updated(SNFS(drop=0.5), MASKS, WEIGHTS, momentum)
     assert after == {"w0": [1, 1, 0, 1], "w1": [1, 1, 0, 0]}
 
 
 def test_what_is_dropped_is_shared_in_proportion():
     # Means of 2 and of 2: one each, in w0 at place 3, in w1 at place 3.
     momentum = {"w0": [4, 0, 1, -2], "w1": [3, 3, 0, 9]}
-    after = updated(Snfs(drop=0.5), MASKS, WEIGHTS, momentum)
+    after = updated(SNFS(drop=0.5), MASKS, WEIGHTS, momentum)
     assert after == {"w0": [1, 0, 0, 1], "w1": [1, 1, 0, 1]}
 
 
@@ -46,7 +46,7 @@ def test_a_full_tensor_passes_the_surplus_on():
     weights = {"w0": [2, 1], "w1": [1, 2, 3, 4, 0, 0]}
     # 1 and 2 weights are dropped. w0 has all of the momentum and room for 1; 2 are left for w1.
     momentum = {"w0": [9, 9], "w1": [0, 0, 0, 0, 5, 4]}
-    after = updated(Snfs(drop=0.5), masks, weights, momentum)
+    after = updated(SNFS(drop=0.5), masks, weights, momentum)
     assert after == {"w0": [1, 1], "w1": [0, 0, 1, 1, 1, 1]}
 
 
@@ -54,12 +54,12 @@ def test_without_momentum_all_tensors_get_the_same():
     masks = {"w0": [1, 1, 0, 0, 0, 0], "w1": [1, 1, 1, 1, 1, 1]}
     weights = {"w0": [2, 1, 0, 0, 0, 0], "w1": [1, 2, 3, 4, 5, 6]}
     nothing = dict.fromkeys(masks, [0] * 6)
-    after = updated(Snfs(drop=0.5), masks, weights, nothing)  # 1 and 3 are dropped, 2 each grow
+    after = updated(SNFS(drop=0.5), masks, weights, nothing)  # 1 and 3 are dropped, 2 each grow
     assert {name: sum(mask) for name, mask in after.items()} == {"w0": 3, "w1": 5}
 
 
 def test_a_second_implementation():
-    sparsifier = Snfs(sparsity=0.8, drop=0.6)
+    sparsifier = SNFS(sparsity=0.8, drop=0.6)
     rng = np.random.default_rng(0)
     shapes = {"w0": (1, 60), "w1": (1, 400), "w2": (1, 90)}
     masks = {name: mask[0] for name, mask in sparsifier.start(rng, shapes).items()}
@@ -85,4 +85,4 @@ def test_a_second_implementation():
 
 def test_a_stop_of_zero_is_refused():
     with pytest.raises(ValueError, match=r"sparsify.stop=0: expected above 0 and at most 1"):
-        Snfs(stop=0)
+        SNFS(stop=0)

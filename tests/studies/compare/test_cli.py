@@ -10,7 +10,7 @@ import pytest
 from helpers.compare_samples import noise, saved
 
 from inr.cli import main as cli
-from inr.codec import Encoded
+from inr.codec import EncodeResult
 from inr.format.container import MAGIC
 from inr.image.picture import Picture
 from inr.studies.baselines import codec_named
@@ -37,10 +37,10 @@ def quick_fits(monkeypatch):
     """encode_picture and decode_picture by way of JPEG; returns what was wished for."""
     wishes = []
 
-    def encode_picture(picture, recipe, wish, *, report):
-        wishes.append((recipe.name, recipe.fit.steps, wish.target_bpp, wish.seed, report))
-        data = codec_named("jpeg420").encode(picture.pixels, 100 * wish.target_bpp)
-        return Encoded(data, 0.0, 1, 0.0)
+    def encode_picture(picture, recipe, options, *, report):
+        wishes.append((recipe.name, recipe.fit.steps, options.target_bpp, options.seed, report))
+        data = codec_named("jpeg420").encode(picture.pixels, 100 * options.target_bpp)
+        return EncodeResult(data, 0.0, 1, 0.0)
 
     def decode_picture(data, view):
         assert view.max_pixels is None
@@ -140,7 +140,7 @@ def test_cli_names_of_every_kind(run_cli, tmp_path):
 
 @pytest.mark.usefixtures("quick_fits")
 def test_cli_a_bug_ends_with_an_error(run_cli, monkeypatch):
-    def encode_picture(picture, recipe, wish, *, report):
+    def encode_picture(picture, recipe, options, *, report):
         raise IndexError("our own mistake")
 
     monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
@@ -155,7 +155,7 @@ def test_cli_a_bug_ends_with_an_error(run_cli, monkeypatch):
 
 
 def test_cli_ctrl_c_is_one_line(run_cli, monkeypatch, tmp_path):
-    def encode_picture(picture, recipe, wish, *, report):
+    def encode_picture(picture, recipe, options, *, report):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("inr.codec.encode_picture", encode_picture)

@@ -8,7 +8,7 @@ from helpers.compare_samples import noise, saved
 
 from inr.cae.codec import CaeCodec
 from inr.cae.weight_store import weights_named
-from inr.codec import Encoded, Wish
+from inr.codec import EncodeOptions, EncodeResult
 from inr.studies.compare.inputs import (
     CAE_LAMBDAS,
     check_folder,
@@ -134,14 +134,14 @@ def test_the_recipe_cae_runs_along_the_lambdas_of_its_model():
 def test_lambda_reaches_the_recipe(monkeypatch):
     wished = []
 
-    def encode_picture(picture, recipe, wish, *, report):
-        wished.append((recipe.name, recipe.lambda_, wish))
-        return Encoded(b"", 0.0, 1, 0.0)
+    def encode_picture(picture, recipe, options, *, report):
+        wished.append((recipe.name, recipe.lambda_, options))
+        return EncodeResult(b"", 0.0, 1, 0.0)
 
     monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
     (codec,) = choose_recipes(["grid"], {}, [0.5], [0.25], seed=3, show_progress=False)
     codec.encode(noise(), 0.25)
-    assert wished == [("grid", 0.25, Wish(seed=3))]
+    assert wished == [("grid", 0.25, EncodeOptions(seed=3))]
 
 
 def test_folders_that_hold_something_else(tmp_path):

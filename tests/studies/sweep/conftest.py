@@ -10,8 +10,8 @@ from PIL import Image
 
 from inr import recipes
 from inr.cli import main as cli
-from inr.codec import Encoded, Wish
-from inr.mlp.encode import facts_of, file_of_one_colour
+from inr.codec import EncodeOptions, EncodeResult
+from inr.mlp.encode import file_of_one_colour, picture_info
 from inr.studies.sweep.ledger import Result
 from inr.studies.sweep.plan import Run
 
@@ -36,7 +36,7 @@ def make_run():
             Path(picture),
             recipes.named(recipe),
             varied,
-            Wish(seed=seed),
+            EncodeOptions(seed=seed),
             shape,
             work=1e9,
         )
@@ -65,17 +65,17 @@ def instant(monkeypatch):
     """
     calls = []
 
-    def encoded(picture, recipe, wish):
-        data = file_of_one_colour(facts_of(picture), recipe)
-        psnr_db = 10.0 * recipe.quantize.bits + wish.seed
-        return Encoded(data, psnr_db, recipe.fit.steps, seconds=1.5)
+    def encoded(picture, recipe, options):
+        data = file_of_one_colour(picture_info(picture), recipe)
+        psnr_db = 10.0 * recipe.quantize.bits + options.seed
+        return EncodeResult(data, psnr_db, recipe.fit.steps, seconds=1.5)
 
-    def encode_picture(picture, recipe, wish, *, report=None):
-        calls.append([(recipe.quantize.bits, wish.seed)])
-        return encoded(picture, recipe, wish)
+    def encode_picture(picture, recipe, options, *, report=None):
+        calls.append([(recipe.quantize.bits, options.seed)])
+        return encoded(picture, recipe, options)
 
     def encode_batch(jobs, report=None):
-        calls.append([(recipe.quantize.bits, wish.seed) for _, recipe, wish in jobs])
+        calls.append([(recipe.quantize.bits, options.seed) for _, recipe, options in jobs])
         return [encoded(*job) for job in jobs]
 
     monkeypatch.setattr("inr.codec.encode_picture", encode_picture)

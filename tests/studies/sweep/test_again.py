@@ -64,10 +64,10 @@ def test_a_lost_file_that_cannot_be_made_again_is_a_failure(run, monkeypatch):
 def test_a_failed_run_is_told_and_tried_again(run, monkeypatch):
     original = inr.codec.encode_picture
 
-    def encode_picture(picture, recipe, wish, **rest):
+    def encode_picture(picture, recipe, options, **rest):
         if recipe.quantize.bits == 4:
             raise inr.FitError("the loss stopped being a number")
-        return original(picture, recipe, wish, **rest)
+        return original(picture, recipe, options, **rest)
 
     with monkeypatch.context() as patch:
         patch.setattr("inr.codec.encode_picture", encode_picture)
@@ -124,10 +124,10 @@ def test_rows_of_the_time_before_the_code_was_told_are_known(run, instant):
 def test_a_bug_is_shown_once_and_the_other_runs_go_on(run, monkeypatch):
     original = inr.codec.encode_picture
 
-    def encode_picture(picture, recipe, wish, **rest):
-        if wish.seed:
+    def encode_picture(picture, recipe, options, **rest):
+        if options.seed:
             raise TypeError("our own mistake")
-        return original(picture, recipe, wish, **rest)
+        return original(picture, recipe, options, **rest)
 
     options = (*SWEEP, "--batch", 1, "--seed", 1, "--seed", 0, "--seed", 2, "-q")
     monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
@@ -162,10 +162,10 @@ def test_a_batch_that_fails_is_told_unless_quiet(run, monkeypatch):
 def test_ctrl_c_says_how_to_go_on(run, monkeypatch):
     original = inr.codec.encode_picture
 
-    def encode_picture(picture, recipe, wish, **rest):
+    def encode_picture(picture, recipe, options, **rest):
         if recipe.quantize.bits == 6:
             raise KeyboardInterrupt
-        return original(picture, recipe, wish, **rest)
+        return original(picture, recipe, options, **rest)
 
     with monkeypatch.context() as patch:
         patch.setattr("inr.codec.encode_picture", encode_picture)

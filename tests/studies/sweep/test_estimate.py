@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inr import recipes
-from inr.codec import Wish
+from inr.codec import EncodeOptions
 from inr.image.picture import Picture
 from inr.settings import with_settings
 from inr.studies.sweep import estimate
@@ -24,11 +24,13 @@ def noise(height=12, width=16):
 
 def test_the_work_of_a_hand_counted_network():
     # 2*4 + 4 + 4*3 + 3 = 27 weights, 12 * 16 = 192 pixels, 5 steps, 6 operations each
-    assert fit_work(noise(), small(), Wish()) == 6 * 27 * 192 * 5
-    assert fit_work(noise(), small(**{"fit.batch": "100"}), Wish()) == 6 * 27 * 100 * 5
-    assert fit_work(noise(128, 128), small(), Wish()) == 6 * 27 * 4096 * 5
+    assert fit_work(noise(), small(), EncodeOptions()) == 6 * 27 * 192 * 5
+    assert fit_work(noise(), small(**{"fit.batch": "100"}), EncodeOptions()) == 6 * 27 * 100 * 5
+    assert fit_work(noise(128, 128), small(), EncodeOptions()) == 6 * 27 * 4096 * 5
     starts = {"fit.n_seeds": "3", "fit.seed_trial": "0.1"}
-    assert fit_work(noise(), small(**starts), Wish()) == pytest.approx(1.2 * 6 * 27 * 192 * 5)
+    assert fit_work(noise(), small(**starts), EncodeOptions()) == pytest.approx(
+        1.2 * 6 * 27 * 192 * 5
+    )
 
 
 def test_the_work_of_a_hand_counted_grid():
@@ -41,15 +43,15 @@ def test_the_work_of_a_hand_counted_grid():
     products = 80 * 22 + 80 * (8 + 20)
     n_steps = 5 * (1.2 + estimate._GRID_SEARCH_SHARE) + estimate._GRID_SEARCH_STEPS
     expected = 6 * products * n_steps * estimate._GRID_OVERHEAD
-    assert fit_work(grey, recipe, Wish()) == pytest.approx(expected)
+    assert fit_work(grey, recipe, EncodeOptions()) == pytest.approx(expected)
 
 
 def test_a_target_that_cannot_be_met_is_no_work():
-    assert fit_work(noise(), recipes.siren(), Wish(target_bytes=3)) == 0
+    assert fit_work(noise(), recipes.siren(), EncodeOptions(target_bytes=3)) == 0
 
 
 def test_nothing_is_fitted_in_kind_cae():
-    assert fit_work(noise(), recipes.cae(), Wish()) == 0
+    assert fit_work(noise(), recipes.cae(), EncodeOptions()) == 0
 
 
 def test_seconds_of_hand_counted_groups(make_run, monkeypatch):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from inr import recipes
-from inr.codec import Wish
+from inr.codec import EncodeOptions
 from inr.errors import ImageError, UsageError
 from inr.image.picture import Picture
 from inr.studies.sweep.plan import Request, hash_of_picture, hash_of_run, parse_vary, plan
@@ -53,7 +53,7 @@ def test_pictures_then_recipes_then_values_then_seeds():
 def test_settings_and_values_reach_the_recipe():
     (run,) = planned(varied={"quantize.bits": ("6",)}, seeds=(7,))
     assert (run.recipe.field.hidden, run.recipe.fit.steps, run.recipe.quantize.bits) == (4, 5, 6.0)
-    assert run.wish == Wish(seed=7)
+    assert run.options == EncodeOptions(seed=7)
     assert run.varied == (("quantize.bits", "6"),)
 
 
@@ -62,12 +62,15 @@ def test_targets_reach_the_wish():
     set_one, varied_one = planned(
         varied={"target_bytes": ("200", "300")}, settings={"fit.steps": "5"}
     )
-    assert (set_one.wish, varied_one.wish) == (Wish(target_bytes=200), Wish(target_bytes=300))
+    assert (set_one.options, varied_one.options) == (
+        EncodeOptions(target_bytes=200),
+        EncodeOptions(target_bytes=300),
+    )
     (run,) = planned(settings={"target_bpp": "2.5"})
-    assert run.wish == Wish(target_bpp=2.5)
+    assert run.options == EncodeOptions(target_bpp=2.5)
     assert run.recipe.target_bpp == recipes.siren().target_bpp
     (run,) = planned(settings={"target_psnr": "30"})
-    assert run.wish == Wish(target_psnr=30)
+    assert run.options == EncodeOptions(target_psnr=30)
 
 
 def test_values_of_a_path():
@@ -103,7 +106,7 @@ def test_every_combination_once(bits, seeds):
         tiny = Picture(np.arange(12, dtype=np.uint8).reshape(2, 2, 3))
         patch.setattr("inr.image.read.load", lambda *_, **__: tiny)
         runs = plan(request, same_shape=False, warn=pytest.fail)
-    found = [(run.varied[0][1], run.wish.seed) for run in runs]
+    found = [(run.varied[0][1], run.options.seed) for run in runs]
     assert found == list(itertools.product(bits, seeds))
     assert len({run.config_hash for run in runs}) == len(runs)
 
@@ -126,10 +129,10 @@ def test_the_hash_is_of_all_that_decides_the_bytes():
     assert hash_of_picture(Picture(pixels.copy())) == hash_of_picture(pictures[0])
 
     configs = [
-        (recipes.siren(), Wish()),
-        (recipes.siren_zstd(), Wish()),
-        (recipes.siren(), Wish(seed=1)),
-        (recipes.siren(), Wish(target_bytes=500)),
+        (recipes.siren(), EncodeOptions()),
+        (recipes.siren_zstd(), EncodeOptions()),
+        (recipes.siren(), EncodeOptions(seed=1)),
+        (recipes.siren(), EncodeOptions(target_bytes=500)),
     ]
     assert len({hash_of_run(pixels_hash, *c) for pixels_hash in hashes for c in configs}) == 24
 
@@ -140,12 +143,12 @@ def test_the_hash_is_of_the_weights_that_a_recipe_names(tmp_path):
     hashes = []
     for content in (b"one", b"another", b"one"):
         weights.write_bytes(content)
-        hashes.append(hash_of_run("", recipe, Wish()))
+        hashes.append(hash_of_run("", recipe, EncodeOptions()))
     assert hashes[0] == hashes[2] != hashes[1]
     weights.unlink()
     with pytest.raises(ValueError, match="give the path of an"):
-        hash_of_run("", recipe, Wish())
-    assert hash_of_run("", recipes.cae(), Wish()) not in hashes
+        hash_of_run("", recipe, EncodeOptions())
+    assert hash_of_run("", recipes.cae(), EncodeOptions()) not in hashes
 
 
 @pytest.mark.usefixtures("folder")
@@ -277,7 +280,9 @@ def test_a_file_that_is_no_picture():
 
 @pytest.mark.usefixtures("folder")
 def test_runs_of_one_key_have_one_shape(monkeypatch):
-    monkeypatch.setattr("inr.batch.batch_key", lambda picture, recipe, wish: recipe.quantize.bits)
+    monkeypatch.setattr(
+        "inr.batch.batch_key", lambda picture, recipe, options: recipe.quantize.bits
+    )
     runs = planned(
         ("a.png", "b.png"), varied={"quantize.bits": ("4", "6")}, seeds=(0, 1), same_shape=True
     )

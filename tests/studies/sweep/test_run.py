@@ -16,7 +16,7 @@ from inr.coders.zstd import Zstd
 from inr.errors import FitError, UsageError
 from inr.mlp.describe import trained_counts
 from inr.mlp.fields.siren import Siren
-from inr.mlp.file import PictureFacts, open_file, write_file
+from inr.mlp.file import PictureInfo, open_file, write_file
 from inr.mlp.fit.problem import Progress
 from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.splits.whole import Whole
@@ -106,10 +106,10 @@ def test_a_batch_that_fails_is_run_one_by_one(group, instant, monkeypatch):
     def encode_batch(jobs, report=None):
         raise FitError("one of them")
 
-    def encode_picture(picture, recipe, wish, **rest):
+    def encode_picture(picture, recipe, options, **rest):
         if recipe.quantize.bits == 4:
             raise FitError("the loss stopped\nbeing a number")
-        return original(picture, recipe, wish, **rest)
+        return original(picture, recipe, options, **rest)
 
     monkeypatch.setattr("inr.batch.encode_batch", encode_batch)
     monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
@@ -220,10 +220,10 @@ def test_a_picture_that_changed_meanwhile(group):
 def test_progress_is_the_fraction_of_the_group(group, monkeypatch, instant):
     original, told = inr.codec.encode_picture, []
 
-    def encode_picture(picture, recipe, wish, *, report):
+    def encode_picture(picture, recipe, options, *, report):
         for step in (1, 5):
             report(Progress(step, n_steps=5, psnr_db=9.0, seconds_left=1.0))
-        return original(picture, recipe, wish)
+        return original(picture, recipe, options)
 
     def encode_batch(jobs, report):
         raise FitError("so that they run one by one")
@@ -241,7 +241,7 @@ def test_sparsity_counts_the_zeros_of_trained_matrices():
         "w1": np.array([[0, 0, 0], [1, 2, 3]], np.int32),
         "b1": np.zeros(3, np.int32),
     }
-    facts = PictureFacts(3, 4, 3, 8, ((0, 255),) * 3, None)
+    facts = PictureInfo(3, 4, 3, 8, ((0, 255),) * 3, None)
     stages = Stages(Whole(), Siren(hidden=2, n_layers=1), Uniform(), Zstd())
     data = write_file(facts, stages, codes, dict.fromkeys(codes, np.float32(1)))
     assert trained_counts(open_file(data)).sparsity == 5 / 10  # biases do not count
