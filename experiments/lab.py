@@ -22,8 +22,9 @@ from PIL import Image
 from inr.coders.protocol import Coder
 from inr.exact.threads import available_cores
 from inr.format import container
+from inr.kinds import open_file
 from inr.mlp.describe import trained_counts
-from inr.mlp.file import CODE_BITS, open_file, read_codes
+from inr.mlp.file import CODE_BITS, read_codes
 from inr.mlp.tags import write_stages
 
 HERE = Path(__file__).resolve().parent
@@ -161,7 +162,7 @@ def sweep(
 
 
 def _counts(file: Path) -> dict[str, int]:
-    return dataclasses.asdict(trained_counts(open_file(file.read_bytes())))
+    return dataclasses.asdict(trained_counts(open_file(file.read_bytes()).content))
 
 
 def save(folder: Path, rows: Sequence[Row]) -> None:
@@ -216,7 +217,7 @@ class Recoded:
 
 def recoded(data: bytes, coder: Coder) -> Recoded:
     """The same .inr file with its codes written by another coder; read back and compared."""
-    opened = open_file(data)
+    opened = open_file(data).content
     codes = list(read_codes(opened).values())
     weights = opened.sections[container.SECTION_WEIGHTS]
     levels = weights.removesuffix(opened.stages.coder.encode(codes, CODE_BITS))
@@ -224,7 +225,7 @@ def recoded(data: bytes, coder: Coder) -> Recoded:
     stages = write_stages(dataclasses.replace(opened.stages, coder=coder))
     header = dataclasses.replace(opened.header, stages=stages)
     made = container.pack(header, opened.sections | {container.SECTION_WEIGHTS: levels + payload})
-    again = read_codes(open_file(made)).values()
+    again = read_codes(open_file(made).content).values()
     assert all(map(np.array_equal, codes, again)), f"{type(coder).__name__} changed the codes"
     return Recoded(codes, levels, payload, made)
 

@@ -9,14 +9,12 @@ After `import inr`, Pillow opens .inr files: `Image.open("photo.inr")`.
 from inr import pillow_plugin, recipes
 from inr.codec import decode, encode
 from inr.errors import FitError, FormatError, ImageError, InrError, UsageError
-from inr.recipes import Recipe
 
 __all__ = [
     "FitError",
     "FormatError",
     "ImageError",
     "InrError",
-    "Recipe",
     "UsageError",
     "decode",
     "encode",

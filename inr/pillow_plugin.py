@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image, ImageFile
 
 if TYPE_CHECKING:
-    from inr.recipes import AnyRecipe
+    from inr.options import AnyRecipe
 
 _MAGIC = b"\x89INR"
 _PART_BYTES = 1 << 20  # read at once: files take memory for what they are asked for, not for less
@@ -30,19 +30,20 @@ class InrImageFile(ImageFile.ImageFile):
     format_description = "Implicit neural representation"
 
     def _open(self) -> None:
-        from inr.any_file import open_any
         from inr.errors import FormatError
+        from inr.format.container import icc_profile_of
+        from inr.kinds import open_file
 
         assert self.fp is not None
         self._inr_data = _read(self.fp)
         try:
-            opened = open_any(self._inr_data)
-            profile = opened.icc_profile()
+            file = open_file(self._inr_data)
+            profile = icc_profile_of(file.sections)
         except FormatError as error:
             raise OSError(str(error)) from error  # what Pillow's callers expect of a bad file
         if profile is not None:
             self.info["icc_profile"] = profile
-        header = opened.header
+        header = file.header
         self._size = (header.width, header.height)
         modes = ("L", "LA", "RGB", "RGBA")
         sixteen_bit_grey = header.bit_depth == 16 and header.n_channels == 1
@@ -51,9 +52,10 @@ class InrImageFile(ImageFile.ImageFile):
 
     def load(self) -> Any:
         if self._im is None:
-            from inr.codec import DecodeOptions, decode_picture
+            from inr.codec import decode_picture
             from inr.errors import InrError
             from inr.image.write import to_pil
+            from inr.options import DecodeOptions
 
             if self._exclusive_fp and self.fp is not None:
                 self.fp.close()  # Pillow closes only the files of pictures that have tiles
@@ -121,13 +123,18 @@ def _check_options(given: dict[str, Any], known: list[str]) -> None:
 
 def _recipe_of(given: Any) -> "AnyRecipe":
     from inr.errors import UsageError
-    from inr.recipes import RECIPES, AnyRecipe, named
+    from inr.kinds import kind_of
+    from inr.recipes import all_recipes, named
 
     if isinstance(given, str):
         return named(given)
-    if not isinstance(given, AnyRecipe):
-        raise UsageError(f"recipe={given!r}: expected one of {', '.join(RECIPES)}, or a recipe")
-    return given
+    try:
+        kind_of(given)
+    except TypeError:
+        known = ", ".join(all_recipes())
+        raise UsageError(f"recipe={given!r}: expected one of {known}, or a recipe") from None
+    recipe: AnyRecipe = given
+    return recipe
 
 
 def _with_profile(image: Image.Image) -> Image.Image:

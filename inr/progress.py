@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from inr.cae.training.loop import TrainProgress
-    from inr.mlp.fit.problem import Progress
+    from inr.options import Progress
 
 
 class _Steps(Protocol):

@@ -7,45 +7,18 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from inr.coders.deflate import Deflate
-from inr.coders.huffman import Huffman
-from inr.coders.lzma import Lzma
-from inr.coders.range_coder import RangeCoder
-from inr.coders.zstd import Zstd
 from inr.errors import UsageError
-from inr.mlp.fields.fourier import Fourier
-from inr.mlp.fields.siren import Siren
-from inr.mlp.fit.optimizers import Adam, Muon
-from inr.mlp.quantize.distribution import Distribution
-from inr.mlp.quantize.float16 import Float16
-from inr.mlp.quantize.kmeans import KMeans
-from inr.mlp.quantize.uniform import Uniform
-from inr.mlp.sparsify.dense import Dense
-from inr.mlp.sparsify.feathermap import Feathermap
-from inr.mlp.sparsify.magnitude import Magnitude
-from inr.mlp.sparsify.rigl import RigL
-from inr.mlp.sparsify.set import SET
-from inr.mlp.sparsify.small_dense import SmallDense
-from inr.mlp.sparsify.snfs import SNFS
-from inr.mlp.splits.wavelet import Wavelet
-from inr.mlp.splits.whole import Whole
-from inr.recipes import AnyRecipe
+from inr.kinds import kind_of
+from inr.options import AnyRecipe
 
+Stages = Mapping[str, tuple[type[Any], ...]]  # methods that `--set PATH=NAME` may name, by path
+
+R = TypeVar("R", bound=AnyRecipe)
 T = TypeVar("T")
 
-# What `--set quantize=kmeans` may name: the methods of each stage, with their defaults.
-STAGES: dict[str, tuple[type[Any], ...]] = {
-    "field": (Siren, Fourier),
-    "split": (Whole, Wavelet),
-    "sparsify": (Dense, RigL, SNFS, SET, Magnitude, SmallDense, Feathermap),
-    "quantize": (Uniform, KMeans, Distribution, Float16),
-    "coder": (RangeCoder, Huffman, Zstd, Deflate, Lzma),
-    "fit.optimizer": (Muon, Adam),
-}
 
-
-def with_settings(recipe: AnyRecipe, settings: Mapping[str, str]) -> AnyRecipe:
-    """Returns the recipe with the values at the given paths, as in {"fit.steps": "500"}.
+def with_settings(recipe: R, settings: Mapping[str, str]) -> R:
+    """Return the recipe with the values at the given paths, as in {"fit.steps": "500"}.
 
     A stage is exchanged by the name of its method, as in {"quantize": "kmeans"}; what is set
     below it counts from the new method, in whatever order the settings come. Setting field.hidden
@@ -54,18 +27,19 @@ def with_settings(recipe: AnyRecipe, settings: Mapping[str, str]) -> AnyRecipe:
     Raises:
       ValueError: an unknown path (the text lists those there are) or a value that does not fit.
     """
+    stages = kind_of(recipe).stages
     # Stages first: stable, so that otherwise the order given stands.
-    for path, text in sorted(settings.items(), key=lambda item: item[0] not in STAGES):
-        recipe = with_values(recipe, {path: text})
-        if path == "field.hidden" and recipe.KIND == "mlp":
-            recipe = dataclasses.replace(recipe, fixed_size=True)
+    for path, text in sorted(settings.items(), key=lambda item: item[0] not in stages):
+        recipe = _replace(recipe, path.split("."), text, path, stages)
+        if path == "field.hidden" and hasattr(recipe, "fixed_size"):
+            recipe = dataclasses.replace(recipe, fixed_size=True)  # type: ignore[type-var]
     return recipe
 
 
 def with_values(node: T, settings: Mapping[str, str]) -> T:
-    """`with_settings` for any dataclass of settings."""
+    """Return any dataclass of settings with the values at the given paths; see `with_settings`."""
     for path, text in settings.items():
-        node = _replaced(node, path.split("."), text, path)
+        node = _replace(node, path.split("."), text, path, {})
     return node
 
 
@@ -96,11 +70,11 @@ def _field_name(name: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) else name
 
 
-def _replaced(node: T, names: list[str], text: str, path: str) -> T:
+def _replace(node: T, names: list[str], text: str, path: str, stages: Stages) -> T:
     name, *rest = names
     values = _fields(node)
-    if not rest and path in STAGES and name in values:
-        return dataclasses.replace(node, **{name: _stage(path, text)})  # type: ignore[type-var]
+    if not rest and path in stages and name in values:
+        return dataclasses.replace(node, **{name: _stage(stages, path, text)})  # type: ignore[type-var]
     if name not in values or bool(rest) != dataclasses.is_dataclass(values[name]):
         known = ", ".join(
             f"{other}.*" if dataclasses.is_dataclass(value) else other
@@ -108,20 +82,20 @@ def _replaced(node: T, names: list[str], text: str, path: str) -> T:
         )
         raise UsageError(f"unknown setting {path}: {type(node).__name__} has {known or 'none'}")
     if rest:
-        value = _replaced(values[name], rest, text, path)
+        value = _replace(values[name], rest, text, path, stages)
     else:
-        value = _parsed(text, typing.get_type_hints(type(node))[_field_name(name)], path)
+        value = _parse(text, typing.get_type_hints(type(node))[_field_name(name)], path)
     return dataclasses.replace(node, **{_field_name(name): value})  # type: ignore[type-var]
 
 
-def _stage(path: str, text: str) -> Any:
-    methods = {method.__name__.lower(): method for method in STAGES[path]}
+def _stage(stages: Stages, path: str, text: str) -> Any:
+    methods = {method.__name__.lower(): method for method in stages[path]}
     if text.lower() not in methods:
         raise UsageError(f"{path}={text}: expected one of {', '.join(methods)}")
     return methods[text.lower()]()
 
 
-def _parsed(text: str, annotation: Any, path: str) -> Any:
+def _parse(text: str, annotation: Any, path: str) -> Any:
     if isinstance(annotation, types.UnionType):  # "int | None"
         if text.lower() == "none":
             return None

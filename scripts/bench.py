@@ -106,9 +106,9 @@ def bench_batch() -> None:
     process, where the single fits share one compilation too, and two of them as commands."""
     from PIL import Image
 
-    from inr.batch import encode_batch
-    from inr.codec import EncodeOptions, encode_picture
+    from inr.codec import encode_batch, encode_picture
     from inr.image.read import from_pil
+    from inr.options import EncodeOptions
     from inr.recipes import siren
     from inr.settings import with_settings
 

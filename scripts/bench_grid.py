@@ -24,14 +24,15 @@ from timed_commands import ROOT, peak_gb, told_by, wall_seconds
 from inr.fitting.random_keys import fit_key
 from inr.format.container import SECTION_LATENTS
 from inr.grid.decode import render_grid
-from inr.grid.file import draw_grid, open_grid, read_grid
+from inr.grid.file import draw_grid, read_grid
 from inr.grid.fit.init import first_networks
 from inr.grid.fit.model import drawn, rate_bits
 from inr.grid.fit.settings import GridFit
 from inr.grid.fit.step import Data, Inputs, Loop, noise_pool
 from inr.grid.structure import Pyramid, Structure
+from inr.image.region import Region
 from inr.image.resample import resample
-from inr.mlp.decode import Region
+from inr.kinds import open_file
 from inr.studies.sweep.origin import machine
 
 PICTURE = ROOT / "assets" / "pictures" / "kodim15.png"
@@ -76,7 +77,7 @@ def bench_exact() -> None:
         image.crop(CROP).save(Path(folder) / "crop.png")
         output, _ = encoded(Path(folder), Path(folder) / "crop.png", "--set", "fit.steps=300")
         target = np.asarray(image.crop(CROP), np.float64)
-        opened = open_grid(output.read_bytes())
+        opened = open_file(output.read_bytes()).content
     coded, latents = read_grid(opened)
     values = coded.values(opened.pyramid)
     params = {name: jnp.asarray(w, jnp.float32) for name, w in values.items()}
@@ -108,7 +109,7 @@ def bench_scale() -> None:
             image.reduce(2).save(Path(folder) / "half.png")
             options = ("--set", "fit.steps=300", "--set", "lambda=0.0004")
             output, told = encoded(Path(folder), Path(folder) / "half.png", *options)
-            opened = open_grid(output.read_bytes())
+            opened = open_file(output.read_bytes()).content
         height, width = original.shape[:2]
         whole = Region(0, 0, width, height)
         interpolated = render_grid(opened, height=height, width=width, region=whole)

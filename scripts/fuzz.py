@@ -35,7 +35,7 @@ from inr.cae.codec import CaeCodec
 from inr.cae.file import HASH_BYTES, Coded, colours_of, pack_cae
 from inr.cae.weight_store import VARIABLE
 from inr.cae.weights import write_weights
-from inr.codec import DecodeOptions, decode_picture
+from inr.codec import decode_picture, describe
 from inr.coders.deflate import Deflate
 from inr.coders.huffman import Huffman
 from inr.coders.lzma import Lzma
@@ -50,7 +50,6 @@ from inr.grid.fit.init import first_networks
 from inr.grid.network_coding import quantized
 from inr.grid.structure import Pyramid, Structure
 from inr.grid.synthesis import draw
-from inr.mlp.describe import describe
 from inr.mlp.fields.fourier import Fourier
 from inr.mlp.fields.protocol import Field
 from inr.mlp.fields.siren import Siren
@@ -58,6 +57,7 @@ from inr.mlp.file import PictureInfo, write_file
 from inr.mlp.quantize.uniform import Uniform, wire_step
 from inr.mlp.splits.whole import Whole
 from inr.mlp.tags import Stages
+from inr.options import DecodeOptions
 
 # Of a file's claim; more would measure drawing, not reading.
 MAX_PIXELS = 1 << 14

@@ -48,11 +48,11 @@ _PROFILES = (zlib.compress(bytes(1 << 22)), zlib.compress(bytes(1 << 24)), b"\0\
 def claiming(data: bytes, rng: np.random.Generator) -> bytes:
     """A file of the same kind as data that claims other things."""
     header, sections = container.unpack(data)
-    kind = {container.KIND_GRID: _grid, container.KIND_CAE: _cae}.get(header.kind, _mlp)
-    most = container.MAX_SIDE if header.kind == container.KIND_MLP else _GRID_SIDE + 9
+    kind = {1: _grid, 2: _cae}.get(header.kind, _mlp)
+    most = container.MAX_SIDE if header.kind == 0 else _GRID_SIDE + 9
     height, width = _size(most, rng)
     n_channels = int(rng.integers(1, 5))
-    bit_depth = 8 if header.kind == container.KIND_CAE else int(rng.choice([8, 16]))
+    bit_depth = 8 if header.kind == 2 else int(rng.choice([8, 16]))
     ranges = ((0, (1 << bit_depth) - 1),) * n_channels
     claimed = Header(height, width, n_channels, bit_depth, ranges, header.stages, header.kind)
     if rng.random() < 0.1:

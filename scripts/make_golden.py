@@ -15,15 +15,20 @@ import numpy as np
 from fuzz import built_grid
 from PIL import Image
 
-from inr.any_file import open_any
 from inr.cae.decode import codec_of, latents_of
-from inr.codec import EncodeOptions, decode_picture, encode_picture
+from inr.cae.kind import CaeFile
+from inr.codec import decode_picture, encode_picture
 from inr.grid.file import read_grid
 from inr.grid.fit.settings import GridFit
+from inr.grid.kind import GridFile
 from inr.grid.structure import Structure
 from inr.image.picture import Picture
+from inr.kinds import open_file
 from inr.mlp.file import read_codes
 from inr.mlp.fit.settings import FitSettings
+from inr.mlp.kind import MlpFile
+from inr.mlp.recipe import MlpRecipe
+from inr.options import EncodeOptions, Target
 from inr.recipes import AnyRecipe, cae, fourier, grid_fast, siren, siren_zstd
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,24 +68,25 @@ def pictures() -> dict[str, tuple[AnyRecipe, Picture]]:
 
 def codes_sha256(data: bytes) -> str:
     """A hash of all integer codes of a file, in file order."""
-    opened = open_any(data)
-    if opened.KIND == "grid":
-        coded, latents = read_grid(opened)
-        codes = [*coded.codes.values(), *latents]
-    elif opened.KIND == "cae":
-        found = latents_of(opened, codec_of(opened))
-        codes = [found.y] if found.z is None else [found.y, found.z]
-    else:
-        codes = [*read_codes(opened).values()]
+    file = open_file(data)
+    match file:
+        case GridFile():
+            coded, latents = read_grid(file.content)
+            codes = [*coded.codes.values(), *latents]
+        case CaeFile():
+            found = latents_of(file.content, codec_of(file.content))
+            codes = [found.y] if found.z is None else [found.y, found.z]
+        case MlpFile():
+            codes = [*read_codes(file.content).values()]
     return hashlib.sha256(b"".join(c.astype("<i4").tobytes() for c in codes)).hexdigest()
 
 
 def encoded(recipe: AnyRecipe, picture: Picture) -> bytes:
     """The picture after a short fit, of kind cae without any."""
-    if recipe.KIND != "mlp":
+    if not isinstance(recipe, MlpRecipe):
         return encode_picture(picture, recipe, EncodeOptions()).data
     recipe = replace(recipe, fit=FitSettings(steps=60))
-    return encode_picture(picture, recipe, EncodeOptions(target_bytes=700)).data
+    return encode_picture(picture, recipe, EncodeOptions(target=Target(n_bytes=700))).data
 
 
 def main() -> None:

@@ -7,17 +7,19 @@ import pytest
 from PIL import Image, ImageCms
 
 import inr
-from inr.codec import EncodeOptions, decode_picture, encode_picture
+from inr.codec import decode_picture, encode_picture
 from inr.errors import FitError
 from inr.image.read import Picture, from_array
+from inr.kinds import open_file
 from inr.mlp.fields.siren import Siren
-from inr.mlp.file import open_file
+from inr.mlp.recipe import RECIPES
 from inr.mlp.tags import Stages, write_stages
+from inr.options import EncodeOptions, Target
 from inr.settings import with_settings
 
 SMALL = {"fit.steps": "5", "field.hidden": "4", "field.n_layers": "1"}
 KODIM23 = Path(__file__).parents[1] / "assets/pictures/kodim23.png"
-MLP = [name for name, make in inr.recipes.RECIPES.items() if make().KIND == "mlp"]
+MLP = list(RECIPES)
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -44,7 +46,7 @@ def test_every_recipe_makes_a_file_that_opens(name):
     decoded = inr.decode(data)
     assert (decoded.shape, decoded.dtype) == ((16, 16, 3), np.uint8)
     np.testing.assert_array_equal(decoded, inr.decode(data))
-    stages = open_file(data).stages
+    stages = open_file(data).content.stages
     asked = recipe(name)
     expected = Stages(asked.split, asked.field, asked.quantize, asked.coder)
     assert write_stages(stages) == write_stages(expected)
@@ -87,7 +89,7 @@ def test_grey_may_have_a_channel_axis_or_not():
     assert inr.decode(inr.encode(flat)).shape == (3, 5)
 
 
-@pytest.mark.parametrize("name", inr.recipes.RECIPES)
+@pytest.mark.parametrize("name", inr.recipes.all_recipes())
 @pytest.mark.parametrize("colour", [[0], [255], [3, 0], [9, 8, 7], [255, 0, 255, 0]])
 def test_one_colour_is_exact_and_needs_no_fit(name, colour):
     picture = np.full((31, 17, len(colour)), colour, np.uint8)
@@ -245,7 +247,7 @@ def test_a_file_that_decoders_will_refuse_is_told_before_the_fit():
 @pytest.mark.usefixtures("untrained")
 def test_the_target_counts_the_colour_profile():
     picture = Picture(noise(64, 64, 3), SRGB_PROFILE)
-    encoded = encode_picture(picture, _few(), EncodeOptions(target_bytes=1500))
+    encoded = encode_picture(picture, _few(), EncodeOptions(target=Target(n_bytes=1500)))
     assert 0.975 * 1500 <= len(encoded.data) <= 1500
 
 
@@ -262,7 +264,7 @@ def test_an_impossible_target_names_the_sizes(name):
         inr.encode(noise(64, 64, 3), _few(name), target_bytes=40)
     profiled = Picture(noise(64, 64, 3), SRGB_PROFILE)
     with pytest.raises(ValueError, match=r"target of 300 bytes is too small .* takes \d\d\d;"):
-        encode_picture(profiled, _few(name), EncodeOptions(target_bytes=300))
+        encode_picture(profiled, _few(name), EncodeOptions(target=Target(n_bytes=300)))
 
 
 @pytest.mark.usefixtures("untrained")
@@ -287,7 +289,7 @@ def test_a_named_width_is_kept_with_and_without_a_target():
     picture = noise(64, 64, 3)
     for options in ({}, {"target_bytes": 700}):
         data = inr.encode(picture, recipe(field_hidden=13, field_n_layers=3), **options)
-        assert open_file(data).stages.field == Siren(hidden=13, n_layers=3)
+        assert open_file(data).content.stages.field == Siren(hidden=13, n_layers=3)
     assert 0.975 * 700 <= len(data) <= 700
 
 

@@ -10,8 +10,9 @@ from helpers.built_files import built_file, stages_of
 import inr
 from inr.errors import FormatError
 from inr.format.container import DEFAULT_MAX_PIXELS, SECTION_WEIGHTS, pack, unpack
+from inr.kinds import open_file
 from inr.mlp.fields.siren import Siren
-from inr.mlp.file import open_file, read_weights
+from inr.mlp.file import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,6 @@ def test_bytes_like_data_is_read_too(data):
 
 
 def test_codes_times_steps_are_the_weights(data):
-    weights = read_weights(open_file(data))
+    weights = read_weights(open_file(data).content)
     assert list(weights) == list(Siren(hidden=9, n_layers=2).shapes(3))
     assert all(w.dtype == np.float32 for w in weights.values())

@@ -7,12 +7,14 @@ import pytest
 from contracts.methods import CODERS, FIELDS, QUANTIZERS, SPARSIFIERS, SPLITS
 
 from inr import recipes
+from inr.kinds import kind_of
 from inr.mlp.fields.feathermap import FeathermapSiren
 from inr.mlp.fit.optimizers import Adam
 from inr.mlp.quantize.kmeans import KMeans
+from inr.mlp.recipe import STAGES
 from inr.mlp.sparsify.rigl import RigL
 from inr.mlp.splits.wavelet import Wavelet
-from inr.settings import STAGES, paths, with_settings
+from inr.settings import paths, with_settings
 
 
 def test_values_take_the_type_of_their_field():
@@ -158,16 +160,16 @@ def test_values_that_a_method_refuses(settings, message):
     ("path", "message"),
     [
         ("fit.step", r"unknown setting fit\.step: FitSettings has steps, batch, optimizer\.\*, "),
-        ("steps", r"unknown setting steps: Recipe has field\.\*, fit\.\*, sparsify\.\*, quan"),
+        ("steps", r"unknown setting steps: MlpRecipe has field\.\*, fit\.\*, sparsify\.\*, quan"),
         ("field.sigma", "unknown setting field.sigma: Siren has hidden, n_layers, first_omega_0"),
         ("fit.optimizer.rate", "Muon has learning_rate, adam_learning_rate"),
         ("coder.level", "unknown setting coder.level: RangeCoder has none"),
-        ("fit", "unknown setting fit: Recipe has"),
+        ("fit", "unknown setting fit: MlpRecipe has"),
         ("fit.steps.more", "unknown setting fit.steps.more: FitSettings has"),
         ("fit.", r"unknown setting fit\.: FitSettings has"),
-        ("", "unknown setting : Recipe has"),
-        ("name", "unknown setting name: Recipe has"),
-        ("__class__", "unknown setting __class__: Recipe has"),
+        ("", "unknown setting : MlpRecipe has"),
+        ("name", "unknown setting name: MlpRecipe has"),
+        ("__class__", "unknown setting __class__: MlpRecipe has"),
     ],
 )
 def test_unknown_paths_list_the_known_ones(path, message):
@@ -214,12 +216,12 @@ def test_values_that_a_recipe_of_kind_grid_refuses(path, text, message):
         with_settings(recipes.grid(), {path: text})
 
 
-@pytest.mark.parametrize("make", recipes.RECIPES.values(), ids=recipes.RECIPES)
+@pytest.mark.parametrize("make", recipes.all_recipes().values(), ids=recipes.all_recipes())
 def test_every_listed_path_can_be_set_to_its_own_value(make):
     listed = dict(path.split("=", 1) for path in paths(make()))
     own = {"mlp": "field.hidden", "grid": "structure.hidden", "cae": "model"}
-    assert own[make().KIND] in listed
-    assert ("fit.steps" in listed) == (make().KIND != "cae")  # nothing is fitted
+    assert own[kind_of(make()).name] in listed
+    assert ("fit.steps" in listed) == (kind_of(make()).name != "cae")  # nothing is fitted
     assert "name" not in listed
     for path, value in listed.items():
         if path != "field.hidden":
@@ -227,7 +229,7 @@ def test_every_listed_path_can_be_set_to_its_own_value(make):
 
 
 def test_recipes_are_found_by_name():
-    for name in recipes.RECIPES:
+    for name in recipes.all_recipes():
         assert recipes.named(name).name == name
     with pytest.raises(ValueError, match="unknown recipe 'sirens'; there are siren, "):
         recipes.named("sirens")

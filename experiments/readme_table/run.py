@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from inr.image.metrics import ms_ssim, psnr_db
-from inr.recipes import RECIPES
+from inr.recipes import all_recipes
 from inr.studies.sweep.origin import commit, processor
 
 TARGET = ["--target-bpp", "0.3"]
@@ -129,7 +129,7 @@ def stored_rows(names: set[str]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("pictures", nargs="*", type=Path)
-    parser.add_argument("--recipe", action="append", choices=list(RECIPES))
+    parser.add_argument("--recipe", action="append", choices=list(all_recipes()))
     parser.add_argument("--tiny", action="store_true", help="20 steps, one picture, no file")
     parser.add_argument(
         "--table", action="store_true", help="print the rows there are, run nothing"
@@ -144,7 +144,7 @@ def main() -> None:
         pictures, settings = pictures[:1], ["--set", "fit.steps=20"]
     facts = {"commit": commit(), "machine": processor(), "date": date.today().isoformat()}
     rows = []
-    for recipe in given.recipe or RECIPES:
+    for recipe in given.recipe or all_recipes():
         for picture in pictures:
             new_rows = [inr_row(picture, recipe, [*TARGET, *settings])]
             jpeg = jpeg_row(picture, new_rows[0]["n_bytes"])

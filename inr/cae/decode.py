@@ -7,38 +7,38 @@ cubic convolution (resample.py).
 import numpy as np
 
 from inr.cae.codec import CaeCodec, Latents
-from inr.cae.file import OpenedCae, pixels_of
+from inr.cae.file import CaeContent, pixels_of
 from inr.cae.weight_store import weights_of
 from inr.errors import FormatError
 from inr.format.checksum import check_pixels
 from inr.format.container import SECTION_LATENTS
-from inr.image.resample import resampled_pixels
-from inr.mlp.decode import Region
+from inr.image.region import Region, Size
+from inr.image.resample import resample_pixels
 
 
-def render_cae(
-    opened: OpenedCae, *, height: int, width: int, region: Region, codec: CaeCodec | None = None
+def render_content(
+    content: CaeContent, size: Size, region: Region, codec: CaeCodec | None = None
 ) -> np.ndarray:
-    """u8[region height, region width, n_channels].
+    """Draw a part of the picture; see `kinds.KindFile.render`.
 
     Args:
-      height, width: of the whole output, of which region is a part.
       codec: that of the file, where it is at hand already.
     Raises:
       FormatError: a damaged file, or one whose model is not at hand. Where a part is asked for at
         the native size only that is drawn, and the checksum of the colours is not verified.
     """
-    header, codec = opened.header, codec or codec_of(opened)
-    whole = Region(0, 0, header.width, header.height)
-    if (height, width) == (header.height, header.width):
-        return _drawn(opened, codec, region, is_whole=region == whole)
-    native = _drawn(opened, codec, whole, is_whole=True)
-    return resampled_pixels(native, height, width, region)
+    codec = codec or codec_of(content)
+    own_size = Size(content.header.height, content.header.width)
+    whole = Region.whole(own_size)
+    if size == own_size:
+        return _drawn(content, codec, region, is_whole=region == whole)
+    native = _drawn(content, codec, whole, is_whole=True)
+    return resample_pixels(native, size.height, size.width, region)
 
 
-def codec_of(opened: OpenedCae) -> CaeCodec:
+def codec_of(content: CaeContent) -> CaeCodec:
     """The codec that the file was made with; FormatError where it is not at hand."""
-    coded = opened.coded
+    coded = content.coded
     weights = weights_of(coded.model, coded.sha256)
     widths = weights.model.widths or (0,)
     if coded.width_index >= len(widths):
@@ -51,20 +51,20 @@ def codec_of(opened: OpenedCae) -> CaeCodec:
     return codec
 
 
-def latents_of(opened: OpenedCae, codec: CaeCodec) -> Latents:
+def latents_of(content: CaeContent, codec: CaeCodec) -> Latents:
     """The latents; takes memory for each pixel that the header claims. Raises FormatError."""
-    header = opened.header
-    payload = opened.sections[SECTION_LATENTS]
-    return codec.read(payload, header.height, header.width, opened.coded.rate)
+    header = content.header
+    payload = content.sections[SECTION_LATENTS]
+    return codec.read(payload, header.height, header.width, content.coded.rate)
 
 
-def _drawn(opened: OpenedCae, codec: CaeCodec, region: Region, *, is_whole: bool) -> np.ndarray:
-    header = opened.header
-    latents = latents_of(opened, codec)
-    colours = codec.draw(latents, header.height, header.width, opened.coded.rate, region)
+def _drawn(content: CaeContent, codec: CaeCodec, region: Region, *, is_whole: bool) -> np.ndarray:
+    header = content.header
+    latents = latents_of(content, codec)
+    colours = codec.draw(latents, header.height, header.width, content.coded.rate, region)
     if is_whole:
-        check_pixels(colours, opened.coded.crc)
-    alpha = opened.alpha()
+        check_pixels(colours, content.coded.crc)
+    alpha = content.alpha()
     if alpha is not None:
         rows = slice(region.y, region.y + region.height)
         alpha = alpha[rows, region.x : region.x + region.width]

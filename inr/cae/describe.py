@@ -3,15 +3,15 @@
 from typing import Any
 
 from inr.cae.decode import codec_of
-from inr.cae.file import OpenedCae
+from inr.cae.file import CaeContent
 from inr.format.container import SECTION_NAMES
 
 
-def describe_cae(opened: OpenedCae, n_bytes: int) -> dict[str, Any]:
-    """Model, rate and sections, ready for JSON; raises FormatError."""
-    coded = opened.coded
-    sections = {SECTION_NAMES[tag]: len(payload) for tag, payload in opened.sections.items()}
-    codec = codec_of(opened)
+def describe(content: CaeContent) -> dict[str, Any]:
+    """Tell model, rate and sections, ready for JSON; raises FormatError."""
+    coded = content.coded
+    sections = {SECTION_NAMES[tag]: len(payload) for tag, payload in content.sections.items()}
+    codec = codec_of(content)
     return {
         "colours_crc32": f"{coded.crc:08x}",
         "model": codec.weights.name,
@@ -21,5 +21,4 @@ def describe_cae(opened: OpenedCae, n_bytes: int) -> dict[str, Any]:
         "lambda": codec.lambda_of(coded.rate),
         "n_latents": codec.weights.model.n_latents,
         "sections": sections,
-        "overhead_bytes": n_bytes - sum(sections.values()),
     }

@@ -2,35 +2,32 @@
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inr.cae.alpha import encode_alpha
 from inr.cae.codec import CaeCodec, Latents
-from inr.cae.decode import render_cae
+from inr.cae.decode import render_content
 from inr.cae.file import (
     HASH_BYTES,
     MAX_SIDE,
     Coded,
     colours_of,
-    open_sections,
     pack_cae,
     pixels_of,
+    read_content,
 )
+from inr.cae.recipe import CaeRecipe
 from inr.cae.weight_store import weights_named
-from inr.codec import NEAR_DB, EncodeOptions, EncodeResult
 from inr.errors import FitError, UsageError
-from inr.fitting.time_budget import TimeBudget
+from inr.fitting.time_budget import TimeBudget, budget_of
 from inr.format import container
 from inr.format.checksum import pixels_crc
 from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
-from inr.mlp.decode import Region
-
-if TYPE_CHECKING:
-    from inr.cae.recipe import CaeRecipe
+from inr.image.region import Region, Size
+from inr.options import Candidate, Job, Target
 
 _SAMPLE_SIDE = 512  # pixels of the crop on which an encoding is timed
 
@@ -47,7 +44,7 @@ class _Trial:
 class _Encoder:
     """Files of one picture at any rate."""
 
-    def __init__(self, picture: Picture, recipe: "CaeRecipe") -> None:
+    def __init__(self, picture: Picture, recipe: CaeRecipe) -> None:
         weights, self._number = weights_named(recipe.model)
         widths = weights.model.widths
         width = recipe.width or (widths[-1] if widths else 0)
@@ -87,16 +84,13 @@ class _Encoder:
 
     def drawn_from(self, data: bytes) -> NDArray[np.uint8]:
         """What decoders make of the file that have these weights, wherever those are."""
-        height, width = self._picture.height, self._picture.width
-        whole = Region(0, 0, width, height)
-        opened = open_sections(*container.unpack(data))
-        return render_cae(opened, height=height, width=width, region=whole, codec=self.codec)
+        size = Size(self._picture.height, self._picture.width)
+        content = read_content(*container.unpack(data))
+        return render_content(content, size, Region.whole(size), self.codec)
 
 
-def encode_cae(
-    picture: Picture, recipe: "CaeRecipe", options: EncodeOptions, budget: TimeBudget | None = None
-) -> EncodeResult:
-    """`codec.encode_picture` for a recipe of kind cae and a picture of more than one colour.
+def encode(job: Job[CaeRecipe]) -> Candidate:
+    """Encode a picture of more than one colour.
 
     Nothing is fitted: seed and checkpoint change nothing. A time budget ends the search for a
     target.
@@ -106,7 +100,8 @@ def encode_cae(
         target that the model cannot meet, or a time budget that is too short.
       FitError: a file that does not give the picture back.
     """
-    started_at = time.monotonic()
+    picture, recipe, target = job.picture, job.recipe, job.options.target
+    budget = budget_of(job.options)
     if picture.bit_depth != 8:
         raise UsageError(
             "recipe cae was trained on 8 bits a sample and this picture has 16; round it to 8, or "
@@ -122,20 +117,19 @@ def encode_cae(
         budget.require(trial_seconds, "one encoding, drawn and checked")
         budget = budget.reserving(trial_seconds)  # that of the rate that is chosen
     encoder = _Encoder(picture, recipe)
-    size = options.target_size(picture.height, picture.width)
-    if options.target_psnr is not None:
-        trial = _to_psnr(encoder, picture, options.target_psnr, budget)
-    elif size is not None:
-        trial = _to_bytes(encoder, size, budget)
+    most = target.max_bytes(picture.n_pixels)
+    if target.psnr_db is not None:
+        trial = _to_psnr(encoder, picture, target.psnr_db, budget)
+    elif most is not None:
+        trial = _to_bytes(encoder, most, budget)
     else:
         trial = encoder.at(encoder.codec.rate_of(recipe.lambda_))
     if not np.array_equal(encoder.drawn_from(trial.data), trial.pixels):
         raise FitError("the file does not give back the picture it was made of; please report this")
-    psnr = psnr_db(picture.pixels, trial.pixels)
-    return EncodeResult(trial.data, psnr, 0, time.monotonic() - started_at)
+    return Candidate(trial.data, 0, trial.pixels)
 
 
-def _seconds_of_a_trial(picture: Picture, recipe: "CaeRecipe") -> float:
+def _seconds_of_a_trial(picture: Picture, recipe: CaeRecipe) -> float:
     """Measures on a crop how long it takes to encode, draw and decode the whole picture."""
     seconds = 0.0
     for side in (16, _SAMPLE_SIDE):  # the first loads weights and starts threads
@@ -181,8 +175,8 @@ def _to_bytes(encoder: _Encoder, max_bytes: int, budget: TimeBudget | None) -> _
 def _to_psnr(
     encoder: _Encoder, picture: Picture, target_db: float, budget: TimeBudget | None
 ) -> _Trial:
-    """The rate found whose PSNR is nearest to target_db, if that is within NEAR_DB; else the
-    coarsest that reaches it."""
+    """Find the rate whose PSNR is nearest to target_db, if that is within Target.TOLERANCE_DB;
+    else the coarsest that reaches it."""
 
     def excess_db(trial: _Trial) -> float:
         return psnr_db(picture.pixels, trial.pixels) - target_db
@@ -200,7 +194,7 @@ def _to_psnr(
             low, coarsest = middle, trial
         else:
             high = middle - 1
-    if abs(excess_db(nearest)) <= NEAR_DB:
+    if abs(excess_db(nearest)) <= Target.TOLERANCE_DB:
         return nearest
     if excess_db(coarsest) < 0:
         raise FitError(

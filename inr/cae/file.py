@@ -16,7 +16,6 @@ the checksum: it promises every pixel.
 
 import struct
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,9 @@ from inr.cae.alpha import decode_alpha
 from inr.errors import FormatError
 from inr.format import container
 from inr.format.container import Header, Reader
+from inr.options import Sections
 
+NUMBER = 2  # of kind cae, in the header
 MAX_SIDE = 1 << 14  # pixels; as of kind grid
 HASH_BYTES = 8
 _STAGES = struct.Struct(f"<H{HASH_BYTES}sBBI")
@@ -45,18 +46,12 @@ class Coded:
 
 
 @dataclass(frozen=True)
-class OpenedCae:
+class CaeContent:
     """A file as far as it can be read without its model."""
 
     header: Header
     coded: Coded
-    sections: dict[int, bytes]
-
-    KIND: ClassVar[Literal["cae"]] = "cae"
-
-    def icc_profile(self) -> bytes | None:
-        """The colour profile, unpacked; raises FormatError."""
-        return container.icc_profile_of(self.sections)
+    sections: Sections
 
     def alpha(self) -> Pixels | None:
         """u8[height, width] of a picture with an alpha channel; raises FormatError."""
@@ -75,7 +70,7 @@ def pack_cae(
 ) -> bytes:
     """The whole file; the inverse of `open_sections`. size: height, width, n_channels."""
     stages = _STAGES.pack(coded.model, coded.sha256, coded.rate, coded.width_index, coded.crc)
-    header = Header(*size, 8, ((0, 255),) * size[2], stages, container.KIND_CAE)
+    header = Header(*size, 8, ((0, 255),) * size[2], stages, NUMBER)
     sections = {container.SECTION_LATENTS: latents}
     if alpha is not None:
         sections[container.SECTION_ALPHA] = alpha
@@ -84,10 +79,8 @@ def pack_cae(
     return container.pack(header, sections)
 
 
-def open_sections(header: Header, sections: dict[int, bytes]) -> OpenedCae:
-    """Reads what an unpacked file says of its model; raises FormatError."""
-    if header.kind != container.KIND_CAE:
-        raise FormatError("this is no file of kind cae; it has no model")
+def read_content(header: Header, sections: Sections) -> CaeContent:
+    """Read what an unpacked file says of its model; raises FormatError."""
     if max(header.height, header.width) > MAX_SIDE:
         raise FormatError(
             f"a picture of {header.width}x{header.height} pixels: of kind cae each side must be "
@@ -101,7 +94,7 @@ def open_sections(header: Header, sections: dict[int, bytes]) -> OpenedCae:
     reader = Reader(header.stages, "the model")
     coded = Coded(*_STAGES.unpack(reader.take(_STAGES.size)))
     reader.finish()
-    return OpenedCae(header, coded, sections)
+    return CaeContent(header, coded, sections)
 
 
 def colours_of(pixels: Pixels) -> Pixels:

@@ -1,7 +1,7 @@
-"""What decides the bytes of a cae file, besides the picture."""
+"""What decides the bytes of a cae file besides the picture; the named recipe."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 from inr.errors import UsageError
 
@@ -15,9 +15,14 @@ class CaeRecipe:
     width: int = 0  # of a slimmable model; 0 for the widest
     lambda_: float = 2e-3  # weight of a bit per pixel against MSE on 0..1; `lambda` in --set
 
-    KIND: ClassVar[Literal["cae"]] = "cae"
-    MAX_BIT_DEPTH: ClassVar[int] = 8  # of the samples that its files can hold
-
     def __post_init__(self) -> None:
         if not 0 < self.lambda_ < 1e3:
             raise UsageError(f"lambda={self.lambda_}: expected a number above 0, such as 0.001")
+
+
+def cae() -> CaeRecipe:
+    """A trained autoencoder, for comparison: no fit, one model for all rates."""
+    return CaeRecipe("cae", "hyperprior")
+
+
+RECIPES: dict[str, Callable[[], CaeRecipe]] = {"cae": cae}

@@ -26,7 +26,7 @@ from inr.cli.output import (
     check_output,
     fail,
     finite,
-    kind_of,
+    form_of,
     lines_of,
     numbers_of,
     of_bytes,
@@ -126,13 +126,16 @@ def encode(
     """
     started_at = time.monotonic()  # a time budget counts what the command loads, too
     from inr import recipes
-    from inr.codec import EncodeOptions, encode_picture
+    from inr.codec import encode_picture
     from inr.image.metrics import bpp
+    from inr.kinds import kind_of
+    from inr.options import EncodeOptions, Target
     from inr.settings import with_settings
 
     chosen = recipes.named(recipe)
     chosen = with_settings(chosen, assignments(settings or []))
-    options = EncodeOptions(target_bpp, target_bytes, target_psnr, seed, time_budget, checkpoint)
+    target = Target(target_bpp, target_bytes, target_psnr)
+    options = EncodeOptions(target, seed, time_budget, checkpoint, started_at)
     output = output if output is not None else beside(picture, ".inr")
     check_output(output, force, inputs=[picture])
     if checkpoint == STANDARD:
@@ -142,16 +145,14 @@ def encode(
     from inr.progress import progress_bar
 
     loaded = picture_of(picture, max_pixels, warner(quiet))
-    if loaded.bit_depth > chosen.MAX_BIT_DEPTH:
+    if loaded.bit_depth > kind_of(chosen).max_bit_depth:
         warner(quiet)(
             f"{input_name(picture)}: files of recipe {chosen.name} have 8 bits a sample, to which "
             f"the {loaded.bit_depth} of this picture are rounded"
         )
         loaded = loaded.rounded_to_8_bits()
     with progress_bar(show=not quiet and sys.stderr.isatty()) as report:
-        encoded = encode_picture(
-            loaded, chosen, options, started_at=started_at, warn=warner(quiet), report=report
-        )
+        encoded = encode_picture(loaded, chosen, options, warn=warner(quiet), report=report)
     with written(output, overwrite=force) as file:
         file.write(encoded.data)
     if encoded.checkpoint is not None:
@@ -167,7 +168,7 @@ def encode(
         "recipe": chosen.name,
         "steps": encoded.n_steps,
         "seconds": round(encoded.seconds, 3),
-        "target_met": None if not options.has_target else encoded.missed is None,
+        "target_met": None if not target.is_given else encoded.missed is None,
     }
     print_result(
         result,
@@ -203,8 +204,9 @@ def decode(
 
     The suffix of OUT names the format; standard output gets a PNG.
     """
-    from inr.codec import DecodeOptions, decode_picture
+    from inr.codec import decode_picture
     from inr.image.write import check_savable, save
+    from inr.options import DecodeOptions
 
     output = output if output is not None else beside(file, ".decoded.png")
     suffix = ".png" if output == STANDARD else output.suffix
@@ -231,7 +233,7 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Show header, stages and sections of an .inr file, with the bytes of each."""
-    from inr.mlp.describe import describe
+    from inr.codec import describe
 
     facts = of_file(describe, file)
     print_result(facts, lines_of(facts), as_json, quiet=False)
@@ -253,10 +255,11 @@ def evaluate(
 
     One of the two may be -, which is standard input.
     """
-    from inr.codec import DecodeOptions, decode_picture
+    from inr.codec import decode_picture
     from inr.format.container import MAGIC
     from inr.image.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim, psnr_db
     from inr.image.read import Picture, load_bytes
+    from inr.options import DecodeOptions
 
     if reference == candidate == STANDARD:
         raise UsageError("standard input can be read once only; name a file for one of the two")
@@ -273,7 +276,7 @@ def evaluate(
     if expected.pixels.shape != given.pixels.shape or expected.bit_depth != given.bit_depth:
         raise UsageError(
             f"pictures of unlike size cannot be compared: {input_name(reference)} is "
-            f"{kind_of(expected)}, {input_name(candidate)} is {kind_of(given)}"
+            f"{form_of(expected)}, {input_name(candidate)} is {form_of(given)}"
         )
     psnr = psnr_db(expected.pixels, given.pixels)
     large_enough = min(expected.height, expected.width) >= MS_SSIM_MIN_SIDE
@@ -295,7 +298,7 @@ app.add_typer(cli_cae.app, name="cae")
 @app.command("recipes")
 def list_recipes(as_json: Json = False) -> None:
     """List the recipes with all that `--set` can change."""
-    from inr.recipes import RECIPES
+    from inr.recipes import all_recipes
     from inr.settings import paths
 
     listed: dict[str, dict[str, Any]] = {
@@ -303,7 +306,7 @@ def list_recipes(as_json: Json = False) -> None:
             "summary": (make.__doc__ or "").strip(),
             "settings": dict(path.split("=", 1) for path in paths(make())),
         }
-        for name, make in RECIPES.items()
+        for name, make in all_recipes().items()
     }
     lines = []
     for name, facts in listed.items():

@@ -140,7 +140,7 @@ def picture_bytes(path: Path, max_pixels: int) -> bytes:
         return read_stream(file, input_name(path), max_pixels=max_pixels)
 
 
-def kind_of(picture: "Picture") -> str:
+def form_of(picture: "Picture") -> str:
     modes = ("grey", "grey with alpha", "RGB", "RGBA")
     mode = modes[picture.n_channels - 1]
     return f"{picture.width}x{picture.height} {mode} of {picture.bit_depth} bits"

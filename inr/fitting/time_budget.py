@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from inr.errors import UsageError
+from inr.options import EncodeOptions
 
 _AIM = 0.97  # of the budget: what is aimed at, since the speed of machines varies
 LEAST_STEPS = 30  # a fit with fewer is not worth its file
@@ -58,6 +59,16 @@ class TimeBudget:
             f"a time budget of {self.seconds:g} s is too short: with {what}, it would take about "
             f"{math.ceil(whole)} s in all; give as much, a smaller picture or a smaller network"
         )
+
+
+def budget_of(options: EncodeOptions) -> TimeBudget | None:
+    """Return the time budget of an encoding, if it has one."""
+    if options.time_budget is None:
+        return None
+    now = time.monotonic()
+    return TimeBudget(
+        options.time_budget, now if options.started_at is None else options.started_at
+    )
 
 
 @dataclass

@@ -33,7 +33,7 @@ that is wrong with a file raises FormatError.
 import difflib
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -41,10 +41,6 @@ from inr.errors import FormatError, UsageError
 
 MAGIC = b"\x89INR"
 VERSION = 1
-KIND_MLP = 0
-KIND_GRID = 1
-KIND_CAE = 2
-KIND_NAMES = {KIND_MLP: "mlp", KIND_GRID: "grid", KIND_CAE: "cae"}
 
 MAX_SIDE = 1 << 20  # a longer side is a damaged header: no camera or scanner writes it
 # The largest sensor sold for photography; as 16-bit RGBA 0.8 GB. More has to be asked for.
@@ -72,17 +68,6 @@ SECTION_NAMES = {
     SECTION_LATENTS: "latents",
     SECTION_ALPHA: "alpha",
 }
-_ALWAYS = {
-    KIND_MLP: (SECTION_WEIGHTS,),
-    KIND_GRID: (SECTION_NETWORKS, SECTION_LATENTS),
-    KIND_CAE: (SECTION_LATENTS,),
-}
-_SOMETIMES = {
-    KIND_MLP: (SECTION_ICC_PROFILE, SECTION_BANDS),
-    KIND_GRID: (SECTION_ICC_PROFILE,),
-    KIND_CAE: (SECTION_ICC_PROFILE, SECTION_ALPHA),
-}
-
 _N_CHANNELS_MASK = 0b0011
 _FLAG_16_BIT = 0b0100
 _FLAG_RANGES = 0b1000
@@ -246,7 +231,7 @@ class Header:
     bit_depth: int  # 8 or 16
     ranges: tuple[tuple[int, int], ...]  # per channel: lowest and highest sample
     stages: bytes
-    kind: int = KIND_MLP
+    kind: int = 0  # the number of a kind, see kinds.py
 
     @property
     def peak(self) -> int:
@@ -258,7 +243,7 @@ class Header:
 
 
 def pack(header: Header, sections: dict[int, bytes]) -> bytes:
-    """Writes a file. sections: tag -> payload.
+    """Write a file. sections: tag -> payload.
 
     Raises:
       ValueError: a side that `unpack` would refuse.
@@ -284,7 +269,7 @@ def pack(header: Header, sections: dict[int, bytes]) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[Header, dict[int, bytes]]:
-    """Reads a file; the inverse of `pack`.
+    """Read a file; the inverse of `pack`. Which sections its kind has, `check_sections` looks at.
 
     Raises:
       FormatError: the bytes are not such a file, are damaged, or break a limit.
@@ -306,25 +291,35 @@ def unpack(data: bytes) -> tuple[Header, dict[int, bytes]]:
         raise FormatError(f"version {version} of the format is not known; this reads {VERSION}")
     if struct.pack("<I", zlib.crc32(data[:-4])) != data[-4:]:
         raise FormatError("the checksum does not match: the file is damaged or cut short")
-    kind = reader.u8()
-    if kind not in KIND_NAMES:
-        known = ", ".join(f"{number} ({name})" for number, name in KIND_NAMES.items())
-        raise FormatError(f"kind {kind} is not known; this version reads {known}")
-    header = _read_header(reader, kind)
+    header = _read_header(reader, kind=reader.u8())
     sections: dict[int, bytes] = {}
     while reader.n_left:
         tag = reader.u8()
         if tag not in SECTION_NAMES:
             raise FormatError(f"section tag {tag} is not known; the file needs a newer version")
-        if tag not in _ALWAYS[kind] + _SOMETIMES[kind]:
-            raise FormatError(f"a file of kind {KIND_NAMES[kind]} has no {SECTION_NAMES[tag]}")
         if sections and tag <= max(sections):
             raise FormatError(f"section {SECTION_NAMES[tag]} stands out of order")
         sections[tag] = reader.take(reader.varint())
-    for tag in _ALWAYS[kind]:
+    return header, sections
+
+
+def check_sections(
+    sections: dict[int, bytes], kind: str, required: Collection[int], allowed: Collection[int]
+) -> None:
+    """Refuse a file whose sections are not those of its kind.
+
+    Args:
+      kind: its name.
+      required, allowed: tags that its files must have, and may have besides.
+    Raises:
+      FormatError: there is one too many or too few.
+    """
+    for tag in sections:
+        if tag not in required and tag not in allowed:
+            raise FormatError(f"a file of kind {kind} has no {SECTION_NAMES[tag]}")
+    for tag in sorted(required):
         if tag not in sections:
             raise FormatError(f"the file has no section of {SECTION_NAMES[tag]}")
-    return header, sections
 
 
 def _read_header(reader: Reader, kind: int) -> Header:

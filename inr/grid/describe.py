@@ -5,39 +5,38 @@ from typing import Any
 from inr.coders.costs import tensor_bytes
 from inr.coders.range_coder import RangeCoder
 from inr.format.container import SECTION_NAMES, SECTION_NETWORKS
-from inr.grid.file import OpenedGrid, read_grid, read_networks_of
+from inr.grid.file import GridContent, read_grid, read_networks_of
 from inr.grid.latent_coder import level_bits
 from inr.grid.network_coding import CODE_BITS, CodedNetworks
 from inr.grid.structure import Pyramid
-from inr.grid.work import macs_of_latents
+from inr.grid.work import latents_macs
+from inr.options import DecodeOptions
 
 
-def describe_grid(
-    opened: OpenedGrid, n_bytes: int, max_pixels: int, max_macs: float
-) -> dict[str, Any]:
+def describe(content: GridContent, options: DecodeOptions) -> dict[str, Any]:
     """Tell structure, levels, networks and sections, ready for JSON; raises FormatError.
 
-    max_pixels, max_macs: latents above one of them are not decoded to tell their bits.
+    options: latents above its limits are not decoded to tell their bits.
     """
-    pyramid = opened.pyramid
-    with_latents = pyramid.height * pyramid.width <= max_pixels
-    with_latents &= macs_of_latents(pyramid) <= max_macs
-    sections = {SECTION_NAMES[tag]: len(payload) for tag, payload in opened.sections.items()}
+    pyramid = content.pyramid
+    max_pixels, max_macs = options.max_pixels, options.max_macs
+    with_latents = max_pixels is None or pyramid.height * pyramid.width <= max_pixels
+    with_latents &= max_macs is None or latents_macs(pyramid) <= max_macs
+    sections = {SECTION_NAMES[tag]: len(payload) for tag, payload in content.sections.items()}
     bits: list[float | None] = [None] * len(pyramid.levels)
     if with_latents:
-        coded, latents = read_grid(opened)
+        coded, latents = read_grid(content)
         exact = level_bits(latents, coded.values(pyramid), pyramid)
         bits = [round(each, 1) for each in exact]
     else:
-        coded = read_networks_of(opened)
-    groups = _groups(opened, coded)
+        coded = read_networks_of(content)
+    groups = _groups(content, coded)
     return {
-        "pixels_crc32": f"{opened.crc:08x}",
+        "pixels_crc32": f"{content.crc:08x}",
         "structure": {name: vars(pyramid.structure)[name] for name, _ in pyramid.structure.WIRE},
         "n_weights": sum(group["n_weights"] for group in groups),
         "n_latents": pyramid.n_latents,
         "sections": sections,
-        "overhead_bytes": n_bytes - sum(sections.values()),
         "levels": _levels(pyramid, bits),
         "networks": groups,
     }
@@ -57,10 +56,10 @@ def _levels(pyramid: Pyramid, bits: list[float | None]) -> list[dict[str, Any]]:
     ]
 
 
-def _groups(opened: OpenedGrid, coded: CodedNetworks) -> list[dict[str, Any]]:
+def _groups(content: GridContent, coded: CodedNetworks) -> list[dict[str, Any]]:
     """One entry a group of tensors; their bytes add up to the section's."""
-    flat = coded.by_group(opened.pyramid)
-    n_bytes = len(opened.sections[SECTION_NETWORKS])
+    flat = coded.by_group(content.pyramid)
+    n_bytes = len(content.sections[SECTION_NETWORKS])
     shares = tensor_bytes(RangeCoder(), list(flat.values()), CODE_BITS, n_bytes)
     return [
         {

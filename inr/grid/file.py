@@ -12,7 +12,6 @@ checksum: it promises every pixel.
 
 import struct
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -24,8 +23,10 @@ from inr.grid.latent_coder import decode_latents, encode_latents
 from inr.grid.network_coding import CodedNetworks, read_networks, write_networks
 from inr.grid.structure import Pyramid, Structure
 from inr.grid.synthesis import draw
-from inr.mlp.decode import Region
+from inr.image.region import Region, Size
+from inr.options import Sections
 
+NUMBER = 1  # of kind grid, in the header
 MAX_SIDE = 1 << 14  # pixels; twelve levels, and what the context model was proven for
 
 Latents = list[np.ndarray]  # int32[h, w] of each level
@@ -48,7 +49,7 @@ def write_grid(
     crc: int,
     icc_profile: bytes | None,
 ) -> bytes:
-    """The whole file; the inverse of `open_grid` and `read_grid`.
+    """The whole file; the inverse of `read_content` and `read_grid`.
 
     Args:
       pyramid: of the picture.
@@ -64,7 +65,7 @@ def write_grid(
     ranges = ((0, (1 << bit_depth) - 1),) * pyramid.n_channels
     stages = container.write_fields(pyramid.structure) + struct.pack("<I", crc)
     size = pyramid.height, pyramid.width, pyramid.n_channels
-    header = Header(*size, bit_depth, ranges, stages, container.KIND_GRID)
+    header = Header(*size, bit_depth, ranges, stages, NUMBER)
     sections = {
         container.SECTION_NETWORKS: write_networks(coded, pyramid),
         container.SECTION_LATENTS: encode_latents(latents, coded.values(pyramid), pyramid),
@@ -75,30 +76,17 @@ def write_grid(
 
 
 @dataclass(frozen=True)
-class OpenedGrid:
-    """A file as far as it can be read without decoding its latents."""
+class GridContent:
+    """A file whose structure is read, and whose latents are not yet decoded."""
 
     header: Header
     pyramid: Pyramid
     crc: int  # of the pixels
-    sections: dict[int, bytes]
-
-    KIND: ClassVar[Literal["grid"]] = "grid"
-
-    def icc_profile(self) -> bytes | None:
-        """The colour profile, unpacked; raises FormatError."""
-        return container.icc_profile_of(self.sections)
+    sections: Sections
 
 
-def open_grid(data: bytes) -> OpenedGrid:
-    """Reads header and structure; raises FormatError."""
-    return open_sections(*container.unpack(data))
-
-
-def open_sections(header: Header, sections: dict[int, bytes]) -> OpenedGrid:
-    """Reads the structure of an unpacked file; raises FormatError."""
-    if header.kind != container.KIND_GRID:
-        raise FormatError("this is no file of kind grid; it has no latents")
+def read_content(header: Header, sections: Sections) -> GridContent:
+    """Read the structure of an unpacked file; raises FormatError."""
     if max(header.height, header.width) > MAX_SIDE:
         raise FormatError(
             f"a picture of {header.width}x{header.height} pixels: of kind grid each side must be "
@@ -111,30 +99,30 @@ def open_sections(header: Header, sections: dict[int, bytes]) -> OpenedGrid:
     (crc,) = struct.unpack("<I", reader.take(4))
     reader.finish()
     pyramid = Pyramid(header.height, header.width, header.n_channels, structure)
-    return OpenedGrid(header, pyramid, crc, sections)
+    return GridContent(header, pyramid, crc, sections)
 
 
-def read_networks_of(opened: OpenedGrid) -> CodedNetworks:
+def read_networks_of(content: GridContent) -> CodedNetworks:
     """The networks as integer codes; raises FormatError."""
-    return read_networks(opened.sections[container.SECTION_NETWORKS], opened.pyramid)
+    return read_networks(content.sections[container.SECTION_NETWORKS], content.pyramid)
 
 
-def read_grid(opened: OpenedGrid) -> tuple[CodedNetworks, Latents]:
+def read_grid(content: GridContent) -> tuple[CodedNetworks, Latents]:
     """Networks and latents; raises FormatError.
 
     Takes time and memory of a few bytes for each pixel that the header claims, however short the
-    file is: hold opened.header against a limit first.
+    file is: hold its header against a limit first.
     """
-    coded = read_networks_of(opened)
-    payload = opened.sections[container.SECTION_LATENTS]
-    return coded, decode_latents(payload, coded.values(opened.pyramid), opened.pyramid)
+    coded = read_networks_of(content)
+    payload = content.sections[container.SECTION_LATENTS]
+    return coded, decode_latents(payload, coded.values(content.pyramid), content.pyramid)
 
 
 def draw_grid(
-    opened: OpenedGrid,
+    content: GridContent,
     region: Region | None = None,
     *,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
 ) -> np.ndarray:
     """Draws the picture, or a region of it.
 
@@ -149,12 +137,12 @@ def draw_grid(
     Raises:
       FormatError: a damaged file, or pixels other than those that the checksum promises.
     """
-    coded, latents = read_grid(opened)
-    params, bit_depth = coded.values(opened.pyramid), opened.header.bit_depth
+    coded, latents = read_grid(content)
+    params, bit_depth = coded.values(content.pyramid), content.header.bit_depth
     own_region = None if size is not None else region
-    pixels = draw(latents, params, opened.pyramid, bit_depth, own_region)
+    pixels = draw(latents, params, content.pyramid, bit_depth, own_region)
     if own_region is None:
-        check_pixels(pixels, opened.crc)
+        check_pixels(pixels, content.crc)
     if size is None:
         return pixels
-    return draw(latents, params, opened.pyramid, bit_depth, region, size=size)
+    return draw(latents, params, content.pyramid, bit_depth, region, size=size)

@@ -1,7 +1,7 @@
-"""What decides the bytes of a grid file, besides the picture and the seed."""
+"""What decides the bytes of a grid file besides the picture and the seed; the named recipes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 from inr.errors import UsageError
 from inr.format.container import write_fields
@@ -18,9 +18,6 @@ class GridRecipe:
     fit: GridFit
     lambda_: float = 1e-3  # weight of a bit per pixel against MSE on 0..1; `lambda` in --set
 
-    KIND: ClassVar[Literal["grid"]] = "grid"
-    MAX_BIT_DEPTH: ClassVar[int] = 16  # of the samples that its files can hold
-
     def __post_init__(self) -> None:
         if not 0 < self.lambda_ < 1e3:
             raise UsageError(f"lambda={self.lambda_}: expected a number above 0, such as 0.001")
@@ -28,3 +25,23 @@ class GridRecipe:
             write_fields(self.structure)
         except ValueError as error:
             raise UsageError(f"structure.{error}") from None
+
+
+def grid_fast() -> GridRecipe:
+    """A latent grid after one short fit."""
+    return GridRecipe("grid_fast", Structure(prior=1), GridFit(steps=180))
+
+
+def grid() -> GridRecipe:
+    """A pyramid of latents, its context model and its synthesis; lambda steers size and quality."""
+    return GridRecipe("grid", Structure(prior=1), GridFit())
+
+
+def grid_best() -> GridRecipe:
+    """The same, the best of five starts, fitted ten times as long."""
+    return GridRecipe("grid_best", Structure(prior=1), GridFit(steps=10000, n_starts=5))
+
+
+RECIPES: dict[str, Callable[[], GridRecipe]] = {
+    make.__name__: make for make in (grid_fast, grid, grid_best)
+}

@@ -31,8 +31,8 @@ from inr.grid.synthesis_bounds import (
     Rounding,
     check_exact,
 )
+from inr.image.region import Region
 from inr.image.resample import Taps, combined, taps_between
-from inr.mlp.decode import Region
 
 TILE = 128  # rows and columns; features over them are 1 MB
 _CHUNK = 1024  # pixels whose hidden values are at hand at once: 400 kB for a width of 48

@@ -7,45 +7,38 @@ wider dead zone. A file that misses still is fitted on from where it stands, one
 is fitted anew: late in a fit latents hardly follow lambda.
 """
 
-import dataclasses
 import math
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from inr.codec import LEAST_SHARE, NEAR_DB, EncodeOptions, EncodeResult
 from inr.errors import FitError, UsageError
 from inr.fitting.checkpoint import SeveralFits
 from inr.fitting.checkpoint import State as Stored
-from inr.fitting.time_budget import TimeBudget, TooShort
-from inr.format.container import SECTION_LATENTS, pack_icc
+from inr.fitting.time_budget import TooShort, budget_of
+from inr.format.container import SECTION_LATENTS, pack_icc, unpack
 from inr.grid.encode import (
     after_fit,
     before_coding,
-    coded_networks,
-    finished_grid,
+    code_networks,
     grid_checkpoint,
-    job_of,
+    problem_of,
     pyramid_of,
     refuse_too_short,
     seconds_to_code,
+    write_checked,
 )
-from inr.grid.file import open_grid
 from inr.grid.fit.program import FitProblem, FitResult, GridFitting
 from inr.grid.latent_coder import latent_bits
 from inr.grid.network_coding import CodedNetworks, write_networks
+from inr.grid.recipe import GridRecipe
 from inr.grid.structure import Pyramid
 from inr.grid.synthesis import draw
 from inr.image.metrics import psnr_db
-from inr.mlp.fit.problem import Progress
-
-if TYPE_CHECKING:
-    from inr.grid.recipe import GridRecipe
-    from inr.image.picture import Picture
-
-Report = Callable[[Progress], None]
+from inr.image.picture import Picture
+from inr.options import Candidate, Job, Report, Target
 
 _AIM = 1.015  # of the bytes asked for: what is aimed at
 _CODINGS = 5  # of all latents after a fit, with the search for a dead zone
@@ -63,14 +56,18 @@ _FAR, _FAR_DB = math.log(1.3), 1.0  # misses that many further steps make good
 _FURTHER, _MAX_FURTHER = 0.7, 3  # progress from which a file that misses is fitted on; how often
 
 
-def encode_to_target(
-    picture: "Picture",
-    recipe: "GridRecipe",
-    options: EncodeOptions,
-    budget: TimeBudget | None = None,
-    report: Report | None = None,
-) -> EncodeResult:
-    """The file that comes nearest to the options's target: as many bytes as found below it, or the
+@dataclass(frozen=True)
+class Trial:
+    """A file that was made on the way to a target."""
+
+    data: bytes
+    psnr_db: float
+    n_steps: int
+    pixels: np.ndarray | None = None  # that it draws; None for one of before a kill
+
+
+def encode_to_target(job: Job[GridRecipe], report: Report | None = None) -> Candidate:
+    """Make the file that comes nearest to a target: as many bytes as found below it, or the
     smallest that has its PSNR, within 0.1 dB.
 
     A checkpoint holds what the finished fits ended in beside the state of the next, so that a
@@ -80,93 +77,91 @@ def encode_to_target(
       UsageError: a target that no file of this recipe can meet, or a time budget likewise.
       FitError: every file was too large, or not good enough.
     """
-    started_at = time.monotonic()
+    picture, recipe, options = job.picture, job.recipe, job.options
     pyramid = pyramid_of(picture, recipe)
-    target = _target(picture, recipe, options, pyramid)
-    checkpoint = grid_checkpoint(picture, recipe, options)
+    target = _target_of(job, pyramid)
+    checkpoint, budget = grid_checkpoint(job), budget_of(options)
     fits = SeveralFits(checkpoint)
     coding = None if budget is None else _CODINGS * seconds_to_code(picture, recipe)
     refuse_too_short(budget, coding)
-    job = job_of(picture, recipe, options)
-    job = FitProblem(job.picture, target.first_lambda(), job.seed)
-    fitted: FitResult | None = None
+    samples = problem_of(job).picture
+    problem = FitProblem(samples, target.first_lambda(), options.seed)
+    result: FitResult | None = None
     is_far = False
-    tried: list[EncodeResult] = []
+    tried: list[Trial] = []
     for i in range(1 + _MAX_FURTHER):
-        kept = fits.result(i)
-        if kept is not None:
-            fitted, encoded = _restored(kept, pyramid)
+        stored = fits.result(i)
+        if stored is not None:
+            result, trial = _restore(stored, pyramid)
         else:
             # Half of the time that is left, so that a second fit has some.
             share = None if budget is None else budget.reserving(max(0.0, budget.left() / 2))
-            fitting = GridFitting([job], pyramid, recipe.fit, share)
-            begin = None if fitted is None or is_far else (fitted, _FURTHER)
+            fitting = GridFitting([problem], pyramid, recipe.fit, share)
+            begin = None if result is None or is_far else (result, _FURTHER)
             try:
-                (fitted,) = fitting.run(fits, report, target.steer, begin, after_fit(coding))
+                (result,) = fitting.run(fits, report, target.steer, begin, after_fit(coding))
             except TooShort:
                 if not tried:
                     raise
                 break
-            coded = coded_networks(
-                picture, pyramid, fitted, options.seed, before_coding(share, coding)
-            )
-            latents = target.trimmed(fitted, coded, picture, pyramid)
-            encoded = finished_grid(picture, pyramid, coded, latents, fitted.n_steps, started_at)
-            fits.add_result(*_saved(fitted, encoded))
-        tried.append(encoded)
-        if target.is_met(encoded) or (budget is not None and budget.left() < 0):
+            search_until = before_coding(share, coding)
+            coded = code_networks(picture, pyramid, result, options.seed, search_until)
+            latents = target.trim(result, coded, picture, pyramid)
+            data, pixels = write_checked(picture, pyramid, coded, latents)
+            trial = Trial(data, psnr_db(picture.pixels, pixels), result.n_steps, pixels)
+            fits.add_result(*_store(result, trial))
+        tried.append(trial)
+        if target.is_met(trial) or (budget is not None and budget.left() < 0):
             break
-        lambda_ = target.corrected(fitted, encoded)
-        is_far = target.miss(encoded) > _followed((1 - _FURTHER) * recipe.fit.steps)
+        lambda_ = target.correct_lambda(result, trial)
+        is_far = target.miss(trial) > _followed((1 - _FURTHER) * recipe.fit.steps)
         if is_far:  # as if lambda had been what it was on average
-            lambda_ *= (job.lambda_ / fitted.lambda_) ** 0.5
-        job = FitProblem(job.picture, _within(lambda_), job.seed)
-    return dataclasses.replace(target.best(tried), checkpoint=checkpoint)
+            lambda_ *= (problem.lambda_ / result.lambda_) ** 0.5
+        problem = FitProblem(samples, _within(lambda_), options.seed)
+    best = target.best(tried)
+    return Candidate(best.data, best.n_steps, best.pixels, checkpoint)
 
 
 _NUMBERS = ("lambda_", "n_steps", "steered_at")
 
 
-def _saved(fitted: FitResult, encoded: EncodeResult) -> Stored:
-    """A finished fit and its file, for a checkpoint."""
-    numbers: dict[str, Any] = {name: vars(fitted)[name] for name in _NUMBERS}
-    numbers["psnr_db"], numbers["seconds"] = encoded.psnr_db, encoded.seconds
-    data = np.frombuffer(encoded.data, np.uint8)
-    return numbers, [data, *fitted.params.values(), *fitted.unrounded]
+def _store(result: FitResult, trial: Trial) -> Stored:
+    """Return a finished fit and its file as a checkpoint holds them."""
+    numbers: dict[str, Any] = {name: vars(result)[name] for name in _NUMBERS}
+    numbers["psnr_db"] = trial.psnr_db
+    data = np.frombuffer(trial.data, np.uint8)
+    return numbers, [data, *result.params.values(), *result.unrounded]
 
 
-def _restored(stored: Stored, pyramid: Pyramid) -> tuple[FitResult, EncodeResult]:
-    """The inverse of `_saved`."""
+def _restore(stored: Stored, pyramid: Pyramid) -> tuple[FitResult, Trial]:
+    """Return what `_store` was given."""
     numbers, (data, *arrays) = stored
     n_tensors = len(pyramid.shapes)
-    fitted = FitResult(
+    result = FitResult(
         dict(zip(pyramid.shapes, arrays[:n_tensors], strict=True)),
         arrays[n_tensors:],
         **{name: numbers[name] for name in _NUMBERS},
     )
-    psnr, seconds = numbers["psnr_db"], numbers["seconds"]
-    return fitted, EncodeResult(data.tobytes(), psnr, fitted.n_steps, seconds)
+    return result, Trial(data.tobytes(), numbers["psnr_db"], result.n_steps)
 
 
-def _target(
-    picture: "Picture", recipe: "GridRecipe", options: EncodeOptions, pyramid: Pyramid
-) -> "BytesTarget | PsnrTarget":
-    n_steps = recipe.fit.steps
-    if options.target_psnr is not None:
-        return PsnrTarget(options.target_psnr, n_steps)
-    n_bytes = options.target_size(pyramid.height, pyramid.width)
-    assert n_bytes is not None
-    return BytesTarget(n_bytes, pyramid, picture.icc_profile, n_steps)
+def _target_of(job: Job[GridRecipe], pyramid: Pyramid) -> "BytesTarget | PsnrTarget":
+    n_steps, target = job.recipe.fit.steps, job.options.target
+    if target.psnr_db is not None:
+        return PsnrTarget(target.psnr_db, n_steps)
+    return BytesTarget(target, pyramid, job.picture.icc_profile, n_steps)
 
 
 class BytesTarget:
     """Bytes of the file."""
 
     def __init__(
-        self, n_bytes: int, pyramid: Pyramid, icc_profile: bytes | None, n_steps: int
+        self, target: Target, pyramid: Pyramid, icc_profile: bytes | None, n_steps: int
     ) -> None:
-        self._n_steps = n_steps
-        self._n_bytes, self._n_pixels = n_bytes, pyramid.height * pyramid.width
+        self._n_steps, self._n_pixels = n_steps, pyramid.height * pyramid.width
+        n_bytes = target.max_bytes(self._n_pixels)
+        assert n_bytes is not None
+        self._n_bytes, self._min_bytes = n_bytes, target.min_bytes(self._n_pixels)
         n_numbers = sum(int(np.prod(shape)) for shape in pyramid.shapes.values())
         profile_bytes = 0 if icc_profile is None else len(pack_icc(icc_profile))
         self._fixed_bytes = _HEADER_BYTES + profile_bytes
@@ -195,8 +190,8 @@ class BytesTarget:
         wanted = np.log(final / self._latent_bits())
         return _steered(progress, since * self._n_steps, lambdas, wanted)
 
-    def trimmed(
-        self, fitted: FitResult, coded: CodedNetworks, picture: "Picture", pyramid: Pyramid
+    def trim(
+        self, result: FitResult, coded: CodedNetworks, picture: Picture, pyramid: Pyramid
     ) -> list[np.ndarray]:
         """The latents, with just so wide a dead zone that the file is small enough."""
         values = coded.values(pyramid)
@@ -205,23 +200,23 @@ class BytesTarget:
         def fits(latents: list[np.ndarray]) -> bool:
             return other_bytes + latent_bits(latents, values, pyramid) / 8 <= self._n_bytes
 
-        return _least_dead_zone(fitted, fits)
+        return _least_dead_zone(result, fits)
 
-    def is_met(self, encoded: EncodeResult) -> bool:
-        return LEAST_SHARE * self._n_bytes <= len(encoded.data) <= self._n_bytes
+    def is_met(self, trial: Trial) -> bool:
+        return self._min_bytes <= len(trial.data) <= self._n_bytes
 
-    def miss(self, encoded: EncodeResult) -> float:
+    def miss(self, trial: Trial) -> float:
         """In units of what many further steps make good."""
-        return abs(math.log(len(encoded.data) / self._n_bytes)) / _FAR
+        return abs(math.log(len(trial.data) / self._n_bytes)) / _FAR
 
-    def corrected(self, fitted: FitResult, encoded: EncodeResult) -> float:
+    def correct_lambda(self, result: FitResult, trial: Trial) -> float:
         """The lambda with which to fit on; from here on the other bytes are known."""
-        latents_bytes = len(open_grid(encoded.data).sections[SECTION_LATENTS])
-        self._other_bytes = len(encoded.data) - latents_bytes
+        latents_bytes = len(unpack(trial.data)[1][SECTION_LATENTS])
+        self._other_bytes = len(trial.data) - latents_bytes
         wanted = max(self._latent_bits(), 8.0)
-        return _within(fitted.lambda_ * (8 * latents_bytes / wanted) ** 1.5)
+        return _within(result.lambda_ * (8 * latents_bytes / wanted) ** 1.5)
 
-    def best(self, tried: list[EncodeResult]) -> EncodeResult:
+    def best(self, tried: list[Trial]) -> Trial:
         small = [each for each in tried if len(each.data) <= self._n_bytes]
         if not small:
             least = min(len(each.data) for each in tried)
@@ -256,8 +251,8 @@ class PsnrTarget:
         wanted = too_good_db * math.log(10) / 6
         return _steered(progress, since * self._n_steps, lambdas, wanted)
 
-    def trimmed(
-        self, fitted: FitResult, coded: CodedNetworks, picture: "Picture", pyramid: Pyramid
+    def trim(
+        self, result: FitResult, coded: CodedNetworks, picture: Picture, pyramid: Pyramid
     ) -> list[np.ndarray]:
         """The latents, with so wide a dead zone that the picture is not too good."""
         values = coded.values(pyramid)
@@ -266,22 +261,22 @@ class PsnrTarget:
             drawn = draw(latents, values, pyramid, picture.bit_depth)
             return psnr_db(picture.pixels, drawn) <= self._psnr_db + _AIM_DB
 
-        return _least_dead_zone(fitted, is_modest)
+        return _least_dead_zone(result, is_modest)
 
-    def is_met(self, encoded: EncodeResult) -> bool:
-        return abs(encoded.psnr_db - self._psnr_db) <= NEAR_DB
+    def is_met(self, trial: Trial) -> bool:
+        return abs(trial.psnr_db - self._psnr_db) <= Target.TOLERANCE_DB
 
-    def miss(self, encoded: EncodeResult) -> float:
+    def miss(self, trial: Trial) -> float:
         """In units of what many further steps make good."""
-        return abs(encoded.psnr_db - self._psnr_db) / _FAR_DB
+        return abs(trial.psnr_db - self._psnr_db) / _FAR_DB
 
-    def corrected(self, fitted: FitResult, encoded: EncodeResult) -> float:
-        too_good_db = encoded.psnr_db - self._psnr_db
+    def correct_lambda(self, result: FitResult, trial: Trial) -> float:
+        too_good_db = trial.psnr_db - self._psnr_db
         self._aim -= too_good_db  # what clipping, rounding and coded networks changed
-        return _within(fitted.lambda_ * 10 ** (too_good_db / 6))
+        return _within(result.lambda_ * 10 ** (too_good_db / 6))
 
-    def best(self, tried: list[EncodeResult]) -> EncodeResult:
-        good = [each for each in tried if each.psnr_db >= self._psnr_db - NEAR_DB]
+    def best(self, tried: list[Trial]) -> Trial:
+        good = [each for each in tried if each.psnr_db >= self._psnr_db - Target.TOLERANCE_DB]
         if not good:
             best_db = max(each.psnr_db for each in tried)
             raise FitError(
@@ -292,16 +287,16 @@ class PsnrTarget:
 
 
 def _least_dead_zone(
-    fitted: FitResult, suits: Callable[[list[np.ndarray]], bool]
+    result: FitResult, suits: Callable[[list[np.ndarray]], bool]
 ) -> list[np.ndarray]:
     """The latents with the least dead zone that suits, with none where not even the widest does."""
-    if suits(fitted.latents()) or not suits(fitted.latents(_WIDEST_DEAD_ZONE)):
-        return fitted.latents()
+    if suits(result.latents()) or not suits(result.latents(_WIDEST_DEAD_ZONE)):
+        return result.latents()
     low, high = 0.0, _WIDEST_DEAD_ZONE
     for _ in range(_N_HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if suits(fitted.latents(middle)) else (middle, high)
-    return fitted.latents(high)
+        low, high = (low, middle) if suits(result.latents(middle)) else (middle, high)
+    return result.latents(high)
 
 
 def _steered(

@@ -31,8 +31,22 @@ class Picture:
         return 8 * self.pixels.dtype.itemsize
 
     @property
+    def n_pixels(self) -> int:
+        return self.height * self.width
+
+    @property
     def has_alpha(self) -> bool:
         return self.n_channels in (2, 4)
+
+    @property
+    def is_one_colour(self) -> bool:
+        """All pixels are alike."""
+        return all(low == high for low, high in self.ranges())
+
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """Return the lowest and the highest sample of each channel."""
+        samples = self.pixels.reshape(-1, self.n_channels)
+        return tuple(zip(samples.min(0).tolist(), samples.max(0).tolist(), strict=True))
 
     def rounded_to_8_bits(self) -> Picture:
         """Returns the picture with samples of 8 bits, each the nearest; itself if it has them."""

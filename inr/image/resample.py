@@ -10,11 +10,13 @@ taps are added one after the other, elementwise, where BLAS may sum in another o
 shape.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from inr.mlp.decode import Region
+from inr.exact.work import ACTIVATION_MACS
+from inr.image.region import Region, Size
 
 _BLOCK_VALUES = 1 << 16  # samples of the rows drawn at once, which stay in cache
 
@@ -69,7 +71,7 @@ def resample(
     return out
 
 
-def resampled_pixels(pixels: np.ndarray, height: int, width: int, region: Region) -> np.ndarray:
+def resample_pixels(pixels: np.ndarray, height: int, width: int, region: Region) -> np.ndarray:
     """`resample` for u8 or u16 pixels [h, w, n_channels], rounded to their kind again."""
     samples = resample(pixels.astype(np.float32), height, width, region)
     found: np.ndarray = np.clip(np.rint(samples), 0, np.iinfo(pixels.dtype).max)
@@ -115,3 +117,15 @@ def combined(samples: np.ndarray, taps: Taps, axis: int) -> np.ndarray:
     for t in range(1, taps.index.shape[1]):
         total += samples.take(taps.index[:, t], axis) * weights[:, t].reshape(shape)
     return total
+
+
+def resampling_macs(own_size: Size, n_channels: int, size: Size, region: Region) -> int:
+    """Count the multiply-adds (exact/work.py) of resampling; 0 at the picture's own size."""
+    if size == own_size:
+        return 0
+    rows = n_taps_between(own_size.height, size.height)
+    cols = n_taps_between(own_size.width, size.width)
+    reached = math.ceil(region.width * own_size.width / size.width) + cols
+    strip = min(own_size.width, reached)
+    n_values = region.height * (strip * rows + region.width * cols)
+    return ACTIVATION_MACS * n_channels * n_values

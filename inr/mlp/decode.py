@@ -1,4 +1,8 @@
-"""Draws a field on a pixel grid, tile by tile, with numpy alone.
+"""Draws the picture of a file of kind mlp at any size, with numpy alone.
+
+Fields are evaluated tile by tile. Bands have no meaning between their own positions, so pictures
+of a split with bands come at other sizes from the picture of native size by cubic interpolation
+(image/resample.py).
 
 Tiles lie on the grid of the whole output and are always evaluated whole, so that a region holds
 exactly the pixels of the full picture: BLAS may sum in another order for another matrix shape.
@@ -7,26 +11,81 @@ products. Nothing but the output grows with its size.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from inr.exact.threads import tile_pool
 from inr.image import coords
+from inr.image.region import Region, Size
+from inr.image.resample import resample
 from inr.mlp.fields.protocol import Field, NumpyParams
+from inr.mlp.file import MlpContent, PictureInfo, read_weights
+from inr.mlp.tags import Stages
 
 _TILE_ROWS, _TILE_COLS = 64, 128  # at most
 _TILE_VALUES = 1 << 18  # activations of one layer over one tile, 1 MB
 
 
-@dataclass(frozen=True)
-class Region:
-    """A rectangle of the output, in its pixels."""
+def render_content(content: MlpContent, size: Size, region: Region) -> np.ndarray:
+    """Draw a part of the picture of a file: `render_weights` of its weights.
 
-    x: int
-    y: int
-    width: int
-    height: int
+    Raises:
+      FormatError: the file is damaged.
+    """
+    return render_weights(content.stages, read_weights(content), content.info(), size, region)
+
+
+def render_weights(
+    stages: Stages, weights: NumpyParams, info: PictureInfo, size: Size, region: Region
+) -> np.ndarray:
+    """Draw a part of a picture from the weights of its fields.
+
+    Args:
+      weights: f32 tensors by name, of all fields.
+      size: of the whole drawing.
+      region: the part of it to draw, inside.
+    Returns:
+      u8 or u16 [region.height, region.width, n_channels]
+    """
+    if stages.split.HAS_BANDS:
+        return _render_bands(stages, weights, info, size, region)
+    return render(
+        stages.field_set(info.height, info.width, info.n_channels).parts[0].field,
+        weights,
+        info.ranges,
+        info.bit_depth,
+        height=size.height,
+        width=size.width,
+        region=region,
+    )
+
+
+def _render_bands(
+    stages: Stages, weights: NumpyParams, info: PictureInfo, size: Size, region: Region
+) -> np.ndarray:
+    field_set = stages.field_set(info.height, info.width, info.n_channels)
+    grids = stages.split.grids(info.height, info.width, info.n_channels)
+    bands = []
+    for i, (grid, part) in enumerate(zip(grids, field_set.parts, strict=True)):
+        signal = draw_signal(
+            part.field,
+            field_set.params_of(weights, i),
+            part.n_channels,
+            height=grid.height,
+            width=grid.width,
+        )
+        with np.errstate(all="ignore"):  # a damaged network may overflow
+            bands.append(np.nan_to_num(signal.astype(np.float64) * np.array(info.band_peaks[i])))
+    peak = (1 << info.bit_depth) - 1
+    with np.errstate(all="ignore"):
+        samples = stages.split.inverse(bands, info.height, info.width) * peak
+        samples = np.nan_to_num(samples)
+        if size != (info.height, info.width) or region != Region.whole(size):
+            samples = resample(samples, size.height, size.width, region)
+    low, high = np.array(info.ranges, np.float64).T
+    dtype = np.uint8 if info.bit_depth == 8 else np.uint16
+    pixels: np.ndarray = np.clip(np.rint(samples), low, high).astype(dtype)
+    return pixels
 
 
 def render(

@@ -1,70 +1,160 @@
-"""From picture, recipe and options to the job of a fit: size of the network, signals, budget."""
+"""Pictures to files of kind mlp: size of the network, fit, codes, file."""
 
 import dataclasses
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from inr.errors import UsageError
+from inr.fitting.checkpoint import checkpoint_of
 from inr.fitting.compile_time import OF_MLP, seconds_to_compile
-from inr.fitting.time_budget import LEAST_STEPS, ROUNDING_COMPILE_SHARE, TimeBudget
+from inr.fitting.time_budget import (
+    LEAST_STEPS,
+    ROUNDING_COMPILE_SHARE,
+    TimeBudget,
+    budget_of,
+)
 from inr.format.container import pack_icc
+from inr.image.picture import Picture
+from inr.image.region import Region, Size
 from inr.mlp.decode import draw_signal, tile_size
 from inr.mlp.fields.protocol import n_weights
 from inr.mlp.file import MAX_WEIGHTS, BandPeaks, PictureInfo, write_file
 from inr.mlp.fit.problem import Budget, FitProblem, Signal
 from inr.mlp.fit.settings import cpu_batch
-from inr.mlp.quantize.uniform import wire_step
-from inr.mlp.size import Design, Size, choose_size, size_of
+from inr.mlp.quantize.uniform import Uniform, wire_step
+from inr.mlp.recipe import MlpRecipe, siren
+from inr.mlp.size import Design, choose_size, size_of
+from inr.mlp.size import Size as NetworkSize
+from inr.mlp.splits.whole import Whole
 from inr.mlp.tags import Stages
+from inr.mlp.work import rendering_macs
+from inr.options import (
+    AnyRecipe,
+    Candidate,
+    EncodeOptions,
+    Job,
+    Report,
+    Warn,
+    describe_heavy_decoding,
+)
 
-if TYPE_CHECKING:
-    from inr.codec import EncodeOptions
-    from inr.image.picture import Picture
-    from inr.recipes import Recipe
+_MIN_DEFAULT_BYTES = 128  # without a target, pictures of a few pixels get as much as this
+
+
+def encode(job: Job[MlpRecipe], report: Report | None, warn: Warn) -> Candidate:
+    """Fit one picture of more than one colour, without a target of quality.
+
+    Raises:
+      UsageError: a target that no network of this recipe can meet, a time budget that is too
+        short, or a checkpoint of another run.
+      FitError: the fit failed.
+    """
+    from inr.mlp.fit.fit import fit
+
+    picture, recipe, options = job.picture, job.recipe, job.options
+    prepared = prepare(job)
+    own_size = Size(picture.height, picture.width)
+    n_macs = rendering_macs(
+        prepared.stages, own_size, picture.n_channels, own_size, Region.whole(own_size)
+    )
+    heavy = describe_heavy_decoding(n_macs)
+    if heavy is not None:
+        warn(heavy)
+    checkpoint = checkpoint_of(options.checkpoint, picture.pixels, prepared.settings(recipe))
+    result = fit(
+        prepared.problem,
+        recipe.fit,
+        time_budget=before_drawing(budget_of(options), prepared, recipe),
+        store=checkpoint,
+        report=report,
+    )
+    data = prepared.write_file(result.codes, result.levels)
+    return Candidate(data, result.n_steps, checkpoint=checkpoint)
+
+
+def encode_batch(jobs: Sequence[Job[MlpRecipe]], report: Report | None) -> list[Candidate]:
+    """Fit several jobs of one `batch_key` at once; raises FitError."""
+    from inr.mlp.fit.fit import fit_batch
+
+    all_prepared = [prepare(job) for job in jobs]
+    problems = [prepared.problem for prepared in all_prepared]
+    results = fit_batch(problems, jobs[0].recipe.fit, report=report)
+    return [
+        Candidate(prepared.write_file(result.codes, result.levels), result.n_steps)
+        for prepared, result in zip(all_prepared, results, strict=True)
+    ]
+
+
+def encode_one_colour(picture: Picture, recipe: AnyRecipe) -> bytes:
+    """Return the file of the smallest network, all weights zero: the ranges alone say all there is.
+
+    Args:
+      picture: all of its pixels are alike.
+      recipe: whose field and coder the file names, if it is of this kind.
+    """
+    recipe = recipe if isinstance(recipe, MlpRecipe) else siren()
+    info = picture_info(picture)
+    net = dataclasses.replace(recipe.field, hidden=1, n_layers=1)  # type: ignore[type-var]
+    codes = {k: np.zeros(shape, np.int32) for k, shape in net.shapes(info.n_channels).items()}
+    trained = [name for name in codes if name not in net.fixed_steps()]
+    stages = Stages(Whole(), net, Uniform(), recipe.coder)
+    return write_file(info, stages, codes, dict.fromkeys(trained, np.ones((), np.float32)))
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job, and what its file says beside the codes."""
+    """The problem of a fit, and what its file says beside the codes."""
 
     info: PictureInfo
     stages: Stages
-    job: FitProblem
+    problem: FitProblem
 
-    def file_of(self, codes: dict[str, np.ndarray], levels: dict[str, np.ndarray]) -> bytes:
+    def write_file(self, codes: dict[str, np.ndarray], levels: dict[str, np.ndarray]) -> bytes:
+        """Return the whole file with these codes."""
         return write_file(self.info, self.stages, codes, levels)
 
-    def settings(self, recipe: "Recipe") -> object:
-        """All that decides a fit besides the pixels, for its checkpoint."""
-        budget = self.job.budget
-        return self.info, recipe, self.stages, budget.bits, budget.max_bytes, self.job.seed
+    def settings(self, recipe: MlpRecipe) -> object:
+        """Return all that decides a fit besides the pixels, for its checkpoint."""
+        budget = self.problem.budget
+        return self.info, recipe, self.stages, budget.bits, budget.max_bytes, self.problem.seed
 
 
-def picture_info(picture: "Picture") -> PictureInfo:
-    """What a file says of the picture itself."""
-    samples = picture.pixels.reshape(-1, picture.n_channels)
-    ranges = tuple(zip(samples.min(0).tolist(), samples.max(0).tolist(), strict=True))
+def picture_info(picture: Picture) -> PictureInfo:
+    """Return what a file says of the picture itself."""
     return PictureInfo(
         picture.height,
         picture.width,
         picture.n_channels,
         picture.bit_depth,
-        ranges,
+        picture.ranges(),
         picture.icc_profile,
     )
 
 
-def prepare(picture: "Picture", recipe: "Recipe", options: "EncodeOptions") -> Prepared:
-    """The job of a picture that has more than one colour.
+def max_bytes(options: EncodeOptions, recipe: MlpRecipe, info: PictureInfo) -> int | None:
+    """Return the size that the file must not exceed; None where the recipe fixes the network.
+
+    What is asked for counts the colour profile. The recipe's own size does not: nobody gave it,
+    and the profile must not take the place of the picture.
+    """
+    target = options.target.max_bytes(info.height * info.width)
+    if target is not None or recipe.fixed_size:
+        return target
+    return max(_MIN_DEFAULT_BYTES, int(recipe.target_bpp * info.height * info.width / 8))
+
+
+def prepare(job: Job[MlpRecipe]) -> Prepared:
+    """Choose the network for a picture that has more than one colour, and what its fit is given.
 
     Raises:
       ValueError: a target that no network of this recipe can meet.
     """
+    picture, recipe, options = job.picture, job.recipe, job.options
     info = picture_info(picture)
     design = Design(
         recipe.field,
@@ -79,25 +169,30 @@ def prepare(picture: "Picture", recipe: "Recipe", options: "EncodeOptions") -> P
     if recipe.split.HAS_BANDS:
         bands = recipe.split.forward(picture.pixels / float((1 << info.bit_depth) - 1))
         info = dataclasses.replace(info, band_peaks=_peaks(bands))
-    max_bytes = options.max_bytes(recipe, info)
+    limit = max_bytes(options, recipe, info)
     counted = info  # what of the file the size is for
-    if info.icc_profile is not None and options.target_size(info.height, info.width) is None:
+    if info.icc_profile is not None and options.target.max_bytes(picture.n_pixels) is None:
         pack_icc(info.icc_profile)  # finds out before the fit that it is too long
         counted = dataclasses.replace(info, icc_profile=None)
-    _check_rate_term(recipe, has_target=max_bytes is not None)
-    size = _sized(design, counted, recipe, max_bytes)
+    _check_rate_term(recipe, has_target=limit is not None)
+    size = _choose_size(design, counted, recipe, limit)
     stages = Stages(recipe.split, size.design.prepared, recipe.quantize, recipe.coder)
     n_pixels = info.height * info.width
-    budget = Budget(size.budget_bits, n_pixels, max_bytes, partial(write_file, counted, stages))
+    budget = Budget(size.budget_bits, n_pixels, limit, partial(write_file, counted, stages))
     signals = _band_signals(bands, info) if bands else (_whole_signal(picture, info),)
-    job = FitProblem(
-        size.design.field_set, signals, recipe.quantize, recipe.sparsify, budget, options.seed
+    problem = FitProblem(
+        field_set=size.design.field_set,
+        signals=signals,
+        quantizer=recipe.quantize,
+        sparsifier=recipe.sparsify,
+        budget=budget,
+        seed=options.seed,
     )
-    return Prepared(info, stages, job)
+    return Prepared(info, stages, problem)
 
 
 def before_drawing(
-    budget: TimeBudget | None, prepared: Prepared, recipe: "Recipe"
+    budget: TimeBudget | None, prepared: Prepared, recipe: MlpRecipe
 ) -> TimeBudget | None:
     """The part of a time budget that comes before the file is drawn, to check it.
 
@@ -107,7 +202,7 @@ def before_drawing(
     if budget is None:
         return None
     draw_seconds = seconds_to_draw(prepared)
-    n_pixels = sum(signal.height * signal.width for signal in prepared.job.signals)
+    n_pixels = sum(signal.height * signal.width for signal in prepared.problem.signals)
     batch = min(n_pixels, recipe.fit.batch or cpu_batch(n_pixels))
     # A step draws its batch, and takes as long twice again for the gradient.
     step_seconds = 3 * draw_seconds * batch / n_pixels
@@ -123,7 +218,7 @@ def before_drawing(
 
 def seconds_to_draw(prepared: Prepared) -> float:
     """Measures on a part of the picture how long drawing all of it takes."""
-    field_set, signals = prepared.job.field_set, prepared.job.signals
+    field_set, signals = prepared.problem.field_set, prepared.problem.signals
     params = field_set.init(np.random.default_rng(0))
     seconds = 0.0
     for i, (part, signal) in enumerate(zip(field_set.parts, signals, strict=True)):
@@ -138,25 +233,15 @@ def seconds_to_draw(prepared: Prepared) -> float:
     return seconds
 
 
-def file_of_one_colour(info: PictureInfo, recipe: "Recipe") -> bytes:
-    """The smallest network with all weights zero: the ranges alone say all there is."""
-    from inr.mlp.quantize.uniform import Uniform
-    from inr.mlp.splits.whole import Whole
-
-    net = dataclasses.replace(recipe.field, hidden=1, n_layers=1)  # type: ignore[type-var]
-    codes = {k: np.zeros(shape, np.int32) for k, shape in net.shapes(info.n_channels).items()}
-    trained = [name for name in codes if name not in net.fixed_steps()]
-    stages = Stages(Whole(), net, Uniform(), recipe.coder)
-    return write_file(info, stages, codes, dict.fromkeys(trained, np.ones((), np.float32)))
-
-
-def _sized(design: Design, info: PictureInfo, recipe: "Recipe", max_bytes: int | None) -> Size:
-    """The network that fits the options, and what its codes may cost."""
+def _choose_size(
+    design: Design, info: PictureInfo, recipe: MlpRecipe, max_bytes: int | None
+) -> NetworkSize:
+    """Return the network that fits the size asked for, and what its codes may cost."""
     stages = Stages(recipe.split, design.prepared, recipe.quantize, recipe.coder)
     overhead_bytes = len(write_file(info, stages, {}, {}))
-    size: Size | None
+    size: NetworkSize | None
     if max_bytes is None:
-        size = Size(design, recipe.quantize.bits * design.n_kept)
+        size = NetworkSize(design, recipe.quantize.bits * design.n_kept)
     elif recipe.fixed_size:
         size = size_of(design, max_bytes, overhead_bytes)
     else:
@@ -175,7 +260,7 @@ def _sized(design: Design, info: PictureInfo, recipe: "Recipe", max_bytes: int |
     return size
 
 
-def _check_rate_term(recipe: "Recipe", has_target: bool) -> None:
+def _check_rate_term(recipe: MlpRecipe, has_target: bool) -> None:
     """Refuses settings of a rate term that nothing would read."""
     recipe.fit.weight_of_bpp(has_target)
     if recipe.fit.has_rate_term and not recipe.quantize.LEARNS_STEPS:
@@ -186,7 +271,7 @@ def _check_rate_term(recipe: "Recipe", has_target: bool) -> None:
         )
 
 
-def _whole_signal(picture: "Picture", info: PictureInfo) -> Signal:
+def _whole_signal(picture: Picture, info: PictureInfo) -> Signal:
     return Signal(
         picture.pixels.reshape(-1, picture.n_channels),
         picture.height,

@@ -8,7 +8,6 @@ coefficient that 1 of the field's signal stands for (2 bytes each, quantize/unif
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -20,7 +19,9 @@ from inr.mlp.fields.protocol import NumpyParams, Shapes, n_weights
 from inr.mlp.quantize.protocol import Levels
 from inr.mlp.quantize.uniform import Uniform, pack_steps, unpack_steps
 from inr.mlp.tags import Stages, read_stages, write_stages
+from inr.options import Sections
 
+NUMBER = 0  # of kind mlp, in the header
 MAX_WEIGHTS = 1 << 24  # of one file; more than any target would buy, 64 MB as float32
 CODE_BITS = 16  # width that the coders must be able to hold
 
@@ -39,11 +40,6 @@ class PictureInfo:
     icc_profile: bytes | None
     band_peaks: BandPeaks = ()  # of a split with bands
 
-    @property
-    def is_one_colour(self) -> bool:
-        """All pixels are alike: the ranges say all there is, and there is nothing to fit."""
-        return all(low == high for low, high in self.ranges)
-
 
 def write_file(
     info: PictureInfo,
@@ -60,6 +56,7 @@ def write_file(
         info.bit_depth,
         info.ranges,
         write_stages(stages),
+        NUMBER,
     )
     payload = stages.coder.encode(list(codes.values()), CODE_BITS)
     sections = {container.SECTION_WEIGHTS: stages.quantizer.pack(list(levels.values())) + payload}
@@ -72,14 +69,12 @@ def write_file(
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A file as far as it can be read without drawing it."""
+class MlpContent:
+    """A file whose stages are read, and whose weights are not yet."""
 
     header: Header
     stages: Stages
-    sections: dict[int, bytes]
-
-    KIND: ClassVar[Literal["mlp"]] = "mlp"
+    sections: Sections
 
     @property
     def field_set(self) -> FieldSet:
@@ -90,39 +85,41 @@ class Opened:
     def n_weights(self) -> int:
         return n_weights(self.field_set.shapes())
 
-    def band_peaks(self) -> BandPeaks:
-        """What 1 of each signal stands for; () for a split without bands; raises FormatError."""
+    def info(self) -> PictureInfo:
+        """Return what the file says of the picture; raises FormatError."""
+        header = self.header
+        return PictureInfo(
+            header.height,
+            header.width,
+            header.n_channels,
+            header.bit_depth,
+            header.ranges,
+            container.icc_profile_of(self.sections),
+            self._band_peaks(),
+        )
+
+    def _band_peaks(self) -> BandPeaks:
         if not self.stages.split.HAS_BANDS:
             return ()
         reader = Reader(self.sections[container.SECTION_BANDS], "the bands section")
-        peaks = tuple(tuple(unpack_steps(reader, part.n_channels)) for part in self.field_set.parts)
+        parts = self.field_set.parts
+        peaks = tuple(tuple(unpack_steps(reader, part.n_channels)) for part in parts)
         reader.finish()
         return peaks
 
-    def icc_profile(self) -> bytes | None:
-        """The colour profile, unpacked; raises FormatError."""
-        return container.icc_profile_of(self.sections)
 
-
-def open_file(data: bytes) -> Opened:
-    """Reads header and stages; raises FormatError."""
-    return open_sections(*container.unpack(data))
-
-
-def open_sections(header: Header, sections: dict[int, bytes]) -> Opened:
-    """Reads the stages of an unpacked file; raises FormatError."""
-    if header.kind != container.KIND_MLP:
-        raise FormatError("this is no file of kind mlp; it has no weights")
-    opened = Opened(header, read_stages(header.stages), sections)
-    if (container.SECTION_BANDS in sections) != opened.stages.split.HAS_BANDS:
+def read_content(header: Header, sections: Sections) -> MlpContent:
+    """Read the stages of an unpacked file; raises FormatError."""
+    content = MlpContent(header, read_stages(header.stages), sections)
+    if (container.SECTION_BANDS in sections) != content.stages.split.HAS_BANDS:
         raise FormatError("the section of bands does not go with the split")
     try:
-        n_all = opened.n_weights
+        n_all = content.n_weights
     except ValueError as error:  # a split that does not suit the picture's size
         raise FormatError(str(error)) from error
     if n_all > MAX_WEIGHTS:
         raise FormatError(f"{n_all} weights are above the limit of {MAX_WEIGHTS}")
-    return opened
+    return content
 
 
 @dataclass(frozen=True)
@@ -134,10 +131,10 @@ class WeightsSection:
     n_level_bytes: int  # what the levels take of the section
 
 
-def read_section(opened: Opened) -> WeightsSection:
+def read_section(content: MlpContent) -> WeightsSection:
     """Codes and levels of all tensors; raises FormatError."""
-    field_set, stages = opened.field_set, opened.stages
-    reader = Reader(opened.sections[container.SECTION_WEIGHTS], "the weights section")
+    field_set, stages = content.field_set, content.stages
+    reader = Reader(content.sections[container.SECTION_WEIGHTS], "the weights section")
     n_bytes = reader.n_left
     shapes, trained = field_set.shapes(), field_set.trained_shapes()
     levels = dict(zip(trained, stages.quantizer.unpack(reader, _sizes(trained)), strict=True))
@@ -150,15 +147,15 @@ def read_section(opened: Opened) -> WeightsSection:
     return WeightsSection(codes, levels, n_level_bytes)
 
 
-def read_codes(opened: Opened) -> dict[str, np.ndarray]:
+def read_codes(content: MlpContent) -> dict[str, np.ndarray]:
     """The integer codes of all tensors, in file order; raises FormatError."""
-    return read_section(opened).codes
+    return read_section(content).codes
 
 
-def read_weights(opened: Opened) -> NumpyParams:
+def read_weights(content: MlpContent) -> NumpyParams:
     """The weights as f32 tensors by name; raises FormatError."""
-    section = read_section(opened)
-    fixed, quantizer = opened.field_set.fixed_steps(), opened.stages.quantizer
+    section = read_section(content)
+    fixed, quantizer = content.field_set.fixed_steps(), content.stages.quantizer
     return {
         name: Uniform().dequantize(tensor, fixed[name])
         if name in fixed

@@ -4,29 +4,36 @@ Fits are bracketed and interpolated in log bytes against PSNR. A fit a little ab
 brought down to it by coarser codes, which takes seconds instead of another fit.
 """
 
-import dataclasses
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
-from inr.codec import NEAR_DB, EncodeOptions, EncodeResult, finished
 from inr.errors import FitError, UsageError
 from inr.fitting.checkpoint import SeveralFits, checkpoint_of
-from inr.fitting.time_budget import TimeBudget, TooShort
-from inr.format.container import pack_icc
+from inr.fitting.time_budget import TimeBudget, TooShort, budget_of
+from inr.format.container import pack_icc, unpack
 from inr.image.metrics import psnr_db
-from inr.mlp.encode import Prepared, before_drawing, file_of_one_colour, picture_info, prepare
+from inr.image.region import Region, Size
+from inr.mlp.decode import render_content, render_weights
+from inr.mlp.encode import (
+    Prepared,
+    before_drawing,
+    encode_one_colour,
+    max_bytes,
+    picture_info,
+    prepare,
+)
+from inr.mlp.fields.protocol import NumpyParams
+from inr.mlp.file import read_content
 from inr.mlp.fit.fit import fit
 from inr.mlp.fit.problem import AllLevels, Codes, FitResult
+from inr.mlp.quantize.uniform import Uniform
+from inr.mlp.recipe import MlpRecipe
+from inr.options import Candidate, Job, Report, Target
 
-if TYPE_CHECKING:
-    from inr.image.picture import Picture
-    from inr.mlp.fit.problem import Progress
-    from inr.recipes import Recipe
-
-_NEAR_DB = 0.8  # above the target: brought down by levels, at less than a tenth of the bytes
+_LOWERABLE_DB = 0.8  # above the target: coarser codes bring it down, at a tenth of the bytes
 _DB_AN_OCTAVE = 2.6  # of bytes, until two fits tell better
 _MAX_FITS = 7
 _MAX_OCTAVES = 3.0  # of bytes, between one fit and the next
@@ -35,15 +42,37 @@ _FINEST = 1 / 64  # octaves
 _N_ORDERS = 10  # in which codes are moved: in small networks single ones weigh much
 
 
-def encode_to_psnr(
-    picture: "Picture",
-    recipe: "Recipe",
-    options: EncodeOptions,
-    budget: TimeBudget | None = None,
-    report: "Callable[[Progress], None] | None" = None,
-) -> EncodeResult:
-    """Finds the smallest file whose decoded PSNR is options.target_psnr within 0.1 dB, or better
-    where no file comes so near.
+@dataclass(frozen=True)
+class Trial:
+    """A fit that has ended, as a file."""
+
+    data: bytes
+    excess_db: float  # of its PSNR above the target
+    pixels: np.ndarray | None = None  # that the file draws
+    ended: tuple[Prepared, FitResult] | None = None  # what it is a file of
+
+    @property
+    def log2_bytes(self) -> float:
+        return float(np.log2(len(self.data)))
+
+
+class Fits(Protocol):
+    """What the search over sizes calls."""
+
+    def fit(self, n_bytes: int | None, trials: Sequence[Trial]) -> Trial | None:
+        """Fit a network whose file has n_bytes, or as many more as it takes; None where there is
+        none between that and the sizes tried, or no time."""
+
+    def lower(self, trial: Trial) -> Trial | None:
+        """Bring the PSNR of a trial down to the target; None where that cannot be done."""
+
+    def is_late(self) -> bool:
+        """The time is over."""
+
+
+def encode_to_psnr(job: Job[MlpRecipe], report: Report | None) -> Candidate:
+    """Find the smallest file whose decoded PSNR is the target's within 0.1 dB, or better where no
+    file comes so near.
 
     A time budget is shared by all fits. A checkpoint holds what the finished fits ended in beside
     the state of the next, so that a killed run goes on in the fit it was in.
@@ -51,218 +80,264 @@ def encode_to_psnr(
     Raises:
       FitError: the quality was not reached; the text tells what was.
     """
-    assert options.target_psnr is not None
-    started_at = time.monotonic()
-    target_db = options.target_psnr
-    plain = dataclasses.replace(options, target_psnr=None, time_budget=None, checkpoint=None)
-    info = picture_info(picture)
-    checkpoint = checkpoint_of(
-        options.checkpoint, picture.pixels, (info, recipe, options.seed, target_db)
-    )
-    fits = SeveralFits(checkpoint)
-    n_bytes = plain.max_bytes(recipe, info)
-    if n_bytes is not None and info.icc_profile is not None:
-        n_bytes += len(pack_icc(info.icc_profile))  # sizes here are those of whole files
-    tried: list[tuple[float, float]] = []  # (log2 of bytes, PSNR)
-    above: list[tuple[bytes, float, Prepared, FitResult]] = []  # better than the target, by dB
-    n_steps, margin_db = 0, _NEAR_DB / 4
+    picture, recipe, target_db = job.picture, job.recipe, job.options.target.psnr_db
+    assert target_db is not None
+    fits = _PictureFits(job, target_db, report)
     n_fits = 1 if recipe.fixed_size else _MAX_FITS
+    largest = float(np.log2(picture.pixels.nbytes))
+    best, trials = find_smallest(fits, fits.first_bytes(), n_fits, largest)
+    if best is None:
+        reached = ", ".join(
+            f"{len(trial.data)} bytes {target_db + trial.excess_db:.2f} dB" for trial in trials
+        )
+        raise FitError(
+            f"a PSNR of {target_db} dB was not reached: {reached}; give more fit.steps or another "
+            "target"
+        )
+    if best.excess_db > Target.TOLERANCE_DB:  # one colour may be good enough
+        flat = fits.measure_flat()
+        if len(flat.data) < len(best.data) and flat.excess_db >= -Target.TOLERANCE_DB:
+            best = flat
+    return Candidate(best.data, fits.n_steps, best.pixels, fits.checkpoint)
 
-    def ended(data: bytes) -> EncodeResult:
-        encoded = finished(picture, data, n_steps, started_at)
-        return dataclasses.replace(encoded, checkpoint=checkpoint)
 
-    for i in range(n_fits):
-        prepared = _prepared(picture, recipe, plain, n_bytes, tried)
-        if prepared is None:
+def find_smallest(
+    fits: Fits, n_bytes: int | None, n_fits: int, largest: float
+) -> tuple[Trial | None, list[Trial]]:
+    """Fit networks of several sizes until the target is met.
+
+    Args:
+      n_bytes: of the first file; None where the recipe fixes the network.
+      n_fits: at most.
+      largest: log2 of the bytes of a file, at most.
+    Returns:
+      The smallest file that is good enough, None where none is, and all that was fitted.
+    """
+    margin_db = _LOWERABLE_DB / 4
+    trials: list[Trial] = []
+    for _ in range(n_fits):
+        trial = fits.fit(n_bytes, trials)
+        if trial is None:
             break
-        try:
-            fitted = _fitted(fits, i, prepared, recipe, _share(budget, n_fits), report)
-        except TooShort:
-            if not tried:
-                raise
-            break
-        n_steps += fitted.n_steps
-        data = prepared.file_of(fitted.codes, fitted.levels)
-        encoded = ended(data)
-        excess_db = encoded.psnr_db - target_db
-        if abs(excess_db) <= NEAR_DB:
-            return encoded
-        if excess_db > 0:
-            above.append((data, excess_db, prepared, fitted))
-        if 0 < excess_db < _NEAR_DB:
-            lowered = _lowered(picture, prepared, fitted, target_db, budget)
+        trials.append(trial)
+        if abs(trial.excess_db) <= Target.TOLERANCE_DB:
+            return trial, trials
+        if 0 < trial.excess_db < _LOWERABLE_DB:
+            lowered = fits.lower(trial)
             if lowered is not None:
-                return ended(lowered)
+                return lowered, trials
             margin_db = 0.0  # only a fit itself can meet the target
-        tried.append((float(np.log2(len(data))), encoded.psnr_db))
-        size = _next_size(tried, target_db + margin_db, float(np.log2(picture.pixels.nbytes)))
-        if size is None or (budget is not None and budget.left() < 0):
+        size = next_size(trials, margin_db, largest)
+        if size is None or fits.is_late():
             break
         n_bytes = round(2**size)
-    above.sort(key=lambda each: len(each[0]))
-    for _, excess_db, prepared, fitted in above:
-        if excess_db < _NEAR_DB:
-            continue  # tried above
-        lowered = _lowered(picture, prepared, fitted, target_db, budget)
-        if lowered is not None:
-            return ended(lowered)
-    if above:  # no file comes nearer: the smallest that is good enough
-        flat = file_of_one_colour(info, recipe)
-        smallest = above[0][0]
-        if len(flat) < len(smallest) and ended(flat).psnr_db >= target_db - NEAR_DB:
-            return ended(flat)
-        return ended(smallest)
-    reached = ", ".join(f"{2**size:.0f} bytes {psnr:.2f} dB" for size, psnr in tried)
-    raise FitError(
-        f"a PSNR of {target_db} dB was not reached: {reached}; give more fit.steps or another "
-        "target"
+    above = sorted(
+        (trial for trial in trials if trial.excess_db > 0), key=lambda trial: len(trial.data)
     )
+    for trial in above:
+        if trial.excess_db >= _LOWERABLE_DB:  # else it was tried above
+            lowered = fits.lower(trial)
+            if lowered is not None:
+                return lowered, trials
+    return (above[0] if above else None), trials  # no file comes nearer
 
 
-def _fitted(
-    fits: SeveralFits,
-    i: int,
-    prepared: Prepared,
-    recipe: "Recipe",
-    budget: TimeBudget | None,
-    report: "Callable[[Progress], None] | None",
-) -> FitResult:
-    """What the i-th fit ends in, or has ended in before a kill."""
-    job = prepared.job
-    names, trained = list(job.field_set.shapes()), list(job.field_set.trained_shapes())
-    kept = fits.result(i)
-    if kept is None:
-        rest = before_drawing(budget, prepared, recipe)
-        fitted = fit(job, recipe.fit, time_budget=rest, store=fits, report=report)
-        arrays = [fitted.codes[name] for name in names]
-        arrays += [np.asarray(fitted.levels[name]) for name in trained]
-        fits.add_result({"n_steps": fitted.n_steps}, arrays)
-        return fitted
-    numbers, arrays = kept
-    codes = dict(zip(names, arrays, strict=False))
-    levels = dict(zip(trained, arrays[len(names) :], strict=True))
-    return FitResult(codes, levels, numbers["n_steps"])
+def next_size(trials: Sequence[Trial], margin_db: float, largest: float) -> float | None:
+    """Return log2 of the bytes to try next, at most `largest`; None where more is of no use.
 
-
-def _share(budget: TimeBudget | None, n_fits: int) -> TimeBudget | None:
-    """Half of the time left, so that a second fit and a third have some."""
-    if budget is None or n_fits == 1:
-        return budget
-    return budget.reserving(max(0.0, budget.left() / 2))
-
-
-def _prepared(
-    picture: "Picture",
-    recipe: "Recipe",
-    options: EncodeOptions,
-    n_bytes: int | None,
-    tried: list[tuple[float, float]],
-) -> Prepared | None:
-    """The job for n_bytes, or for somewhat more where no network is that small; None where there
-    is none between that and the sizes tried."""
-    if n_bytes is None:
-        return prepare(picture, recipe, options)
-    while True:
-        try:
-            return prepare(picture, recipe, dataclasses.replace(options, target_bytes=n_bytes))
-        except UsageError:
-            if not tried:
-                raise
-            smallest = 2 ** min(size for size, _ in tried)
-            n_bytes = round((max(n_bytes, 1) * smallest) ** 0.5)
-            if n_bytes > 0.9 * smallest:
-                return None
-
-
-def _next_size(tried: list[tuple[float, float]], target_db: float, largest: float) -> float | None:
-    """log2 of the bytes to try next, at most `largest`; None where more would be no use."""
-    below = [point for point in tried if point[1] < target_db]
-    above = [point for point in tried if point[1] >= target_db]
+    margin_db: by which a file should be better than the target.
+    """
+    tried = [(trial.log2_bytes, trial.excess_db - margin_db) for trial in trials]
+    below = [point for point in tried if point[1] < 0]
+    above = [point for point in tried if point[1] >= 0]
     last_size, last_db = tried[-1]
     if below and above:
         (low, low_db), (high, high_db) = max(below), min(above)
         if low < high:
-            share = (target_db - low_db) / (high_db - low_db)
+            share = -low_db / (high_db - low_db)
             return low + float(np.clip(share, 0.1, 0.9)) * (high - low)
         # Seeds differ by more than sizes this near: a little larger than both.
         return low + 0.1
-    octaves = (target_db - last_db) / _DB_AN_OCTAVE
+    octaves = -last_db / _DB_AN_OCTAVE
     size = last_size + float(np.clip(octaves, -_MAX_OCTAVES, _MAX_OCTAVES))
     if above:
         return size
     size = min(size, largest)
-    no_use = any(other < last_size - 0.5 and db > last_db - NEAR_DB for other, db in tried[:-1])
+    no_use = any(
+        other < last_size - 0.5 and db > last_db - Target.TOLERANCE_DB for other, db in tried[:-1]
+    )
     return None if no_use or size < last_size + 0.05 else size
 
 
-def _lowered(
-    picture: "Picture",
-    prepared: Prepared,
-    fitted: FitResult,
-    target_db: float,
-    budget: TimeBudget | None,
-) -> bytes | None:
-    """The file with its PSNR brought down to the target; None where that cannot be done, or not in
-    the time that is left.
+class _PictureFits:
+    """The fits of one picture; see `Fits`."""
 
-    Levels are made coarser as far as that alone keeps above the target. Another grid costs at
-    once what the fit gained by training with the old one, so for the rest codes are moved one
-    nearer to 0, as many of them as it takes.
-    """
-    from inr.codec import NO_LIMITS, decode_picture
+    def __init__(self, job: Job[MlpRecipe], target_db: float, report: Report | None) -> None:
+        options = job.options
+        plain = replace(options, target=Target(), time_budget=None, checkpoint=None)
+        self._job, self._report = replace(job, options=plain), report
+        self._target_db, self._budget = target_db, budget_of(options)
+        self._size = Size(job.picture.height, job.picture.width)
+        self._info = picture_info(job.picture)
+        settings = (self._info, job.recipe, options.seed, target_db)
+        self.checkpoint = checkpoint_of(options.checkpoint, job.picture.pixels, settings)
+        self._stored = SeveralFits(self.checkpoint)
+        self.n_steps = 0
 
-    quantizer, fixed = prepared.job.quantizer, prepared.job.field_set.fixed_steps()
-    weights = {
-        name: quantizer.dequantize(codes, fitted.levels[name])
-        for name, codes in fitted.codes.items()
-        if name not in fixed
+    def first_bytes(self) -> int | None:
+        """Return the size of the first file, with its profile; None where the recipe fixes it."""
+        n_bytes = max_bytes(self._job.options, self._job.recipe, self._info)
+        if n_bytes is not None and self._info.icc_profile is not None:
+            n_bytes += len(pack_icc(self._info.icc_profile))
+        return n_bytes
+
+    def is_late(self) -> bool:
+        """See `Fits`."""
+        return self._budget is not None and self._budget.left() < 0
+
+    def fit(self, n_bytes: int | None, trials: Sequence[Trial]) -> Trial | None:
+        """See `Fits`."""
+        prepared = self._prepare(n_bytes, trials)
+        if prepared is None:
+            return None
+        try:
+            result = self._fit_or_restore(len(trials), prepared)
+        except TooShort:
+            if not trials:
+                raise
+            return None
+        self.n_steps += result.n_steps
+        data = prepared.write_file(result.codes, result.levels)
+        pixels = self._render(prepared, result.codes, result.levels)
+        return Trial(data, self._excess_db(pixels), pixels, (prepared, result))
+
+    def measure_flat(self) -> Trial:
+        """Return the smallest file there is, which draws one colour."""
+        data = encode_one_colour(self._job.picture, self._job.recipe)
+        content = read_content(*unpack(data))
+        pixels = render_content(content, self._size, Region.whole(self._size))
+        return Trial(data, self._excess_db(pixels), pixels)
+
+    def _prepare(self, n_bytes: int | None, trials: Sequence[Trial]) -> Prepared | None:
+        if n_bytes is None:
+            return prepare(self._job)
+        while True:
+            options = replace(self._job.options, target=Target(n_bytes=n_bytes))
+            try:
+                return prepare(replace(self._job, options=options))
+            except UsageError:
+                if not trials:
+                    raise
+                smallest = min(len(trial.data) for trial in trials)
+                n_bytes = round((max(n_bytes, 1) * smallest) ** 0.5)
+                if n_bytes > 0.9 * smallest:
+                    return None
+
+    def _fit_or_restore(self, i: int, prepared: Prepared) -> FitResult:
+        """Return what the i-th fit ends in, or has ended in before a kill."""
+        recipe, problem = self._job.recipe, prepared.problem
+        names = list(problem.field_set.shapes())
+        trained = list(problem.field_set.trained_shapes())
+        stored = self._stored.result(i)
+        if stored is None:
+            rest = before_drawing(self._share_of_time(), prepared, recipe)
+            result = fit(
+                problem, recipe.fit, time_budget=rest, store=self._stored, report=self._report
+            )
+            arrays = [result.codes[name] for name in names]
+            arrays += [np.asarray(result.levels[name]) for name in trained]
+            self._stored.add_result({"n_steps": result.n_steps}, arrays)
+            return result
+        numbers, arrays = stored
+        codes = dict(zip(names, arrays, strict=False))
+        levels = dict(zip(trained, arrays[len(names) :], strict=True))
+        return FitResult(codes, levels, numbers["n_steps"])
+
+    def _share_of_time(self) -> TimeBudget | None:
+        """Return half of the time left, so that a second fit and a third have some."""
+        if self._budget is None or self._job.recipe.fixed_size:
+            return self._budget
+        return self._budget.reserving(max(0.0, self._budget.left() / 2))
+
+    def _excess_db(self, pixels: np.ndarray) -> float:
+        return psnr_db(self._job.picture.pixels, pixels) - self._target_db
+
+    def _render(self, prepared: Prepared, codes: Codes, levels: AllLevels) -> np.ndarray:
+        """Draw the picture that a file with these codes draws."""
+        weights = _dequantize(prepared, codes, levels)
+        whole = Region.whole(self._size)
+        return render_weights(prepared.stages, weights, prepared.info, self._size, whole)
+
+    def lower(self, trial: Trial) -> Trial | None:
+        """Bring the PSNR of a file down to the target.
+
+        Levels are made coarser as far as that alone keeps above the target. Another grid costs at
+        once what the fit gained by training with the old one, so for the rest codes are moved one
+        nearer to 0, as many of them as it takes.
+
+        Returns:
+          The file, without its pixels; None where that cannot be done, or not in the time left.
+        """
+        assert trial.ended is not None
+        prepared, result = trial.ended
+        quantizer = prepared.problem.quantizer
+        weights = _dequantize(prepared, result.codes, result.levels)
+        weights = {name: weights[name] for name in result.levels}
+
+        def coarsen(octaves: float) -> tuple[Codes, AllLevels]:
+            levels, codes = {}, dict(result.codes)
+            for name, w in weights.items():
+                levels[name] = quantizer.scaled(result.levels[name], octaves, w)
+                codes[name] = quantizer.codes(w, levels[name])
+            return codes, levels
+
+        def excess_of(codes: Codes, levels: AllLevels) -> float:
+            return self._excess_db(self._render(prepared, codes, levels))
+
+        def made(codes: Codes, levels: AllLevels, excess_db: float) -> Trial:
+            return Trial(prepared.write_file(codes, levels), excess_db)
+
+        low, high = 0.0, _MOST_COARSER
+        if self.is_late() or excess_of(*coarsen(high)) > 0:
+            return None
+        while high - low > _FINEST and not self.is_late():  # PSNR falls from one to the other
+            octaves = (low + high) / 2
+            codes, levels = coarsen(octaves)
+            excess = excess_of(codes, levels)
+            if 0 <= excess <= Target.TOLERANCE_DB:
+                return made(codes, levels, excess)
+            low, high = (octaves, high) if excess > 0 else (low, octaves)
+        codes, levels = coarsen(low) if low > 0 else (result.codes, result.levels)
+        trained = {name: codes[name] for name in weights}
+        n_all = sum(tensor.size for tensor in trained.values())
+        for seed in range(_N_ORDERS):
+            if self.is_late():
+                return None
+            order = np.random.default_rng(seed).permutation(n_all)
+            fewest, most = 0, n_all
+            while most - fewest > 1 and not self.is_late():
+                n = (fewest + most) // 2
+                moved = codes | move_towards_zero(trained, order[:n])
+                excess = excess_of(moved, levels)
+                if abs(excess) <= Target.TOLERANCE_DB:
+                    return made(moved, levels, excess)
+                fewest, most = (n, most) if excess > 0 else (fewest, n)
+        return None
+
+
+def _dequantize(prepared: Prepared, codes: Codes, levels: AllLevels) -> NumpyParams:
+    """Return the weights that a file with these codes has."""
+    fixed, quantizer = prepared.problem.field_set.fixed_steps(), prepared.problem.quantizer
+    return {
+        name: Uniform().dequantize(tensor, fixed[name])
+        if name in fixed
+        else quantizer.dequantize(tensor, levels[name])
+        for name, tensor in codes.items()
     }
 
-    def coarser(octaves: float) -> tuple[Codes, AllLevels]:
-        levels, codes = {}, dict(fitted.codes)
-        for name, w in weights.items():
-            levels[name] = quantizer.scaled(fitted.levels[name], octaves, w)
-            codes[name] = quantizer.codes(w, levels[name])
-        return codes, levels
 
-    def is_late() -> bool:
-        return budget is not None and budget.left() < 0
-
-    def measured(codes: Codes, levels: AllLevels) -> tuple[bytes, float]:
-        """The file, and what its PSNR exceeds the target by."""
-        data = prepared.file_of(codes, levels)
-        drawn = decode_picture(data, NO_LIMITS).pixels
-        return data, psnr_db(picture.pixels, drawn) - target_db
-
-    low, high = 0.0, _MOST_COARSER
-    if is_late() or measured(*coarser(high))[1] > 0:
-        return None
-    while high - low > _FINEST and not is_late():  # PSNR falls from one to the other
-        octaves = (low + high) / 2
-        data, excess_db = measured(*coarser(octaves))
-        if 0 <= excess_db <= NEAR_DB:
-            return data
-        low, high = (octaves, high) if excess_db > 0 else (low, octaves)
-    codes, levels = coarser(low) if low > 0 else (fitted.codes, fitted.levels)
-    trained = {name: codes[name] for name in weights}
-    n_all = sum(tensor.size for tensor in trained.values())
-    for seed in range(_N_ORDERS):
-        if is_late():
-            return None
-        order = np.random.default_rng(seed).permutation(n_all)
-        fewest, most = 0, n_all
-        while most - fewest > 1 and not is_late():
-            n = (fewest + most) // 2
-            data, excess_db = measured(codes | _shrunk(trained, order[:n]), levels)
-            if abs(excess_db) <= NEAR_DB:
-                return data
-            fewest, most = (n, most) if excess_db > 0 else (fewest, n)
-    return None
-
-
-def _shrunk(codes: Codes, places: np.ndarray) -> Codes:
-    """The codes with those at some places, counted through all tensors, moved one nearer to 0.
+def move_towards_zero(codes: Codes, places: np.ndarray) -> Codes:
+    """Move the codes at some places, counted through all tensors, one nearer to 0.
 
     Codes of 1 stay: a zero is for the masks to say.
     """

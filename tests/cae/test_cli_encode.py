@@ -265,7 +265,7 @@ def test_killed_half_way_leaves_no_output(tmp_path):
     before = """
 import os
 import inr.cae.encode
-inr.cae.encode.render_cae = lambda *_, **__: os.kill(os.getpid(), 9)
+inr.cae.encode.render_content = lambda *_, **__: os.kill(os.getpid(), 9)
 """
     ran = run_process("encode", tmp_path / "photo.png", *CAE, before=before)
     assert ran.code == -9

@@ -14,7 +14,7 @@ from inr.cae.density_tables import LIMIT
 from inr.cae.exact.chain import analysed
 from inr.cae.weights import N_KNOTS
 from inr.errors import FormatError
-from inr.mlp.decode import Region
+from inr.image.region import Region
 
 SIZES = [(1, 2), (15, 17), (16, 16), (64, 64), (65, 33), (300, 20)]
 

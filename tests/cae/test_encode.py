@@ -13,18 +13,19 @@ from helpers.cae_coding_models import (
     ship,
     weights_of,
 )
+from helpers.options import encode_options
 
 import inr
-from inr.batch import batch_key, encode_batch
 from inr.cae import encode
-from inr.cae.file import MAX_SIDE, open_sections
+from inr.cae.file import MAX_SIDE, read_content
 from inr.cae.weight_store import VARIABLE
 from inr.cae.weights import write_weights
-from inr.codec import EncodeOptions, encode_picture
+from inr.codec import batch_key, encode_batch, encode_picture
 from inr.errors import FitError, FormatError, UsageError
-from inr.format.container import SECTION_ALPHA, SECTION_ICC_PROFILE, unpack
+from inr.format.container import SECTION_ALPHA, SECTION_ICC_PROFILE, icc_profile_of, unpack
 from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
+from inr.options import EncodeOptions, Job, Target
 from inr.settings import paths, with_settings
 
 SHIPPED = (
@@ -45,11 +46,11 @@ def tiny(tmp_path, monkeypatch):
 
 
 def encoded(pixels, chosen=None, **options):
-    return encode_picture(Picture(pixels), chosen or recipe(), EncodeOptions(**options))
+    return encode_picture(Picture(pixels), chosen or recipe(), encode_options(**options))
 
 
 def opened(data):
-    return open_sections(*unpack(data))
+    return read_content(*unpack(data))
 
 
 @pytest.mark.usefixtures("tiny")
@@ -101,7 +102,7 @@ def test_widths_of_a_slimmable_model():
 def test_the_colour_profile_is_kept():
     made = encode_picture(Picture(picture(20, 20), b"a profile"), recipe(), EncodeOptions())
     assert SECTION_ICC_PROFILE in unpack(made.data)[1]
-    assert opened(made.data).icc_profile() == b"a profile"
+    assert icc_profile_of(opened(made.data).sections) == b"a profile"
 
 
 @pytest.mark.usefixtures("tiny")
@@ -224,7 +225,7 @@ def test_a_file_that_does_not_give_the_picture_back_is_not_returned(monkeypatch)
 
 @pytest.mark.usefixtures("tiny")
 def test_a_decoder_of_other_pixels_is_noticed(monkeypatch):
-    monkeypatch.setattr(encode, "render_cae", lambda *_, **__: np.zeros((20, 20, 3), np.uint8))
+    monkeypatch.setattr(encode, "render_content", lambda *_, **__: np.zeros((20, 20, 3), np.uint8))
     with pytest.raises(FitError, match="does not give back the picture it was made of"):
         encoded(picture(20, 20))
 
@@ -264,10 +265,14 @@ def test_a_target_is_one_of_bytes_on_disk():
 def test_alpha_and_profile_count_in_a_target():
     pixels = picture(48, 40, 4)
     profile = bytes(range(200))
-    made = encode_picture(Picture(pixels, profile), recipe(), EncodeOptions(target_bytes=4000))
+    made = encode_picture(
+        Picture(pixels, profile), recipe(), EncodeOptions(target=Target(n_bytes=4000))
+    )
     assert len(made.data) <= 4000
     with pytest.raises(ValueError, match="is too small"):
-        encode_picture(Picture(pixels, profile), recipe(), EncodeOptions(target_bytes=200))
+        encode_picture(
+            Picture(pixels, profile), recipe(), EncodeOptions(target=Target(n_bytes=200))
+        )
 
 
 @pytest.mark.usefixtures("tiny")
@@ -327,8 +332,8 @@ def test_settings_of_the_recipe():
 @pytest.mark.usefixtures("tiny")
 def test_files_are_made_one_by_one():
     one, two = Picture(picture(20, 20)), Picture(picture(20, 20, seed=1))
-    assert batch_key(one, recipe(), EncodeOptions()) is None
-    (made,) = encode_batch([(one, recipe(), EncodeOptions())])
+    assert batch_key(Job(one, recipe())) is None
+    (made,) = encode_batch([Job(one, recipe())])
     assert made.data == encoded(one.pixels).data
     with pytest.raises(ValueError, match="cannot run as one batch"):
-        encode_batch([(one, recipe(), EncodeOptions()), (two, recipe(), EncodeOptions())])
+        encode_batch([Job(one, recipe()), Job(two, recipe())])

@@ -10,18 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inr.cae.alpha import encode_alpha
-from inr.cae.file import MAX_SIDE, Coded, colours_of, open_sections, pack_cae, pixels_of
+from inr.cae.file import MAX_SIDE, Coded, colours_of, pack_cae, pixels_of, read_content
 from inr.errors import FormatError
 from inr.format import container
 from inr.format.checksum import pixels_crc
-from inr.format.container import SECTION_ALPHA, SECTION_LATENTS, Header, unpack
+from inr.format.container import SECTION_ALPHA, SECTION_LATENTS, Header, icc_profile_of, unpack
+from inr.kinds import open_file
 
 CODED = Coded(1, bytes(range(8)), 7, 2, 0x12345678)
 FULL = (0, 255)
 
 
 def opened(data):
-    return open_sections(*unpack(data))
+    return read_content(*unpack(data))
 
 
 def test_exact_bytes():
@@ -36,7 +37,7 @@ def test_exact_bytes():
     assert data == body + zlib.crc32(body).to_bytes(4, "little")
     assert opened(data).coded == CODED
     assert opened(data).header.full_ranges == (FULL,) * 3
-    assert (opened(data).alpha(), opened(data).icc_profile()) == (None, None)
+    assert (opened(data).alpha(), icc_profile_of(opened(data).sections)) == (None, None)
 
 
 def test_alpha_and_profile_stand_beside():
@@ -44,7 +45,7 @@ def test_alpha_and_profile_stand_beside():
     data = pack_cae((3, 4, 4), CODED, b"", encode_alpha(alpha), b"a profile")
     found = opened(data)
     np.testing.assert_array_equal(found.alpha(), alpha)
-    assert found.icc_profile() == b"a profile"
+    assert icc_profile_of(found.sections) == b"a profile"
     assert list(found.sections) == [2, 5, 6]
 
 
@@ -69,7 +70,7 @@ def test_round_trip_of_anything(size, coded, latents, profile):
     assert found.coded == coded
     assert found.sections[SECTION_LATENTS] == latents
     assert found.sections.get(SECTION_ALPHA) == alpha
-    assert found.icc_profile() == profile
+    assert icc_profile_of(found.sections) == profile
 
 
 GOOD, SECTIONS = unpack(pack_cae((2, 3, 3), CODED, b"", None, None))
@@ -78,7 +79,6 @@ GOOD, SECTIONS = unpack(pack_cae((2, 3, 3), CODED, b"", None, None))
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": 0}, "no file of kind cae"),
         ({"height": MAX_SIDE + 1}, r"3x16385 pixels: of kind cae each side must be 1\.\.16384"),
         ({"width": 1 << 20}, "1048576x2 pixels"),
         ({"bit_depth": 16}, "has samples of 8 bits and full ranges"),
@@ -92,19 +92,19 @@ GOOD, SECTIONS = unpack(pack_cae((2, 3, 3), CODED, b"", None, None))
 )
 def test_headers_that_are_refused(changes, message):
     with pytest.raises(FormatError, match=message):
-        open_sections(dataclasses.replace(GOOD, **changes), SECTIONS)
+        read_content(dataclasses.replace(GOOD, **changes), SECTIONS)
 
 
 def test_alpha_that_no_channel_asks_for_is_refused():
     with pytest.raises(FormatError, match="contradict"):
-        open_sections(GOOD, SECTIONS | {SECTION_ALPHA: b""})
+        read_content(GOOD, SECTIONS | {SECTION_ALPHA: b""})
 
 
 def test_sections_of_other_kinds_are_refused():
-    header = Header(2, 3, 3, 8, (FULL,) * 3, GOOD.stages, container.KIND_CAE)
+    header = Header(2, 3, 3, 8, (FULL,) * 3, GOOD.stages, 2)
     for tag in (1, 3, 4):
         with pytest.raises(FormatError, match="a file of kind cae has no"):
-            unpack(container.pack(header, {SECTION_LATENTS: b"", tag: b""}))
+            open_file(container.pack(header, {SECTION_LATENTS: b"", tag: b""}))
 
 
 def test_the_checksum_is_that_of_rows_of_colours():

@@ -159,15 +159,15 @@ def test_eval_refuses_pictures_of_other_sizes(run, folder, shape):
 
 def test_recipes_are_listed_with_their_settings(run):
     listed = run("recipes", "--json").json
-    assert list(listed) == list(inr.recipes.RECIPES)
+    assert list(listed) == list(inr.recipes.all_recipes())
     assert listed["siren"]["settings"]["fit.steps"] == str(inr.recipes.siren().fit.steps)
     assert all(facts["summary"] for facts in listed.values())
     text = run("recipes").out
-    for name in inr.recipes.RECIPES:
+    for name in inr.recipes.all_recipes():
         assert f"\n{name}: " in "\n" + text
 
 
-@pytest.mark.parametrize("name", inr.recipes.RECIPES)
+@pytest.mark.parametrize("name", inr.recipes.all_recipes())
 def test_every_setting_that_is_listed_can_be_set(run, name):
     from inr.settings import with_settings
 

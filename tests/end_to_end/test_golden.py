@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from helpers.paths import ROOT
 
-from inr.any_file import open_any
-from inr.codec import decode_picture
+from inr.codec import decode_picture, describe
 
 GOLDEN = sorted((ROOT / "tests" / "golden").glob("v*/*.inr"))
 # Of each field and kind that jax can draw: elsewhere it would be numpy again.
@@ -31,7 +30,7 @@ def test_pixels_are_within_a_level(path):
     # f32 sums in another order differ by about 1e-6 of the range: a rounding tie at 8 bits,
     # up to a level or two at 16. Those of kinds grid and cae are exact in any order.
     tolerance = 1 if expected.dtype == np.uint8 else 4
-    if open_any(path.read_bytes()).KIND in ("grid", "cae"):
+    if describe(path.read_bytes())["kind"] in ("grid", "cae"):
         tolerance = 0
     assert np.abs(pixels.astype(int) - expected.astype(int)).max() <= tolerance
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 import inr
-from inr.batch import batch_key, encode_batch
-from inr.codec import EncodeOptions, encode_picture
+from inr.codec import batch_key, encode_batch, encode_picture
 from inr.errors import FitError
 from inr.format.container import SECTION_ICC_PROFILE, unpack
 from inr.grid import encode
-from inr.grid.file import open_grid
 from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
+from inr.kinds import open_file
+from inr.options import EncodeOptions, Job, Target
 from inr.settings import with_settings
 
 
@@ -103,47 +103,48 @@ def test_one_colour_needs_no_grid(unfitted):
 
 
 def test_batches_are_for_gpus(monkeypatch):
-    job = Picture(noise()), recipe(), EncodeOptions()
-    assert batch_key(*job) is None
-    monkeypatch.setattr("inr.batch.platform", lambda: "gpu")
-    key = batch_key(*job)
+    job = Job(Picture(noise()), recipe())
+    assert batch_key(job) is None
+    monkeypatch.setattr("inr.fitting.jax_settings.platform", lambda: "gpu")
+    key = batch_key(job)
     assert key is not None
     same = [
-        (Picture(noise(seed=1)), recipe(), EncodeOptions()),
-        (Picture(noise(bit_depth=16)), recipe(**{"lambda": 0.5}), EncodeOptions(seed=3)),
+        Job(Picture(noise(seed=1)), recipe(), EncodeOptions()),
+        Job(Picture(noise(bit_depth=16)), recipe(**{"lambda": 0.5}), EncodeOptions(seed=3)),
     ]
-    assert all(batch_key(*each) == key for each in same)
+    assert all(batch_key(each) == key for each in same)
     others = [
-        (Picture(noise(17)), recipe(), EncodeOptions()),
-        (Picture(noise()), recipe(fit_steps=9), EncodeOptions()),
-        (Picture(noise()), recipe(structure_hidden=9), EncodeOptions()),
-        (Picture(noise()), recipe(), EncodeOptions(target_bytes=500)),
-        (Picture(noise()), recipe(), EncodeOptions(time_budget=9)),
-        (Picture(noise() * 0), recipe(), EncodeOptions()),
+        Job(Picture(noise(17)), recipe(), EncodeOptions()),
+        Job(Picture(noise()), recipe(fit_steps=9), EncodeOptions()),
+        Job(Picture(noise()), recipe(structure_hidden=9), EncodeOptions()),
+        Job(Picture(noise()), recipe(), EncodeOptions(target=Target(n_bytes=500))),
+        Job(Picture(noise()), recipe(), EncodeOptions(time_budget=9)),
+        Job(Picture(noise() * 0), recipe(), EncodeOptions()),
     ]
-    assert all(batch_key(*each) != key for each in others)
+    assert all(batch_key(each) != key for each in others)
 
 
-def test_a_batch_is_fitted_at_once(unfitted):
+def test_a_batch_is_fitted_at_once(unfitted, monkeypatch):
+    monkeypatch.setattr("inr.fitting.jax_settings.platform", lambda: "gpu")
     jobs = [
-        (Picture(noise(seed=seed)), recipe(**{"lambda": value}), EncodeOptions(seed=seed))
+        Job(Picture(noise(seed=seed)), recipe(**{"lambda": value}), EncodeOptions(seed=seed))
         for seed, value in ((0, 0.5), (1, 0.25))
     ]
     together = encode_batch(jobs)
     assert [job.lambda_ for job in unfitted[0][0]] == [0.5, 0.25]
     for job, encoded in zip(jobs, together, strict=True):
-        assert encoded.data == encode_picture(*job).data
+        assert encoded.data == encode_picture(job.picture, job.recipe, job.options).data
     assert len(unfitted) == 3
 
 
 @pytest.mark.usefixtures("unfitted")
 def test_unlike_encodings_are_no_batch():
-    one = Picture(noise()), recipe(), EncodeOptions()
+    one = Job(Picture(noise()), recipe())
     for other in (
-        (Picture(noise(17)), recipe(), EncodeOptions()),
-        (Picture(noise()), recipe(fit_steps=9), EncodeOptions()),
-        (Picture(noise()), inr.recipes.siren(), EncodeOptions()),
-        (Picture(noise()), recipe(), EncodeOptions(target_bytes=400)),
+        Job(Picture(noise(17)), recipe(), EncodeOptions()),
+        Job(Picture(noise()), recipe(fit_steps=9), EncodeOptions()),
+        Job(Picture(noise()), inr.recipes.siren(), EncodeOptions()),
+        Job(Picture(noise()), recipe(), EncodeOptions(target=Target(n_bytes=400))),
     ):
         with pytest.raises(ValueError, match="cannot run as one batch"):
             encode_batch([one, other])
@@ -163,4 +164,4 @@ def test_a_real_fit_is_better_than_a_flat_picture():
     flat = np.broadcast_to(np.rint(pixels.mean((0, 1))).astype(np.uint8), pixels.shape)
     assert encoded.psnr_db > psnr_db(pixels, flat) + 3
     assert encoded.n_steps == told[-1].step == 150
-    assert open_grid(encoded.data).pyramid.structure == changed.structure
+    assert open_file(encoded.data).content.pyramid.structure == changed.structure

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from inr.grid.fit import model as forward
 from inr.grid.structure import Pyramid, Structure
 from inr.grid.synthesis import draw
-from inr.mlp.decode import Region
+from inr.image.region import Region
 
 
 def test_hand_worked_upsampling():

@@ -7,8 +7,8 @@ from helpers.grid_models import moderate
 
 from inr.grid.fit.model import features_of, synthesis
 from inr.grid.synthesis import draw
+from inr.image.region import Region
 from inr.image.resample import resample
-from inr.mlp.decode import Region
 
 SIZES = [((20, 30), (40, 60)), ((20, 30), (20, 31)), ((9, 7), (100, 7)), ((1, 1), (3, 2))]
 

@@ -5,22 +5,24 @@ import math
 
 import numpy as np
 import pytest
+from helpers.options import encode_options
 from helpers.tiny_fits import Killed, kill_after
 
-from inr.codec import EncodeOptions, EncodeResult, decode_picture, encode_picture
+from inr.codec import decode_picture, encode_picture
 from inr.errors import FitError, UsageError
 from inr.grid.fit.settings import GridFit
 from inr.grid.recipe import GridRecipe
 from inr.grid.structure import Pyramid, Structure
-from inr.grid.targets import BytesTarget, PsnrTarget
+from inr.grid.targets import BytesTarget, PsnrTarget, Trial
 from inr.image.metrics import psnr_db
 from inr.image.read import from_array
+from inr.options import EncodeOptions, Target
 
 PYRAMID = Pyramid(64, 96, 3, Structure(hidden=8))
 
 
-def encoded(n_bytes: int, psnr: float) -> EncodeResult:
-    return EncodeResult(bytes(n_bytes), psnr, 1, 0.0)
+def encoded(n_bytes: int, psnr: float) -> Trial:
+    return Trial(bytes(n_bytes), psnr, n_steps=1)
 
 
 def steered(target, bits, mse=1e-3, progress=0.5):
@@ -30,7 +32,7 @@ def steered(target, bits, mse=1e-3, progress=0.5):
 
 
 def bytes_target(n_bytes=2000):
-    return BytesTarget(n_bytes, PYRAMID, None, n_steps=1000)
+    return BytesTarget(Target(n_bytes=n_bytes), PYRAMID, None, n_steps=1000)
 
 
 def test_too_many_bits_raise_lambda_and_too_few_lower_it():
@@ -59,7 +61,7 @@ def test_one_correction_is_limited_and_lambda_keeps_its_range():
 
 
 def test_corrections_are_small_after_few_steps():
-    often, seldom = (BytesTarget(2000, PYRAMID, None, n) for n in (20, 2000))
+    often, seldom = (BytesTarget(Target(n_bytes=2000), PYRAMID, None, n) for n in (20, 2000))
     assert 1e-3 < steered(often, bits=15_000) < steered(seldom, bits=15_000)
 
 
@@ -122,15 +124,15 @@ RECIPE = GridRecipe("small", Structure(hidden=8, n_taps=6, n_features=3), GridFi
 @pytest.mark.slow  # two fits of 400 steps and more
 def test_files_land_where_they_are_asked_to():
     image = picture()
-    small = encode_picture(image, RECIPE, EncodeOptions(target_bytes=2200))
+    small = encode_picture(image, RECIPE, EncodeOptions(target=Target(n_bytes=2200)))
     assert 0.97 * 2200 <= len(small.data) <= 2200
-    good = encode_picture(image, RECIPE, EncodeOptions(target_psnr=31.0))
+    good = encode_picture(image, RECIPE, EncodeOptions(target=Target(psnr_db=31.0)))
     assert math.isclose(good.psnr_db, 31.0, abs_tol=0.1)
     assert psnr_db(image.pixels, decode_picture(good.data).pixels) == good.psnr_db
 
 
 def test_a_target_that_the_recipe_has_no_use_for_is_told():
-    encoded = encode_picture(picture(), SHORT, EncodeOptions(target_bytes=200_000))
+    encoded = encode_picture(picture(), SHORT, EncodeOptions(target=Target(n_bytes=200_000)))
     assert len(encoded.data) < 0.97 * 200_000
     assert "bytes asked for" in encoded.missed
 
@@ -141,12 +143,12 @@ def test_a_killed_search_goes_on_to_the_same_bytes(tmp_path, monkeypatch, option
     monkeypatch.setattr("inr.fitting.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)  # after every block
     steps = []
     whole = encode_picture(
-        picture(), SHORT, EncodeOptions(**options), report=lambda p: steps.append(p.step)
+        picture(), SHORT, encode_options(**options), report=lambda p: steps.append(p.step)
     )
     path = tmp_path / "fit.npz"
     for n_blocks in (len(steps) // 3, len(steps) - 2):  # in the first fit, and in the last one
         path.unlink(missing_ok=True)
-        asked = EncodeOptions(**options, checkpoint=path)
+        asked = encode_options(**options, checkpoint=path)
         with pytest.raises(Killed):
             encode_picture(picture(), SHORT, asked, report=kill_after(n_blocks))
         told = []
@@ -165,7 +167,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, options):
     path = tmp_path / "precious.txt"
     path.write_text("my notes")
     with pytest.raises(UsageError, match="is not a checkpoint"):
-        encode_picture(picture(), SHORT, EncodeOptions(**options, checkpoint=path))
+        encode_picture(picture(), SHORT, encode_options(**options, checkpoint=path))
     assert path.read_text() == "my notes"
 
 
@@ -175,5 +177,5 @@ def test_a_first_lambda_far_too_small_is_made_good(monkeypatch):
     guess = BytesTarget.first_lambda
     monkeypatch.setattr(BytesTarget, "first_lambda", lambda self: 0.2 * guess(self))
     short = dataclasses.replace(RECIPE, fit=GridFit(180, n_starts=1))
-    made = encode_picture(picture(), short, EncodeOptions(target_bytes=900))
+    made = encode_picture(picture(), short, EncodeOptions(target=Target(n_bytes=900)))
     assert 0.97 * 900 <= len(made.data) <= 900

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 import inr
+from inr.codec import describe
 from inr.errors import FormatError, UsageError
 from inr.format import container
 from inr.format.container import DEFAULT_MAX_MACS, Header
 from inr.grid.network_coding import CodedNetworks, write_networks
 from inr.grid.structure import Pyramid, Structure
-from inr.grid.work import macs_of_grid, macs_of_latents
-from inr.mlp.decode import Region
-from inr.mlp.describe import describe
-from inr.mlp.work import Drawing
+from inr.grid.work import latents_macs, rendering_macs
+from inr.image.region import Region, Size
+from inr.options import DecodeOptions
 
 USUAL = Structure(prior=1)
 
@@ -23,16 +23,15 @@ def claim(height, width, structure=USUAL):
     codes = {name: np.zeros(shape, np.int32) for name, shape in pyramid.shapes.items()}
     networks = write_networks(CodedNetworks(dict.fromkeys(pyramid.groups, 8), codes), pyramid)
     stages = container.write_fields(structure) + bytes(4)
-    header = Header(height, width, 3, 8, ((0, 255),) * 3, stages, container.KIND_GRID)
+    header = Header(height, width, 3, 8, ((0, 255),) * 3, stages, 1)
     sections = {container.SECTION_NETWORKS: networks, container.SECTION_LATENTS: b""}
     return container.pack(header, sections)
 
 
 def macs(height, width, structure=USUAL, drawn=None, region=None):
-    drawn_height, drawn_width = drawn or (height, width)
-    part = Region(*region) if region else Region(0, 0, drawn_width, drawn_height)
-    drawing = Drawing(height, width, 3, drawn_height, drawn_width, part)
-    return macs_of_grid(Pyramid(height, width, 3, structure), False, drawing)
+    size = Size(*(drawn or (height, width)))
+    part = Region(*region) if region else Region.whole(size)
+    return rendering_macs(Pyramid(height, width, 3, structure), size, part)
 
 
 def test_recipes_stay_below_the_limit_at_all_pixels_that_may_be_decoded():
@@ -41,7 +40,7 @@ def test_recipes_stay_below_the_limit_at_all_pixels_that_may_be_decoded():
 
 
 def test_latents_count_whatever_the_region():
-    least = macs_of_latents(Pyramid(900, 700, 3, USUAL))
+    least = latents_macs(Pyramid(900, 700, 3, USUAL))
     assert least < macs(900, 700, region=(5, 5, 1, 1)) < macs(900, 700, region=(0, 0, 700, 9))
     assert macs(900, 700, region=(0, 0, 700, 9)) < macs(900, 700)
     # other sizes are made of the whole picture
@@ -53,7 +52,7 @@ def test_latents_count_whatever_the_region():
 def test_a_thin_picture_has_a_front_for_each_of_its_latents():
     square, thin = Pyramid(128, 128, 3, USUAL), Pyramid(16_384, 1, 3, USUAL)
     assert square.n_latents == pytest.approx(thin.n_latents, rel=0.5)
-    assert macs_of_latents(thin) > 20 * macs_of_latents(square)
+    assert latents_macs(thin) > 20 * latents_macs(square)
 
 
 def test_claims_above_the_limit_are_refused_and_those_below_drawn():
@@ -75,4 +74,4 @@ def test_info_does_not_decode_latents_that_take_minutes():
     assert facts["n_latents"] > 10**8
     assert {level["bits"] for level in facts["levels"]} == {None}
     assert facts["n_weights"] > 1000
-    assert describe(data, max_macs=1)["structure"]["hidden"] == 48
+    assert describe(data, DecodeOptions(max_macs=1))["structure"]["hidden"] == 48

@@ -6,13 +6,15 @@ compiled again, which takes seconds.
 
 import numpy as np
 
+from helpers.options import encode_options
 from inr import recipes
-from inr.codec import EncodeOptions, EncodeResult, encode_picture
+from inr.codec import encode_picture
 from inr.image.read import from_array
 from inr.mlp.fields.joint import field_set_of
 from inr.mlp.fit.problem import Budget, FitProblem, Signal
 from inr.mlp.fit.program import Fitting
-from inr.recipes import Recipe
+from inr.mlp.recipe import MlpRecipe
+from inr.options import EncodeResult
 from inr.settings import with_settings
 
 # The last 12 of 60 steps round, so that blocks have a quarter of that, 3 steps, whatever the
@@ -36,7 +38,7 @@ def smooth(height=32, width=32, n_channels=3):
     return np.rint(np.stack(waves[:n_channels], -1) * 100 + 128).astype(np.uint8)
 
 
-def tiny(settings=None, name="siren") -> Recipe:
+def tiny(settings=None, name="siren") -> MlpRecipe:
     """A recipe of that name with a tiny fixed network."""
     return with_settings(recipes.named(name), TINY | (settings or {}))
 
@@ -44,7 +46,7 @@ def tiny(settings=None, name="siren") -> Recipe:
 def fitted(picture=None, settings=None, report=None, **options) -> EncodeResult:
     """One tiny fit down to bytes; options: see codec.EncodeOptions."""
     loaded = from_array(smooth() if picture is None else picture)
-    return encode_picture(loaded, tiny(settings), EncodeOptions(**options), report=report)
+    return encode_picture(loaded, tiny(settings), encode_options(**options), report=report)
 
 
 def job_of(settings=None, max_bytes=None, seed=0, picture=None, budget_bits=1000.0) -> FitProblem:

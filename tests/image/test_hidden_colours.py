@@ -5,11 +5,11 @@ import pytest
 from helpers.tiny_fits import smooth, tiny
 
 from inr import recipes
-from inr.batch import encode_batch
-from inr.codec import EncodeOptions, decode_picture, encode_picture
+from inr.codec import decode_picture, encode_batch, encode_picture
 from inr.image.hidden_colours import fill_hidden_colours
 from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
+from inr.options import EncodeOptions
 from inr.settings import with_settings
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from PIL import Image
 
 from inr.image import coords
+from inr.image.region import Region
 from inr.image.resample import resample
-from inr.mlp.decode import Region
 
 SIDES = st.integers(1, 24)
 

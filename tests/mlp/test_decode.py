@@ -5,7 +5,8 @@ import pytest
 from contracts.methods import FIELDS
 
 from inr.image import coords
-from inr.mlp.decode import Region, draw_signal, render
+from inr.image.region import Region
+from inr.mlp.decode import draw_signal, render
 from inr.mlp.fields.siren import Siren
 
 FULL = ((0, 255),) * 3

@@ -4,16 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.options import encode_options
 from helpers.tiny_fits import Killed, fitted, kill_after, smooth, tiny
 
 import inr
-from inr.codec import EncodeOptions, EncodeResult, decode_picture, encode_picture
+from inr.codec import decode_picture, encode_picture
 from inr.errors import FitError, UsageError
 from inr.image.metrics import psnr_db
 from inr.image.read import from_array
-from inr.mlp import target_psnr as rate_control
-from inr.mlp.file import open_file, read_codes
-from inr.mlp.target_psnr import _next_size, _shrunk
+from inr.kinds import open_file
+from inr.mlp.file import read_codes
+from inr.mlp.target_psnr import Trial, find_smallest, move_towards_zero, next_size
+from inr.options import EncodeOptions, Target
 
 FREE = replace(tiny(), fixed_size=False)  # of a size that may be chosen
 
@@ -37,7 +39,7 @@ def test_masked_weights_stay_zero_when_levels_become_coarser():
     settings |= {"field.hidden": "12"}
     whole, lowered = fitted(settings=settings), fitted(settings=settings, target_psnr=20.0)
     assert lowered.psnr_db == pytest.approx(20, abs=0.1)
-    before, after = (read_codes(open_file(one.data)) for one in (whole, lowered))
+    before, after = (read_codes(open_file(one.data).content) for one in (whole, lowered))
     for name in ("w0", "w1", "w2"):
         assert (after[name][before[name] == 0] == 0).all()
 
@@ -45,7 +47,9 @@ def test_masked_weights_stay_zero_when_levels_become_coarser():
 @pytest.mark.slow  # each size of network is a compilation
 @pytest.mark.parametrize("target_psnr", [36.0, 20.0])
 def test_a_network_is_found_for_the_quality(target_psnr):
-    encoded = encode_picture(from_array(smooth()), FREE, EncodeOptions(target_psnr=target_psnr))
+    encoded = encode_picture(
+        from_array(smooth()), FREE, EncodeOptions(target=Target(psnr_db=target_psnr))
+    )
     assert encoded.psnr_db == pytest.approx(target_psnr, abs=0.1)
     assert encoded.n_steps % 60 == 0
     assert len(encoded.data) < 200
@@ -66,7 +70,10 @@ def test_a_quality_that_more_bytes_do_not_bring_is_given_up():
     # Without training no size is any better.
     with pytest.raises(FitError, match=r"a PSNR of 60\.0 dB was not reached: \d+ bytes .*, \d+"):
         encode_picture(
-            from_array(smooth()), FREE, EncodeOptions(target_psnr=60.0), report=told.append
+            from_array(smooth()),
+            FREE,
+            EncodeOptions(target=Target(psnr_db=60.0)),
+            report=told.append,
         )
     assert 2 <= sum(progress.step == progress.n_steps for progress in told) <= 7  # fits
 
@@ -75,7 +82,7 @@ def test_a_quality_that_more_bytes_do_not_bring_is_given_up():
 def test_a_quality_that_every_file_has_is_met_by_the_smallest():
     pixels = np.full((16, 16, 3), 100, np.uint8)
     pixels[::3, 1::2] += 1  # whatever a field of that range draws is above 48 dB
-    encoded = encode_picture(from_array(pixels), FREE, EncodeOptions(target_psnr=40.0))
+    encoded = encode_picture(from_array(pixels), FREE, EncodeOptions(target=Target(psnr_db=40.0)))
     assert encoded.psnr_db > 48
     assert encoded.missed is None
     assert len(encoded.data) <= 60  # header and a handful of weights
@@ -87,7 +94,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, options):
     path = tmp_path / "precious.txt"
     path.write_text("my notes")
     with pytest.raises(UsageError, match="is not a checkpoint"):
-        encode_picture(from_array(smooth()), FREE, EncodeOptions(checkpoint=path, **options))
+        encode_picture(from_array(smooth()), FREE, encode_options(checkpoint=path, **options))
     assert path.read_text() == "my notes"
 
 
@@ -95,7 +102,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, options):
 def test_a_killed_search_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr("inr.fitting.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)  # after every block
     picture, steps = from_array(smooth()), []
-    asked = EncodeOptions(target_psnr=36.0)
+    asked = EncodeOptions(target=Target(psnr_db=36.0))
     whole = encode_picture(picture, FREE, asked, report=lambda p: steps.append(p.step))
     assert steps.count(60) > 1  # fits of 20 blocks
     asked = replace(asked, checkpoint=tmp_path / "fit.npz")
@@ -125,7 +132,9 @@ def test_wishes_that_cannot_be(options, message):
 
 def test_one_colour_has_every_quality():
     encoded = encode_picture(
-        from_array(np.full((9, 9, 3), 5, np.uint8)), tiny(), EncodeOptions(target_psnr=30.0)
+        from_array(np.full((9, 9, 3), 5, np.uint8)),
+        tiny(),
+        EncodeOptions(target=Target(psnr_db=30.0)),
     )
     assert encoded.psnr_db == np.inf
     assert encoded.n_steps == 0
@@ -134,95 +143,90 @@ def test_one_colour_has_every_quality():
 # ---------------------------------------------------------------- the search, with made-up fits
 
 
-@pytest.fixture
-def made_up(monkeypatch, untrained):
-    """Files have a PSNR that `quality` says; returns the sizes asked for."""
-    sizes = []
+class MadeUp:
+    """Fits whose files have as many bytes as asked for, at least 3, and a PSNR that `quality` says
+    of them."""
 
-    def install(quality, lowered=None):
-        def finished(picture, data, n_steps, started_at):
-            sizes.append(len(data))
-            return EncodeResult(data, float(quality(len(data))), n_steps, 0.0)
+    def __init__(self, quality, target_db, can_lower):
+        self.quality, self.target_db, self.can_lower = quality, target_db, can_lower
+        self.sizes = []
 
-        monkeypatch.setattr(rate_control, "finished", finished)
-        monkeypatch.setattr(rate_control, "_lowered", lambda *_: lowered)
-        return sizes
+    def fit(self, n_bytes, trials):
+        if trials and n_bytes < 3:
+            return None
+        self.sizes.append(max(3, n_bytes))
+        return Trial(bytes(self.sizes[-1]), self.quality(self.sizes[-1]) - self.target_db)
 
-    return install
+    def lower(self, trial):
+        return Trial(b"low", 0.0) if self.can_lower else None
+
+    def is_late(self):
+        return False
+
+    def find(self):
+        return find_smallest(self, 461, n_fits=7, largest=14.0)[0]
 
 
-@pytest.mark.parametrize("lowered", [b"low", None])
+@pytest.mark.parametrize("can_lower", [True, False])
 @pytest.mark.parametrize("slope", [2.0, 2.6, 5.0])
-@pytest.mark.parametrize("bits_of_bytes", [8.0, 9.5, 11.0])
-def test_a_straight_line_is_met_within_seven_fits(made_up, bits_of_bytes, slope, lowered):
-    sizes = made_up(lambda n_bytes: 33 + slope * (np.log2(n_bytes) - 9), lowered)
-    target_psnr = 33 + slope * (bits_of_bytes - 9)
-    encoded = encode_picture(
-        from_array(smooth(64, 64)), FREE, EncodeOptions(target_psnr=target_psnr)
-    )
-    assert len(sizes) <= 7
-    if encoded.data == b"low":
-        assert 0 < np.log2(sizes[-2]) - bits_of_bytes < 0.8 / slope  # from just above
+@pytest.mark.parametrize("log2_bytes", [8.0, 9.5, 11.0])
+def test_a_straight_line_is_met_within_seven_fits(log2_bytes, slope, can_lower):
+    target_db = 33 + slope * (log2_bytes - 9)
+    fits = MadeUp(lambda n_bytes: 33 + slope * (np.log2(n_bytes) - 9), target_db, can_lower)
+    found = fits.find()
+    if found.data == b"low":
+        assert 0 < np.log2(fits.sizes[-1]) - log2_bytes < 0.8 / slope  # from just above
     else:
-        assert encoded.psnr_db == pytest.approx(target_psnr, abs=0.1)
+        assert found.excess_db == pytest.approx(0, abs=0.1)
 
 
-def test_fits_of_unlike_luck_are_bracketed(made_up):
+def test_fits_of_unlike_luck_are_bracketed():
     luck = iter([0.0, 0.4, -0.5, 0.3, -0.2, 0.1, 0.0])
-    sizes = made_up(lambda n_bytes: 30 + 3 * np.log2(n_bytes / 300) + next(luck), lowered=b"low")
-    encoded = encode_picture(from_array(smooth(64, 64)), FREE, EncodeOptions(target_psnr=32.0))
-    assert encoded.data == b"low" or encoded.psnr_db == pytest.approx(32, abs=0.1)
-    assert len(sizes) <= 7
+    fits = MadeUp(lambda n_bytes: 30 + 3 * np.log2(n_bytes / 300) + next(luck), 32.0, True)
+    found = fits.find()
+    assert found.data == b"low" or found.excess_db == pytest.approx(0, abs=0.1)
 
 
-def test_a_fit_far_above_is_lowered_when_no_network_is_small_enough(made_up):
-    sizes = made_up(lambda n_bytes: 40.0, lowered=b"low")
-    encoded = encode_picture(from_array(smooth()), FREE, EncodeOptions(target_psnr=20.0))
-    assert encoded.data == b"low"
-    assert sizes[-1] == 3
-    assert sizes[-2] < sizes[0]  # smaller networks were tried first
+def test_a_fit_far_above_is_lowered_when_no_network_is_small_enough():
+    fits = MadeUp(lambda n_bytes: 40.0, 20.0, can_lower=True)
+    assert fits.find().data == b"low"
+    assert sorted(fits.sizes, reverse=True) == fits.sizes  # smaller networks were tried first
+    assert fits.sizes[-1] < fits.sizes[0]
 
 
 def test_hand_worked_codes_that_move_towards_zero():
     codes = {"w": np.array([[5, -5], [1, 0]], np.int32), "b": np.array([-1, 2], np.int32)}
-    moved = _shrunk(codes, np.array([1, 2, 3, 4, 5]))
+    moved = move_towards_zero(codes, np.array([1, 2, 3, 4, 5]))
     assert {name: tensor.tolist() for name, tensor in moved.items()} == {
         "w": [[5, -4], [1, 0]],  # the first has no place in the list; 1 and -1 stay
         "b": [-1, 1],
     }
     assert codes["w"].tolist() == [[5, -5], [1, 0]]
-    assert _shrunk(codes, np.array([], int))["b"].tolist() == [-1, 2]
+    assert move_towards_zero(codes, np.array([], int))["b"].tolist() == [-1, 2]
+
+
+def sizes_after(tried, target_db, largest):
+    trials = [Trial(bytes(round(2**size)), psnr_db - target_db) for size, psnr_db in tried]
+    return next_size(trials, 0.0, largest)
 
 
 def test_hand_worked_sizes():
     # 2.6 dB an octave until two fits tell better, and 3 octaves at most.
-    assert _next_size([(10.0, 30.0)], 32.6, 99.0) == pytest.approx(11)
-    assert _next_size([(10.0, 30.0)], 60.0, 99.0) == 13
-    assert _next_size([(10.0, 30.0)], 10.0, 99.0) == 7
+    assert sizes_after([(10.0, 30.0)], 32.6, 99.0) == pytest.approx(11)
+    assert sizes_after([(10.0, 30.0)], 60.0, 99.0) == 13
+    assert sizes_after([(10.0, 30.0)], 10.0, 99.0) == 7
     # Between a fit below and one above, in proportion.
-    assert _next_size([(10.0, 30.0), (12.0, 34.0)], 31.0, 99.0) == pytest.approx(10.5)
-    assert _next_size([(12.0, 34.0), (10.0, 30.0)], 33.9, 99.0) == pytest.approx(11.8)  # 0.9
+    assert sizes_after([(10.0, 30.0), (12.0, 34.0)], 31.0, 99.0) == pytest.approx(10.5)
+    assert sizes_after([(12.0, 34.0), (10.0, 30.0)], 33.9, 99.0) == pytest.approx(11.8)  # 0.9
     # Not beyond the pixels themselves, and no further where bytes bring nothing.
-    assert _next_size([(10.0, 30.0)], 60.0, 11.0) == 11
-    assert _next_size([(10.0, 30.0), (11.0, 31.0)], 60.0, 11.0) is None
-    assert _next_size([(10.0, 30.0), (13.0, 30.05)], 60.0, 99.0) is None
-    assert _next_size([(10.0, 30.0), (13.0, 30.5)], 60.0, 99.0) == 16
+    assert sizes_after([(10.0, 30.0)], 60.0, 11.0) == 11
+    assert sizes_after([(10.0, 30.0), (11.0, 31.0)], 60.0, 11.0) is None
+    assert sizes_after([(10.0, 30.0), (13.0, 30.05)], 60.0, 99.0) is None
+    assert sizes_after([(10.0, 30.0), (13.0, 30.5)], 60.0, 99.0) == 16
 
 
-@pytest.mark.usefixtures("untrained")
-def test_the_time_budget_is_shared_by_the_fits(monkeypatch):
-    seconds = []
-    original = rate_control.fit
-
-    def fit(job, settings, *, time_budget, store, report):
-        seconds.append(time_budget.left())
-        return original(job, settings, store=store, report=report)
-
-    monkeypatch.setattr(rate_control, "fit", fit)
-    with pytest.raises(FitError, match="was not reached"):
-        encode_picture(
-            from_array(smooth()), FREE, EncodeOptions(target_psnr=60.0, time_budget=1000.0)
-        )
-    assert len(seconds) >= 2
-    assert 400 < seconds[0] <= 500  # half of what is left, without drawing
-    assert all(left <= seconds[0] for left in seconds)
+def test_a_time_budget_that_has_no_place_for_a_second_fit_is_kept():
+    """It is shared by the fits; see also the command line's tests of budgets."""
+    options = EncodeOptions(target=Target(psnr_db=60.0), time_budget=0.01)
+    with pytest.raises(UsageError, match="time budget"):
+        encode_picture(from_array(smooth()), FREE, options)

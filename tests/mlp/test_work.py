@@ -1,7 +1,6 @@
 """work.py: the work of a drawing is counted before it begins, and refused above a limit."""
 
 import tracemalloc
-from functools import partial
 
 import numpy as np
 import pytest
@@ -10,12 +9,13 @@ from helpers.built_files import built_file, stages_of
 from helpers.cli_runs import main_runner
 
 import inr
-from inr.codec import NO_LIMITS, DecodeOptions, decode_picture
+from inr.codec import decode_picture, describe
 from inr.coders.huffman import Huffman
 from inr.errors import FormatError, UsageError
 from inr.format.container import DEFAULT_MAX_MACS
-from inr.mlp.decode import Region, render
-from inr.mlp.describe import describe
+from inr.image.region import Region, Size
+from inr.image.resample import resampling_macs
+from inr.mlp.decode import render
 from inr.mlp.fields.feathermap import FeathermapSiren
 from inr.mlp.fields.fourier import Fourier
 from inr.mlp.fields.siren import Siren
@@ -24,13 +24,8 @@ from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.splits.wavelet import Wavelet
 from inr.mlp.splits.whole import Whole
 from inr.mlp.tags import Stages
-from inr.mlp.work import (
-    Drawing,
-    check_macs,
-    macs_of_mlp,
-    macs_of_resampling,
-    too_much_to_decode,
-)
+from inr.mlp.work import rendering_macs
+from inr.options import NO_LIMITS, DecodeOptions, describe_heavy_decoding
 
 LARGE = Siren(hidden=1400, n_layers=8)  # 13.7 million weights
 
@@ -44,6 +39,14 @@ def zeros(net, height, width, split=Whole()):  # noqa: B008, frozen
     peaks = tuple((1.0,) * part.n_channels for part in field_set.parts) if split.HAS_BANDS else ()
     info = PictureInfo(height, width, 3, 8, ((0, 255),) * 3, None, peaks)
     return write_file(info, stages, codes, levels)
+
+
+def macs(stages, height, width, size=None, region=None):
+    """Those of drawing a region, all if not given, of a picture of three channels."""
+    own_size = Size(height, width)
+    size = own_size if size is None else Size(*size)
+    part = Region.whole(size) if region is None else Region(*region)
+    return rendering_macs(stages, own_size, 3, size, part)
 
 
 @pytest.fixture(scope="module")
@@ -81,16 +84,14 @@ def test_what_is_counted_is_what_is_evaluated(region):
     params = net.init(np.random.default_rng(0), 3) | {"calls": []}
     part = Region(*region)
     render(net, params, ((0, 255),) * 3, 8, height=200, width=300, region=part)
-    drawing = Drawing(200, 300, 3, 200, 300, part)
-    nothing = Drawing(200, 300, 3, 64, 128, Region(0, 0, 1, 1))  # one tile, that of every drawing
     stages = stages_of(field=Siren(hidden=20, n_layers=2))
-    one_tile = macs_of_mlp(stages, nothing)
-    with_two = Drawing(200, 300, 3, 64, 256, Region(127, 0, 2, 1))
-    per_tile = macs_of_mlp(stages, with_two) - one_tile
+    one_tile = macs(stages, 200, 300, (64, 128), (0, 0, 1, 1))  # that of every drawing
+    per_tile = macs(stages, 200, 300, (64, 256), (127, 0, 2, 1)) - one_tile
     assert set(params["calls"]) == {64 * 128}
     n_tiles = len(params["calls"])
-    assert macs_of_mlp(stages, drawing) == one_tile + (n_tiles - 1) * per_tile
-    assert n_tiles * net.macs(3, 64 * 128) <= macs_of_mlp(stages, drawing)
+    counted = macs(stages, 200, 300, region=region)
+    assert counted == one_tile + (n_tiles - 1) * per_tile
+    assert n_tiles * net.macs(3, 64 * 128) <= counted
 
 
 @pytest.mark.parametrize("net", FIELDS)
@@ -100,20 +101,20 @@ def test_more_points_and_channels_are_more_work(net):
 
 def test_resampling_counts_what_the_kernel_reaches():
     # from 8 to 4: 8 taps along both axes; the 2 columns asked for are made of 2 * 2 + 8 > 8
-    shrunk = Drawing(8, 8, 1, 4, 4, Region(0, 0, 2, 4))
-    assert macs_of_resampling(shrunk) == 64 * 4 * (8 * 8 + 2 * 8)
+    shrunk = resampling_macs(Size(8, 8), 1, Size(4, 4), Region(0, 0, 2, 4))
+    assert shrunk == 64 * 4 * (8 * 8 + 2 * 8)
     # one column of a picture that is far higher than wide still reaches all 1000 columns
-    thin = Drawing(10, 1000, 1, 10**6, 1, Region(0, 0, 1, 10**6))
-    assert macs_of_resampling(thin) == 64 * 10**6 * (1000 * 4 + 4000)
+    thin = resampling_macs(Size(10, 1000), 1, Size(10**6, 1), Region(0, 0, 1, 10**6))
+    assert thin == 64 * 10**6 * (1000 * 4 + 4000)
+    assert resampling_macs(Size(8, 9), 1, Size(8, 9), Region(0, 0, 2, 4)) == 0
 
 
 def test_bands_count_the_whole_picture_whatever_is_drawn():
-    stages = stages_of(Wavelet())
-    whole = macs_of_mlp(stages, Drawing.whole(400, 300, 3))
-    assert macs_of_mlp(stages, Drawing(400, 300, 3, 400, 300, Region(5, 5, 1, 1))) == whole
-    assert macs_of_mlp(stages, Drawing(400, 300, 3, 40, 30, Region(5, 5, 1, 1))) > whole
-    only = stages_of()
-    assert macs_of_mlp(only, Drawing(400, 300, 3, 400, 300, Region(5, 5, 1, 1))) < whole
+    stages, point = stages_of(Wavelet()), (5, 5, 1, 1)
+    whole = macs(stages, 400, 300)
+    assert macs(stages, 400, 300, region=point) == whole
+    assert macs(stages, 400, 300, (40, 30), point) > whole
+    assert macs(stages_of(), 400, 300, region=point) < whole
 
 
 # ---------------------------------------------------------------- what is refused
@@ -174,17 +175,15 @@ def test_sides_that_cannot_be_counted():
     ],
 )
 def test_work_that_few_weights_ask_for_counts(net):
-    count = partial(macs_of_mlp, stages_of(field=net))
-    assert count(Drawing.whole(9999, 9999, 3)) > DEFAULT_MAX_MACS > count(Drawing.whole(99, 99, 3))
-    with pytest.raises(FormatError, match="multiply-adds"):
-        check_macs(count, Drawing.whole(9999, 9999, 3), DEFAULT_MAX_MACS)
+    stages = stages_of(field=net)
+    assert macs(stages, 9999, 9999) > DEFAULT_MAX_MACS > macs(stages, 99, 99)
 
 
 def test_bands_of_a_thin_picture_are_refused_as_its_pixels_are():
     # 62 taps: each of the two bands of a row of pixels has 31 rows
     data = zeros(Siren(hidden=4, n_layers=1), 1, 3000, Wavelet("dmey"))
     assert inr.decode(data, max_pixels=100_000).shape == (1, 3000, 3)
-    with pytest.raises(FormatError, match=r"bands of 3000x1 pixels hold 18\d+ samples"):
+    with pytest.raises(FormatError, match=r"to draw 3000x1 pixels it takes 18\d+ others"):
         inr.decode(data, max_pixels=3000)
 
 
@@ -232,7 +231,7 @@ def test_info_of_such_files_stays_short(bomb):
     info = describe(bomb)
     assert info["n_zeros"] == info["n_weights"] == 13_738_203
     assert sum(tensor["n_bytes"] for tensor in info["tensors"]) + info["level_bytes"] == 38
-    untold = describe(bomb, max_macs=1e9)
+    untold = describe(bomb, DecodeOptions(max_macs=1e9))
     assert untold["n_weights"] == 13_738_203
     assert untold["n_zeros"] is untold["tensors"] is untold["sparsity"] is None
 
@@ -249,10 +248,9 @@ def test_a_thousand_tensors_share_the_bytes_by_their_entropy():
 
 
 def test_encoders_are_told_before_the_fit():
-    small = partial(macs_of_mlp, stages_of(field=Siren(hidden=64)))
-    large = partial(macs_of_mlp, stages_of(field=LARGE))
-    assert too_much_to_decode(small, 512, 768, 3) is None
-    assert too_much_to_decode(large, 100, 100, 3) is None
-    text = too_much_to_decode(large, 3000, 4000, 3)
+    large = stages_of(field=LARGE)
+    assert describe_heavy_decoding(macs(stages_of(field=Siren(hidden=64)), 512, 768)) is None
+    assert describe_heavy_decoding(macs(large, 100, 100)) is None
+    text = describe_heavy_decoding(macs(large, 3000, 4000))
     assert "multiply-adds, more than the 1e+13 that decoders do unless told" in text
     assert "\n" not in text

@@ -35,7 +35,7 @@ from inr.cae.exact.tiles import computed_tile, side, spans
 from inr.cae.layers import Chain
 from inr.cae.transforms import BLOCK, N_COLOURS
 from inr.exact.threads import tile_pool
-from inr.mlp.decode import Region
+from inr.image.region import Region
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from inr.grid.fit.init import first_networks
 from inr.grid.fit.settings import GridFit
 from inr.grid.fit.step import Data, Inputs, Loop, State, noise_pool, picked
 from inr.grid.structure import Pyramid
-from inr.mlp.fit.problem import NotANumberError, Progress
+from inr.mlp.fit.problem import NotANumberError
+from inr.options import Progress
 
 _MAX_RETRIES = 3  # after a NaN, each at half the rates
 _BLOCK_PIXELS = 12_000_000  # steps times pixels of a block: two to five seconds on two cores

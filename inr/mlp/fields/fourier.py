@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from inr.exact.work import ACTIVATION_MACS
 from inr.format.container import FloatField, VarintField, Wire
-from inr.mlp.fields.protocol import ACTIVATION_MACS, NumpyParams, Params, Shapes, n_weights
+from inr.mlp.fields.protocol import NumpyParams, Params, Shapes, n_weights
 
 if TYPE_CHECKING:
     import jax

@@ -10,7 +10,6 @@ from inr.format.container import Stage
 if TYPE_CHECKING:
     import jax
 
-ACTIVATION_MACS = 64  # multiply-adds of a product that take as long as one sine with its bias
 
 Shapes = Mapping[str, tuple[int, ...]]
 Params = dict[str, "jax.Array"]  # while fitting

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from inr.errors import FitError
 from inr.fitting.checkpoint import StateStore
 from inr.fitting.time_budget import TimeBudget
-from inr.mlp.fit.problem import FitProblem, FitResult, NotANumberError, Progress
+from inr.mlp.fit.problem import FitProblem, FitResult, NotANumberError
 from inr.mlp.fit.program import Fitting
 from inr.mlp.fit.settings import FitSettings
+from inr.options import Progress
 
 _MAX_RETRIES = 3  # after a NaN, each at half the rate
 

@@ -14,17 +14,6 @@ AllLevels = dict[str, Levels]  # what maps the codes of each tensor to weights
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What `report` is told after each block."""
-
-    step: int
-    n_steps: int
-    psnr_db: float  # over the block's batches with disturbed weights: a little pessimistic
-    seconds_left: float
-    bpp: float | None = None  # estimated, where the fit decides it
-
-
-@dataclass(frozen=True)
 class Signal:
     """What one field is fitted to: a picture, or a group of its bands."""
 

@@ -20,7 +20,7 @@ from inr.fitting.time_budget import ROUNDING_COMPILE_SHARE, Pace, TimeBudget
 from inr.mlp.fields.protocol import n_weights
 from inr.mlp.fit.data import batch_pixels, block_steps, shuffled, slices_of
 from inr.mlp.fit.guard import guard
-from inr.mlp.fit.problem import Codes, FitProblem, FitResult, NotANumberError, Progress
+from inr.mlp.fit.problem import Codes, FitProblem, FitResult, NotANumberError
 from inr.mlp.fit.rate import coder_curves
 from inr.mlp.fit.rounding import first_levels, freeze_or_correct, keep_best, landed
 from inr.mlp.fit.run import Member, Run, restored, saved
@@ -29,6 +29,7 @@ from inr.mlp.fit.step import Inputs, Loop, RateTerm, State
 from inr.mlp.quantize.ste import budgeted_steps
 from inr.mlp.quantize_weights import Finisher
 from inr.mlp.sparsify.masks import n_kept_weights
+from inr.options import Progress
 
 _SCHEDULE_TICKS = 1_000_000  # resolution of the schedule
 _EARLY_BITS = 2.0  # a weight, above the budget at the start, none from the middle of the fit

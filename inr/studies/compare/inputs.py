@@ -1,6 +1,5 @@
 """What a comparison is given: pictures, codecs, recipes and a folder, checked before the work."""
 
-import dataclasses
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,10 @@ from inr.studies.code_hash import code_hash
 from inr.studies.folder import StudyFolder
 
 if TYPE_CHECKING:
-    from inr.recipes import AnyRecipe
+    from inr.options import AnyRecipe
 
 ANCHOR = "jpeg420"
 TARGET_BPPS = (0.1, 0.2, 0.3, 0.45, 0.6)  # where recipes are used; each is a fit of its own
-LAMBDAS = (0.004, 0.001, 0.0004, 0.0001)  # the same for recipes of kind grid
-CAE_LAMBDAS = (0.0128, 0.004, 0.0014, 0.0005, 0.0002)  # of kind cae: the range of its model
 _FOLDER = StudyFolder(
     "comparison", ledger="rows.jsonl", outputs=("rows.csv", "rd.png", "report.html")
 )
@@ -98,7 +95,7 @@ def choose_recipes(
 
     Args:
       target_bpps: where recipes of kind mlp are used.
-      lambdas: where those of other kinds are; none for LAMBDAS or CAE_LAMBDAS.
+      lambdas: where those of other kinds are; none for those of the kind.
     Raises:
       ValueError: an unknown recipe, setting or model, or a target, lambda or seed out of range.
     """
@@ -129,25 +126,18 @@ def codec_of(
 ) -> PictureCodec:
     """A recipe in the shape of a classical codec; its quality is the target in bits per pixel, or
     lambda."""
-    from inr.codec import NO_LIMITS, EncodeOptions, decode_picture, encode_picture
+    from inr.codec import decode_picture, encode_picture
     from inr.image.picture import Picture
+    from inr.kinds import kind_of
+    from inr.options import NO_LIMITS, EncodeOptions
     from inr.progress import progress_bar
-    from inr.recipes import configuration_of
 
-    runs: dict[float, tuple[AnyRecipe, EncodeOptions]]
-    if recipe.KIND != "mlp":
-        what = "lambda"
-        by_default = CAE_LAMBDAS if recipe.KIND == "cae" else LAMBDAS
-        runs = {
-            each: (dataclasses.replace(recipe, lambda_=each), EncodeOptions(seed=seed))
-            for each in sorted(lambdas or by_default, reverse=True)
-        }
-    else:
-        what = "target in bits per pixel"
-        runs = {
-            each: (recipe, EncodeOptions(target_bpp=each, seed=seed))
-            for each in sorted(target_bpps)
-        }
+    kind = kind_of(recipe)
+    axis = kind.rate_axis
+    given = {"target_bpp": target_bpps, "lambda": lambdas}
+    is_falling = axis.default_values[0] > axis.default_values[-1]
+    values = sorted(given.get(axis.name) or axis.default_values, reverse=is_falling)
+    runs = {value: axis.at(recipe, EncodeOptions(seed=seed), value) for value in values}
 
     def encode(pixels: Pixels, quality: float) -> bytes:
         with progress_bar(show=show_progress) as report:
@@ -155,7 +145,7 @@ def codec_of(
 
     return PictureCodec(
         recipe.name,
-        f"{configuration_of(recipe)}, seed {seed}; {what}",
+        f"{kind.fingerprint(recipe)}, seed {seed}; {axis.name}",
         tuple(runs),
         encode,
         lambda data: decode_picture(data, NO_LIMITS).pixels,

@@ -5,20 +5,13 @@ Kept free of jax, so that `--dry-run` answers at once.
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inr.codec import EncodeOptions
 from inr.exact.threads import available_cores, one_blas_thread
-from inr.grid.recipe import GridRecipe
-from inr.grid.structure import Pyramid
-from inr.image.picture import Picture
-from inr.mlp.fields.protocol import n_weights
-from inr.mlp.fit.settings import cpu_batch
-from inr.recipes import AnyRecipe, Recipe
 
 if TYPE_CHECKING:
     from inr.studies.sweep.ledger import Result
@@ -27,50 +20,7 @@ if TYPE_CHECKING:
 _COMPILE_SECONDS = 7.0  # of a shape; measured at 4 to 8 on two cores
 _OTHER_SECONDS = 1.0  # a run: first weights, coding, drawing, measuring
 _FIT_SHARE = 0.6  # of the speed of plain matrix products that a fit reaches
-_FITS_TO_A_PSNR = 3  # of different sizes; seven at most
-_GRID_OVERHEAD = 6.0  # a fit of a latent grid takes so many times its products; measured
-# The search for its networks' codes takes as long as so many steps, and more for each of the fit.
-_GRID_SEARCH_STEPS, _GRID_SEARCH_SHARE = 80, 0.14
 _PROBE_SECONDS = 0.2
-
-
-def fit_work(picture: Picture, recipe: AnyRecipe, options: EncodeOptions) -> float:
-    """Floating-point operations of a fit; 0 where its target cannot be met."""
-    if recipe.KIND == "grid":
-        return _grid_work(picture, recipe)
-    if recipe.KIND == "cae":
-        return 0.0  # nothing is fitted
-    return _mlp_work(picture, recipe, options)
-
-
-def _grid_work(picture: Picture, recipe: GridRecipe) -> float:
-    pyramid = Pyramid(picture.height, picture.width, picture.n_channels, recipe.structure)
-    # Each latent passes the context model, each pixel the synthesis.
-    n_products = pyramid.n_latents * _n_numbers(pyramid.context_groups)
-    n_products += picture.height * picture.width * _n_numbers(pyramid.synthesis_groups)
-    n_steps = recipe.fit.steps * (1 + (recipe.fit.n_starts - 1) * recipe.fit.trial)
-    # Multiply and add, forward and twice backward.
-    n_steps += _GRID_SEARCH_STEPS + _GRID_SEARCH_SHARE * recipe.fit.steps
-    return 6.0 * n_products * n_steps * _GRID_OVERHEAD
-
-
-def _n_numbers(groups: Mapping[str, Mapping[str, tuple[int, ...]]]) -> int:
-    return sum(math.prod(shape) for tensors in groups.values() for shape in tensors.values())
-
-
-def _mlp_work(picture: Picture, recipe: Recipe, options: EncodeOptions) -> float:
-    from inr.mlp.encode import prepare
-
-    try:
-        field_set = prepare(picture, recipe, options).job.field_set
-    except ValueError:
-        return 0.0
-    n_pixels = picture.height * picture.width
-    batch = min(recipe.fit.batch or cpu_batch(n_pixels), n_pixels)
-    n_starts = 1 + (recipe.fit.n_seeds - 1) * recipe.fit.seed_trial
-    n_fits = 1 if options.target_psnr is None else _FITS_TO_A_PSNR
-    # Multiply and add, forward and twice backward.
-    return 6.0 * n_weights(field_set.shapes()) * batch * recipe.fit.steps * n_starts * n_fits
 
 
 @dataclass(frozen=True)

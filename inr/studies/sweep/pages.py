@@ -104,7 +104,8 @@ def _extremes(finished: Sequence[Run], results: Mapping[str, Result]) -> list[Ru
 
 def _eight_bits(run: Run, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Original and decoded pixels, u8[h, w, c]; of 16 bits the upper 8 are shown."""
-    from inr.codec import NO_LIMITS, decode_picture
+    from inr.codec import decode_picture
+    from inr.options import NO_LIMITS
 
     original = picture_of(run)
     decoded = decode_picture(file_path(folder, run).read_bytes(), NO_LIMITS)

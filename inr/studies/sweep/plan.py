@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from inr import recipes
-from inr.codec import EncodeOptions
+from inr.codec import batch_key
 from inr.errors import UsageError
 from inr.image.picture import Picture
+from inr.kinds import kind_of
+from inr.options import AnyRecipe, EncodeOptions, Job, parse_target
 from inr.printable import distinct
-from inr.recipes import AnyRecipe
 from inr.settings import with_settings
 from inr.studies.code_hash import code_hash
-from inr.studies.sweep.estimate import fit_work
 
 Varied = tuple[tuple[str, str], ...]  # (path, value as given), in the order of --vary
 
@@ -118,7 +118,7 @@ def plan(request: Request, *, same_shape: bool, warn: Callable[[str], None]) -> 
         for recipe, varied, options in variants:
             size = (picture.pixels.shape, recipe, options)
             if size not in works:
-                works[size] = fit_work(picture, recipe, options)
+                works[size] = kind_of(recipe).work(Job(picture, recipe, options))
             key = _batch_key(picture, recipe, options) if same_shape else None
             for seed in request.seeds:
                 seeded = dataclasses.replace(options, seed=seed)
@@ -158,7 +158,7 @@ def hash_of_run(pixels_hash: str, recipe: AnyRecipe, options: EncodeOptions) -> 
 def hash_of_request(pixels_hash: str, recipe: AnyRecipe, options: EncodeOptions) -> str:
     """Hash of picture, recipe and options with its seed: 40 hexadecimal digits."""
     # The last fact was the version once; it is kept so that rows of that time are known again.
-    facts = (repr(pixels_hash), recipes.configuration_of(recipe), repr(options), "'0.1.0'")
+    facts = (repr(pixels_hash), kind_of(recipe).fingerprint(recipe), repr(options), "'0.1.0'")
     asked = hashlib.sha256(f"({', '.join(facts)})".encode())
     return request_part(asked.hexdigest())
 
@@ -177,10 +177,10 @@ def _variants(
         settings = dict(request.settings) | varied
         targets = {name: settings.pop(name) for name in TARGETS if name in settings}
         told = tuple((path, shown[path][value]) for path, value in varied.items())
-        yield with_settings(recipe, settings), told, _wish(targets)
+        yield with_settings(recipe, settings), told, _parse_options(targets)
 
 
-def _wish(targets: Mapping[str, str]) -> EncodeOptions:
+def _parse_options(targets: Mapping[str, str]) -> EncodeOptions:
     values: dict[str, Any] = {}
     for name, text in targets.items():
         try:
@@ -188,7 +188,7 @@ def _wish(targets: Mapping[str, str]) -> EncodeOptions:
         except ValueError:
             expected = "a whole number" if TARGETS[name] is int else "a number"
             raise UsageError(f"{name}={text}: expected {expected}") from None
-    return EncodeOptions(**values)
+    return EncodeOptions(parse_target(values))
 
 
 def _names(paths: tuple[Path, ...]) -> list[str]:
@@ -208,9 +208,7 @@ def _check_readable_again(path: Path) -> None:
 def _batch_key(picture: Picture, recipe: AnyRecipe, options: EncodeOptions) -> Hashable | None:
     """None where a run must go alone: no batch can do it, or it fails, which is told when its turn
     comes."""
-    from inr.batch import batch_key
-
     try:
-        return batch_key(picture, recipe, options)
+        return batch_key(Job(picture, recipe, options))
     except UsageError:
         return None

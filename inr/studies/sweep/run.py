@@ -14,8 +14,7 @@ from inr.studies.sweep.origin import machine, processor
 from inr.studies.sweep.plan import Run, hash_of_picture, hash_of_request
 
 if TYPE_CHECKING:
-    from inr.codec import EncodeResult
-    from inr.mlp.fit.problem import Progress
+    from inr.options import EncodeResult, Progress
 
 Group = tuple[Run, ...]
 Report = Callable[[float], None]  # told the fraction of a group that is done
@@ -92,12 +91,13 @@ def _tell_of_batch(group: Group, failure: Failure, tell: Tell) -> None:
 
 
 def _encoded_together(group: Group, report: Report) -> list[tuple[Picture, "EncodeResult"]]:
-    from inr.batch import encode_batch
+    from inr.codec import encode_batch
+    from inr.options import Job
 
     pictures = {run.path: picture_of(run) for run in {run.path: run for run in group}.values()}
-    jobs = [(pictures[run.path], run.recipe, run.options) for run in group]
+    jobs = [Job(pictures[run.path], run.recipe, run.options) for run in group]
     encoded = encode_batch(jobs, report=_told(report))
-    return [(picture, result) for (picture, _, _), result in zip(jobs, encoded, strict=True)]
+    return [(job.picture, result) for job, result in zip(jobs, encoded, strict=True)]
 
 
 def _encoded_alone(run: Run, report: Report) -> tuple[Picture, "EncodeResult"]:
@@ -161,9 +161,9 @@ def _record_failure(run: Run, failure: Failure, folder: Path, tell: Tell) -> Non
 def _measured(
     run: Run, picture: Picture, encoded: "EncodeResult", n_together: int, commit: str
 ) -> Result:
-    from inr.codec import NO_LIMITS, decode_picture
+    from inr.codec import decode_picture, describe
     from inr.image.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim
-    from inr.mlp.describe import achieved_sparsity
+    from inr.options import NO_LIMITS
 
     similarity = None
     if min(picture.height, picture.width) >= MS_SSIM_MIN_SIDE:
@@ -174,7 +174,7 @@ def _measured(
         bpp=bpp(len(encoded.data), picture.height, picture.width),
         psnr_db=encoded.psnr_db,
         ms_ssim=similarity,
-        sparsity=achieved_sparsity(encoded.data),
+        sparsity=describe(encoded.data).get("sparsity"),
         steps=encoded.n_steps,
         seconds=encoded.seconds,
         n_together=n_together,

@@ -12,7 +12,7 @@ from inr.cae import layers
 from inr.cae.exact.chain import ExactChain, analysed, drawn
 from inr.cae.layers import Abs, Conv, Deconv, Gate, Gdn, Relu, Scale, Shuffle, Sum
 from inr.cae.transforms import Balle2017, Residual
-from inr.mlp.decode import Region
+from inr.image.region import Region
 
 UNIT = 2.0**-12
 TRANSFORMS = [

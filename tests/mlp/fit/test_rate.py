@@ -7,13 +7,14 @@ import pytest
 from helpers.tiny_fits import fitted, smooth
 
 from inr import recipes
-from inr.codec import EncodeOptions, encode_picture
+from inr.codec import encode_picture
 from inr.coders.model_choice import choose_model, cost_bits
 from inr.coders.range_coder import RangeCoder
 from inr.errors import UsageError
 from inr.image.read import from_array
 from inr.mlp.fit.rate import coder_curve, coder_curves, estimated_bits, paid_steps
 from inr.mlp.fit.settings import RATE_LAMBDA
+from inr.options import EncodeOptions
 from inr.settings import with_settings
 
 strict = pytest.mark.usefixtures("strict_jax")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.tiny_fits import BLOCK, Killed, fitted, job_of, kill_after, smooth, tiny
 
-from inr.codec import EncodeOptions, encode_picture
+from inr.codec import encode_picture
 from inr.errors import UsageError
 from inr.fitting.time_budget import TimeBudget
 from inr.image.read import from_array
@@ -14,6 +14,7 @@ from inr.mlp.fit.fit import fit
 from inr.mlp.fit.problem import NotANumberError
 from inr.mlp.fit.program import Fitting
 from inr.mlp.fit.step import Loop
+from inr.options import EncodeOptions
 
 
 @pytest.fixture

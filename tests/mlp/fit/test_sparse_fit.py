@@ -10,15 +10,17 @@ import pytest
 from contracts.methods import SPARSIFIERS
 from helpers.tiny_fits import Killed, fitted, fitting_of, kill_after, smooth, tiny
 
-from inr.codec import EncodeOptions, decode_picture, encode_picture
+from inr.codec import decode_picture, encode_picture
 from inr.image import coords
 from inr.image.metrics import psnr_db
 from inr.image.read import from_array
-from inr.mlp.file import open_file, read_codes, read_weights
+from inr.kinds import open_file
+from inr.mlp.file import read_codes, read_weights
 from inr.mlp.fit.program import Fitting
 from inr.mlp.sparsify.feathermap import Feathermap
 from inr.mlp.sparsify.magnitude import Magnitude
 from inr.mlp.sparsify.small_dense import SmallDense
+from inr.options import EncodeOptions, Target
 
 # 144 of 204 matrix weights in the middle. RigL updates every 9 steps, until step 45.
 RIGL = {
@@ -31,7 +33,7 @@ RIGL = {
 
 def zeros_in_file(data):
     """Zero codes of all trained matrices, and how many weights those have."""
-    opened = open_file(data)
+    opened = open_file(data).content
     codes = read_codes(opened)
     matrices = [codes[name] for name, shape in opened.field_set.shapes().items() if len(shape) == 2]
     return sum(int((c == 0).sum()) for c in matrices), sum(c.size for c in matrices)
@@ -51,7 +53,7 @@ def test_every_sparsifier_fits_a_picture_down_to_bytes(sparsifier):
     mean = np.broadcast_to(np.rint(picture.mean((0, 1))).astype(np.uint8), picture.shape)
     # Of 204 weights a tenth can learn little in 60 steps, but nothing must be worse than nothing.
     assert encoded.psnr_db > psnr_db(picture, mean) - 0.5
-    opened = open_file(encoded.data)
+    opened = open_file(encoded.data).content
     assert opened.stages.field == sparsifier.prepared(recipe.field, 3)
     counts = sparsifier.keep_counts(opened.field_set.trained_shapes())
     if counts:
@@ -72,7 +74,9 @@ def test_without_learned_steps_masked_weights_are_zeros_too():
 @pytest.mark.parametrize("target_bytes", [600, 2000])
 def test_sparse_files_meet_their_targets(sparsifier, target_bytes):
     recipe = replace(tiny({"fit.steps": "4"}), sparsify=sparsifier, fixed_size=False)
-    encoded = encode_picture(from_array(smooth()), recipe, EncodeOptions(target_bytes=target_bytes))
+    encoded = encode_picture(
+        from_array(smooth()), recipe, EncodeOptions(target=Target(n_bytes=target_bytes))
+    )
     assert 0.975 * target_bytes <= len(encoded.data) <= target_bytes
 
 
@@ -269,7 +273,7 @@ def test_a_fit_killed_between_mask_updates_ends_with_the_same_bytes(tmp_path, mo
         with pytest.raises(Killed):
             fitted(settings=settings, checkpoint=checkpoint, report=kill_after(n_blocks))
         assert fitted(settings=settings, checkpoint=checkpoint).data == whole.data
-    weights = read_weights(open_file(whole.data))
+    weights = read_weights(open_file(whole.data).content)
     assert all(np.isfinite(w).all() for w in weights.values())
 
 

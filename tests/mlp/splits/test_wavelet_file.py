@@ -10,18 +10,19 @@ from helpers.built_files import built_file, stages_of
 from helpers.tiny_fits import fitted, smooth, tiny
 
 import inr
-from inr.codec import EncodeOptions
 from inr.errors import FormatError
 from inr.format.container import SECTION_BANDS, pack, unpack
 from inr.image.read import from_array
+from inr.kinds import open_file
 from inr.mlp.encode import prepare
 from inr.mlp.fields.siren import Siren
-from inr.mlp.file import PictureInfo, open_file, write_file
+from inr.mlp.file import PictureInfo, write_file
 from inr.mlp.fit.data import shuffled
 from inr.mlp.fit.program import Fitting
 from inr.mlp.quantize.uniform import pack_steps, wire_step
 from inr.mlp.splits.wavelet import Wavelet
 from inr.mlp.tags import read_stages, write_stages
+from inr.options import EncodeOptions
 from inr.settings import with_settings
 
 SHAPES = [(37, 22, 3), (22, 37, 1), (9, 5, 4), (3, 50, 2)]
@@ -57,7 +58,7 @@ def with_bands(data, payload):
 def test_pictures_of_every_kind_come_back(shape, bit_depth, levels):
     picture = noise(*shape, bit_depth)
     data = inr.encode(picture, recipe(**{"split.levels": levels}))
-    assert open_file(data).stages.split.levels == int(levels)
+    assert open_file(data).content.stages.split.levels == int(levels)
     decoded = inr.decode(data)
     assert decoded.dtype == picture.dtype
     samples = decoded.reshape(picture.shape)
@@ -203,11 +204,11 @@ def data():
 def test_the_bands_section_holds_one_peak_a_band_and_channel(data):
     _, sections = unpack(data)
     assert len(sections[SECTION_BANDS]) == 2 * (3 + 9)
-    assert open_file(data).band_peaks() == ((0.5,) * 3, (0.5,) * 9)
+    assert open_file(data).content.band_peaks() == ((0.5,) * 3, (0.5,) * 9)
     step = wire_step(0.7)
     _, sections = unpack(built_file(stages_of(Wavelet(levels=2)), n_channels=1, peak=0.7))
     assert len(sections[SECTION_BANDS]) == 2 * (1 + 3 + 3)
-    other = open_file(built_file(stages_of(Wavelet()), n_channels=1, peak=0.7))
+    other = open_file(built_file(stages_of(Wavelet()), n_channels=1, peak=0.7)).content
     assert other.band_peaks() == ((step,), (step,) * 3)
 
 

@@ -10,9 +10,9 @@ import pytest
 from helpers.compare_samples import noise, saved
 
 from inr.cli import main as cli
-from inr.codec import EncodeResult
 from inr.format.container import MAGIC
 from inr.image.picture import Picture
+from inr.options import EncodeResult
 from inr.studies.baselines import codec_named
 from inr.studies.compare import inputs as compare_inputs
 

@@ -7,10 +7,10 @@ import pytest
 from helpers.compare_samples import noise, saved
 
 from inr.cae.codec import CaeCodec
+from inr.cae.kind import CAE
 from inr.cae.weight_store import weights_named
-from inr.codec import EncodeOptions, EncodeResult
+from inr.options import EncodeOptions, EncodeResult
 from inr.studies.compare.inputs import (
-    CAE_LAMBDAS,
     check_folder,
     choose_codecs,
     choose_recipes,
@@ -128,7 +128,7 @@ def test_the_recipe_cae_runs_along_the_lambdas_of_its_model():
     weights, _ = weights_named("hyperprior")
     assert weights.sha256 in codec.settings
     model = CaeCodec(weights)
-    assert [model.rate_of(each) for each in CAE_LAMBDAS][::4] == [255, 0]
+    assert [model.rate_of(each) for each in CAE.rate_axis.default_values][::4] == [255, 0]
 
 
 def test_lambda_reaches_the_recipe(monkeypatch):

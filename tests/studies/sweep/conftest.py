@@ -10,8 +10,8 @@ from PIL import Image
 
 from inr import recipes
 from inr.cli import main as cli
-from inr.codec import EncodeOptions, EncodeResult
-from inr.mlp.encode import file_of_one_colour, picture_info
+from inr.mlp.encode import encode_one_colour
+from inr.options import EncodeOptions, EncodeResult
 from inr.studies.sweep.ledger import Result
 from inr.studies.sweep.plan import Run
 
@@ -66,7 +66,7 @@ def instant(monkeypatch):
     calls = []
 
     def encoded(picture, recipe, options):
-        data = file_of_one_colour(picture_info(picture), recipe)
+        data = encode_one_colour(picture, recipe)
         psnr_db = 10.0 * recipe.quantize.bits + options.seed
         return EncodeResult(data, psnr_db, recipe.fit.steps, seconds=1.5)
 
@@ -75,11 +75,11 @@ def instant(monkeypatch):
         return encoded(picture, recipe, options)
 
     def encode_batch(jobs, report=None):
-        calls.append([(recipe.quantize.bits, options.seed) for _, recipe, options in jobs])
-        return [encoded(*job) for job in jobs]
+        calls.append([(job.recipe.quantize.bits, job.options.seed) for job in jobs])
+        return [encoded(job.picture, job.recipe, job.options) for job in jobs]
 
     monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
-    monkeypatch.setattr("inr.batch.encode_batch", encode_batch)
+    monkeypatch.setattr("inr.codec.encode_batch", encode_batch)
     return calls
 
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from inr import recipes
-from inr.codec import EncodeOptions
 from inr.image.picture import Picture
+from inr.kinds import kind_of
+from inr.options import EncodeOptions, Job, Target
 from inr.settings import with_settings
 from inr.studies.sweep import estimate
 from inr.studies.sweep.bar import progress_bar, shares, time_left
-from inr.studies.sweep.estimate import Speed, fit_work, measured_speed, total_seconds
+from inr.studies.sweep.estimate import Speed, measured_speed, total_seconds
 
 
 def small(**settings):
@@ -20,6 +21,10 @@ def small(**settings):
 def noise(height=12, width=16):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     return Picture(pixels)
+
+
+def fit_work(picture, recipe, options):
+    return kind_of(recipe).work(Job(picture, recipe, options))
 
 
 def test_the_work_of_a_hand_counted_network():
@@ -41,13 +46,13 @@ def test_the_work_of_a_hand_counted_grid():
     # 2*1 + 2 + 1*2 + 1*1 + 1, and two convolutions of 9 + 1
     grey = Picture(noise(8, 10).pixels[..., :1])
     products = 80 * 22 + 80 * (8 + 20)
-    n_steps = 5 * (1.2 + estimate._GRID_SEARCH_SHARE) + estimate._GRID_SEARCH_STEPS
-    expected = 6 * products * n_steps * estimate._GRID_OVERHEAD
+    n_steps = 5 * (1.2 + 0.14) + 80  # with the search for codes of the networks
+    expected = 6 * products * n_steps * 6
     assert fit_work(grey, recipe, EncodeOptions()) == pytest.approx(expected)
 
 
 def test_a_target_that_cannot_be_met_is_no_work():
-    assert fit_work(noise(), recipes.siren(), EncodeOptions(target_bytes=3)) == 0
+    assert fit_work(noise(), recipes.siren(), EncodeOptions(target=Target(n_bytes=3))) == 0
 
 
 def test_nothing_is_fitted_in_kind_cae():

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from inr import recipes
-from inr.codec import EncodeOptions
 from inr.errors import ImageError, UsageError
 from inr.image.picture import Picture
+from inr.options import EncodeOptions, Target
 from inr.studies.sweep.plan import Request, hash_of_picture, hash_of_run, parse_vary, plan
 
 SMALL = {"field.hidden": "4", "field.n_layers": "1", "fit.steps": "5"}
@@ -63,14 +63,14 @@ def test_targets_reach_the_wish():
         varied={"target_bytes": ("200", "300")}, settings={"fit.steps": "5"}
     )
     assert (set_one.options, varied_one.options) == (
-        EncodeOptions(target_bytes=200),
-        EncodeOptions(target_bytes=300),
+        EncodeOptions(target=Target(n_bytes=200)),
+        EncodeOptions(target=Target(n_bytes=300)),
     )
     (run,) = planned(settings={"target_bpp": "2.5"})
-    assert run.options == EncodeOptions(target_bpp=2.5)
+    assert run.options == EncodeOptions(target=Target(bpp=2.5))
     assert run.recipe.target_bpp == recipes.siren().target_bpp
     (run,) = planned(settings={"target_psnr": "30"})
-    assert run.options == EncodeOptions(target_psnr=30)
+    assert run.options == EncodeOptions(target=Target(psnr_db=30))
 
 
 def test_values_of_a_path():
@@ -132,7 +132,7 @@ def test_the_hash_is_of_all_that_decides_the_bytes():
         (recipes.siren(), EncodeOptions()),
         (recipes.siren_zstd(), EncodeOptions()),
         (recipes.siren(), EncodeOptions(seed=1)),
-        (recipes.siren(), EncodeOptions(target_bytes=500)),
+        (recipes.siren(), EncodeOptions(target=Target(n_bytes=500))),
     ]
     assert len({hash_of_run(pixels_hash, *c) for pixels_hash in hashes for c in configs}) == 24
 

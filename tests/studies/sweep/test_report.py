@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inr.codec import EncodeOptions
-from inr.mlp.encode import file_of_one_colour, picture_info
+from inr.mlp.encode import encode_one_colour
+from inr.options import EncodeOptions
 from inr.studies.report import Curve, Point, Table
 from inr.studies.sweep import pages
 from inr.studies.sweep.curves import curves
@@ -117,7 +117,7 @@ def filed(folder, make_run, make_result):
         from inr import recipes
         from inr.image.read import load
 
-        data = file_of_one_colour(picture_info(load(picture, warn=pytest.fail)), recipes.siren())
+        data = encode_one_colour(load(picture, warn=pytest.fail), recipes.siren())
         pixels_hash = hash_of_picture(load(picture, warn=pytest.fail))
         runs = [
             make_run(

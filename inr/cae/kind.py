@@ -1,0 +1,133 @@
+"""Kind cae: the entropy-coded latents of a trained autoencoder are the file."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inr.cae.file import NUMBER, CaeContent, read_content
+from inr.cae.recipe import RECIPES, CaeRecipe
+from inr.format.container import (
+    SECTION_ALPHA,
+    SECTION_ICC_PROFILE,
+    SECTION_LATENTS,
+    Header,
+)
+from inr.image.region import Region, Size
+from inr.options import (
+    AnyRecipe,
+    Candidate,
+    DecodeOptions,
+    EncodeOptions,
+    Job,
+    RateAxis,
+    Report,
+    Sections,
+    Warn,
+)
+
+if TYPE_CHECKING:
+    from inr.cae.codec import CaeCodec
+
+
+@dataclass(frozen=True)
+class CaeFile:
+    """A file of kind cae, before its model is loaded."""
+
+    content: CaeContent
+
+    @property
+    def header(self) -> Header:
+        return self.content.header
+
+    @property
+    def sections(self) -> Sections:
+        return self.content.sections
+
+    def _codec(self) -> "CaeCodec":
+        from inr.cae.decode import codec_of
+
+        return codec_of(self.content)
+
+    def decode_work(self, size: Size, region: Region) -> int:
+        """See `kinds.KindFile`."""
+        from inr.cae.work import rendering_macs
+
+        model, header = self._codec().weights.model, self.header
+        own_size = Size(header.height, header.width)
+        return rendering_macs(model, own_size, header.n_channels, size, region)
+
+    def working_pixels(self) -> int:
+        """See `kinds.KindFile`."""
+        return 0
+
+    def render(self, size: Size, region: Region) -> np.ndarray:
+        """See `kinds.KindFile`."""
+        from inr.cae.decode import render_content
+
+        return render_content(self.content, size, region, self._codec())
+
+    def describe(self, options: DecodeOptions) -> dict[str, Any]:
+        """See `kinds.KindFile`."""
+        from inr.cae.describe import describe
+
+        return describe(self.content)
+
+
+class CaeKind:
+    """What the table of kinds holds; see `kinds.Kind`."""
+
+    number = NUMBER
+    name = "cae"
+    recipe_type = CaeRecipe
+    recipes: Mapping[str, Callable[[], CaeRecipe]] = RECIPES
+    stages: Mapping[str, tuple[type[Any], ...]] = {}
+    required = frozenset({SECTION_LATENTS})
+    allowed = frozenset({SECTION_ICC_PROFILE, SECTION_ALPHA})
+    max_bit_depth = 8
+
+    @property
+    def rate_axis(self) -> RateAxis:
+        """See `kinds.Kind`."""
+
+        def at(
+            recipe: AnyRecipe, options: EncodeOptions, lambda_: float
+        ) -> tuple[AnyRecipe, EncodeOptions]:
+            assert isinstance(recipe, CaeRecipe)
+            return replace(recipe, lambda_=lambda_), options
+
+        return RateAxis("lambda", (0.0128, 0.004, 0.0014, 0.0005, 0.0002), at)
+
+    def encode(
+        self, jobs: Sequence[Job[CaeRecipe]], report: Report | None, warn: Warn
+    ) -> list[Candidate]:
+        """See `kinds.Kind`."""
+        from inr.cae.encode import encode
+
+        return [encode(job) for job in jobs]
+
+    def batch_key(self, job: Job[CaeRecipe]) -> Hashable | None:
+        """See `kinds.Kind`; each picture runs alone."""
+        return None
+
+    def work(self, job: Job[CaeRecipe]) -> float:
+        """See `kinds.Kind`; nothing is fitted."""
+        return 0.0
+
+    def fingerprint(self, recipe: CaeRecipe) -> str:
+        """Return the settings, and the hash of the weights: a path may hold others tomorrow.
+
+        Raises:
+          UsageError: there is no such file of weights.
+        """
+        from inr.cae.weight_store import hash_named
+
+        return f"{recipe}, weights of SHA-256 {hash_named(recipe.model)}"
+
+    def open(self, header: Header, sections: Sections) -> CaeFile:
+        """See `kinds.Kind`."""
+        return CaeFile(read_content(header, sections))
+
+
+CAE = CaeKind()
