@@ -4,7 +4,7 @@ import dataclasses
 import keyword
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from inr.errors import UsageError
@@ -25,7 +25,7 @@ def with_settings(recipe: R, settings: Mapping[str, str]) -> R:
     also sets fixed_size: who names the width wants that width.
 
     Raises:
-      ValueError: an unknown path (the text lists those there are) or a value that does not fit.
+      UsageError: an unknown path (the text lists those there are) or a value that does not fit.
     """
     stages = kind_of(recipe).stages
     # Stages first: stable, so that otherwise the order given stands.
@@ -44,7 +44,7 @@ def with_values(node: T, settings: Mapping[str, str]) -> T:
 
 
 def paths(node: Any, prefix: str = "") -> list[str]:
-    """All paths that can be set in a recipe, with their values, as "fit.steps=4000"."""
+    """List all paths that can be set in a recipe, with their values, as "fit.steps=4000"."""
     found = []
     for name, value in _fields(node).items():
         if dataclasses.is_dataclass(value):
@@ -55,14 +55,15 @@ def paths(node: Any, prefix: str = "") -> list[str]:
 
 
 def _fields(node: Any) -> dict[str, Any]:
-    """The fields by the names they have in paths."""
+    """Return the fields by the names they have in paths."""
     return {
         _path_name(f.name): vars(node)[f.name] for f in dataclasses.fields(node) if f.name != "name"
     }
 
 
 def _path_name(field: str) -> str:
-    """A field called like a word of Python has a _ behind: `lambda_` is set as `lambda`."""
+    """Return the name of a field in a path: one called like a word of Python has a _ behind, so
+    that `lambda_` is set as `lambda`."""
     return field[:-1] if keyword.iskeyword(field[:-1]) else field
 
 
@@ -96,19 +97,35 @@ def _stage(stages: Stages, path: str, text: str) -> Any:
 
 
 def _parse(text: str, annotation: Any, path: str) -> Any:
-    if isinstance(annotation, types.UnionType):  # "int | None"
+    alternatives = typing.get_args(annotation)
+    if isinstance(annotation, types.UnionType):  # as in int | None
         if text.lower() == "none":
             return None
-        annotation = next(t for t in typing.get_args(annotation) if t is not types.NoneType)
-    if annotation is bool:
-        if text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        raise UsageError(f"{path}={text}: expected true or false")
+        (annotation,) = (each for each in alternatives if each is not types.NoneType)
+    parse, expected = _PARSERS[annotation]
     try:
-        if typing.get_origin(annotation) is tuple:  # "tuple[int, ...]"
-            item = typing.get_args(annotation)[0]
-            return tuple(item(part) for part in text.split(",") if part)
-        return annotation(text)
+        return parse(text)
     except ValueError:
-        expected = "a whole number" if annotation is int else "a number"
         raise UsageError(f"{path}={text}: expected {expected}") from None
+
+
+def _parse_bool(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+def _parse_items(item: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    return lambda text: tuple(item(part) for part in text.split(",") if part)
+
+
+# By the annotation of a field: what reads its text, and what is expected. A KeyError here is a
+# field of a recipe that `--set` cannot set.
+_PARSERS: dict[Any, tuple[Callable[[str], Any], str]] = {
+    int: (int, "a whole number"),
+    float: (float, "a number"),
+    bool: (_parse_bool, "true or false"),
+    str: (str, "text"),
+    tuple[int, ...]: (_parse_items(int), "whole numbers, as in 1,2,3"),
+    tuple[float, ...]: (_parse_items(float), "numbers, as in 0.5,1"),
+}
