@@ -22,6 +22,7 @@ from inr.coders.zstd import DEFAULT_LEVEL, Zstd, pack_frame
 from inr.errors import UsageError
 from inr.format import container
 from inr.format.container import Header
+from inr.format.wire import write_fields
 from inr.grid.structure import Pyramid, Structure
 from inr.mlp.fields.feathermap import FeathermapSiren
 from inr.mlp.fields.fourier import Fourier
@@ -143,7 +144,7 @@ def _grid(
 ) -> tuple[Header, dict[int, bytes]]:
     structure = _structure(int(rng.integers(0, _N_STRUCTURES)))
     crc = rng.integers(0, 256, 4, np.uint8).tobytes()
-    header = dataclasses.replace(header, stages=container.write_fields(structure) + crc)
+    header = dataclasses.replace(header, stages=write_fields(structure) + crc)
     pyramid = Pyramid(header.height, header.width, header.n_channels, structure)
     networks = _networks(pyramid)
     return header, sections | {

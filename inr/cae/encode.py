@@ -107,11 +107,8 @@ def encode(job: Job[CaeRecipe]) -> Candidate:
             "recipe cae was trained on 8 bits a sample and this picture has 16; round it to 8, or "
             "use siren or grid"
         )
-    if max(picture.height, picture.width) > MAX_SIDE:
-        raise UsageError(
-            f"a picture of {picture.width}x{picture.height} pixels: a recipe of kind cae takes at "
-            f"most {MAX_SIDE} a side; cut it into parts, make it smaller or use the recipe siren"
-        )
+    advice = "; cut it into parts, make it smaller or use the recipe siren"
+    container.check_sides(picture.height, picture.width, MAX_SIDE, UsageError, advice)
     if budget is not None:
         trial_seconds = _seconds_of_a_trial(picture, recipe)
         budget.require(trial_seconds, "one encoding, drawn and checked")

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from inr.cae.alpha import decode_alpha
 from inr.errors import FormatError
 from inr.format import container
-from inr.format.container import Header, Reader
+from inr.format.container import Header
+from inr.format.wire import Reader
 from inr.options import Sections
 
 NUMBER = 2  # of kind cae, in the header
@@ -81,11 +82,7 @@ def pack_cae(
 
 def read_content(header: Header, sections: Sections) -> CaeContent:
     """Read what an unpacked file says of its model; raises FormatError."""
-    if max(header.height, header.width) > MAX_SIDE:
-        raise FormatError(
-            f"a picture of {header.width}x{header.height} pixels: of kind cae each side must be "
-            f"1..{MAX_SIDE}"
-        )
+    container.check_sides(header.height, header.width, MAX_SIDE, FormatError)
     if header.bit_depth != 8 or header.ranges != header.full_ranges:
         raise FormatError("a file of kind cae has samples of 8 bits and full ranges")
     has_alpha = header.n_channels in (2, 4)

@@ -8,12 +8,7 @@ import numpy as np
 
 from inr.cae.file import NUMBER, CaeContent, read_content
 from inr.cae.recipe import RECIPES, CaeRecipe
-from inr.format.container import (
-    SECTION_ALPHA,
-    SECTION_ICC_PROFILE,
-    SECTION_LATENTS,
-    Header,
-)
+from inr.format.container import SECTION_ALPHA, SECTION_ICC_PROFILE, SECTION_LATENTS, Header
 from inr.image.region import Region, Size
 from inr.options import (
     AnyRecipe,

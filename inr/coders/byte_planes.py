@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from inr.coders.checks import check_codes, check_sizes, largest_code
 from inr.errors import FormatError
-from inr.format.container import Reader, varint
+from inr.format.wire import Reader, varint
 
 DENSE, SPARSE = 0, 1
 FULL = 255  # a byte that says: and more

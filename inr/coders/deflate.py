@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inr.coders.byte_planes import Layout, decode_layout, encode_smallest
 from inr.errors import FormatError
-from inr.format.container import Wire
+from inr.format.wire import Wire
 
 _RAW = -15  # negative: without zlib's header; 15: a window of 2**15 bytes
 _LEVEL = 6  # 9 finds nothing more in weights and takes five times as long

@@ -27,7 +27,7 @@ from inr.coders.huffman_groups import MAX_GROUPS, choose_groups, gaps_before, us
 from inr.coders.huffman_numbers import NO_SIGNS, NumberCode, fields, read_rows, symbols_of
 from inr.coders.huffman_table import code_lengths, read_lengths, table_of, write_lengths
 from inr.errors import FormatError
-from inr.format.container import Wire
+from inr.format.wire import Wire
 
 _GROUPS_BITS = (MAX_GROUPS - 1).bit_length()
 _COUNT_BITS = 6  # of the number of bits of n_nonzero

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inr.coders.byte_planes import Layout, decode_layout, encode_smallest
 from inr.errors import FormatError
-from inr.format.container import Wire
+from inr.format.wire import Wire
 
 _FILTERS: list[dict[str, Any]] = [
     {"id": lzma.FILTER_LZMA1, "preset": 9, "dict_size": 1 << 16, "lc": 0, "lp": 0, "pb": 0}

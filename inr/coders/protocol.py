@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from inr.format.container import Stage
+from inr.format.wire import Stage
 
 
 class Coder(Stage, Protocol):

@@ -19,7 +19,7 @@ from inr.coders.model_choice import choose_model
 from inr.coders.range_python import PythonReader, PythonWriter
 from inr.coders.tensor_model import TensorModel, alphabet, frequency_table, uniform_table
 from inr.errors import FormatError
-from inr.format.container import Wire
+from inr.format.wire import Wire
 
 try:
     from inr.coders.range_constriction import ConstrictionReader, ConstrictionWriter

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inr.coders.byte_planes import Layout, decode_layout, encode_smallest
 from inr.errors import FormatError, UsageError
-from inr.format.container import Wire
+from inr.format.wire import Wire
 
 DEFAULT_LEVEL = 19  # the highest of those that zstd counts as usual
 MIN_WINDOW_BYTES = 1 << 10  # the smallest window a zstd frame can declare

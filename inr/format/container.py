@@ -15,12 +15,11 @@ Integers are little-endian. `varint` is LEB128 in its shortest form, below 2**32
                absent: every channel spans 0..255 (0..65535)
   stages       varint n, then n bytes: what the kind writes to name its stages. For mlp in the
                order split, field, quantizer, coder: u8 tag of `tags.py`, then the fields of
-               that class as its WIRE lists them; for grid see grid/grid_file.py, for cae
-               cae/cae_file.py
+               that class as its WIRE lists them; for grid see grid/file.py, for cae cae/file.py
   sections     each: u8 tag, varint n, n bytes; tags rise strictly
-                 1  weights       mlp, always; see mlp_file.py
+                 1  weights       mlp, always; see mlp/file.py
                  2  icc_profile   zlib stream of the ICC colour profile
-                 3  bands         mlp, only for a split with bands; see mlp_file.py
+                 3  bands         mlp, only for a split with bands; see mlp/file.py
                  4  networks      grid, always; see grid/network_coding.py
                  5  latents       grid and cae, always; see latent_coder.py of each
                  6  alpha         cae, of a picture with an alpha channel; see cae/alpha.py
@@ -30,14 +29,13 @@ The reader trusts nothing: each length is held against a limit before memory is 
 that is wrong with a file raises FormatError.
 """
 
-import difflib
 import struct
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
 
-from inr.errors import FormatError, UsageError
+from inr.errors import FormatError, InrError, UsageError
+from inr.format.wire import Reader, varint
 
 MAGIC = b"\x89INR"
 VERSION = 1
@@ -68,157 +66,10 @@ SECTION_NAMES = {
     SECTION_LATENTS: "latents",
     SECTION_ALPHA: "alpha",
 }
+
 _N_CHANNELS_MASK = 0b0011
 _FLAG_16_BIT = 0b0100
 _FLAG_RANGES = 0b1000
-
-
-class Reader:
-    """Reads one part of a file front to back; raises FormatError where it ends too early."""
-
-    def __init__(self, data: bytes, what: str) -> None:
-        self._data = data
-        self._pos = 0
-        self._what = what
-
-    @property
-    def n_left(self) -> int:
-        return len(self._data) - self._pos
-
-    def take(self, n_bytes: int) -> bytes:
-        if n_bytes > self.n_left:
-            raise FormatError(
-                f"{self._what} is cut short at byte {self._pos}: {n_bytes} bytes expected, "
-                f"{self.n_left} left"
-            )
-        self._pos += n_bytes
-        return self._data[self._pos - n_bytes : self._pos]
-
-    def u8(self) -> int:
-        return self.take(1)[0]
-
-    def u16(self) -> int:
-        return int.from_bytes(self.take(2), "little")
-
-    def varint(self) -> int:
-        value = 0
-        for shift in range(0, 35, 7):
-            byte = self.u8()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                if (byte == 0 and shift > 0) or value >= 1 << 32:
-                    raise FormatError(f"{self._what} holds a varint that is too long")
-                return value
-        raise FormatError(f"{self._what} holds a varint of more than 5 bytes")
-
-    def finish(self) -> None:
-        if self.n_left:
-            raise FormatError(f"{self._what} has {self.n_left} bytes too many")
-
-
-def varint(value: int) -> bytes:
-    """Writes what `Reader.varint` reads. value: 0..2**32 - 1."""
-    assert 0 <= value < 1 << 32, value
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-@dataclass(frozen=True)
-class VarintField:
-    """A field of a stage, written as a varint. low, high: what a file may hold, inclusive."""
-
-    low: int
-    high: int
-
-    def write(self, value: int, name: str) -> bytes:
-        if not self.low <= value <= self.high:
-            raise UsageError(f"{name}={value} is outside {self.low}..{self.high}")
-        return varint(value)
-
-    def read(self, reader: Reader, name: str) -> int:
-        value = reader.varint()
-        if not self.low <= value <= self.high:
-            raise FormatError(f"{name}={value} is outside {self.low}..{self.high}")
-        return value
-
-
-@dataclass(frozen=True)
-class FloatField:
-    """A field of a stage, written as a float32. low, high: what a file may hold, inclusive."""
-
-    low: float
-    high: float
-
-    def write(self, value: float, name: str) -> bytes:
-        if not self.low <= value <= self.high:  # also false for NaN
-            raise UsageError(f"{name}={value} is outside {self.low}..{self.high}")
-        return struct.pack("<f", value)
-
-    def read(self, reader: Reader, name: str) -> float:
-        value: float = struct.unpack("<f", reader.take(4))[0]
-        if not self.low <= value <= self.high:  # also false for NaN
-            raise FormatError(f"{name}={value} is outside {self.low}..{self.high}")
-        return value
-
-
-@dataclass(frozen=True)
-class NameField:
-    """A field of a stage, written as varint n, then n bytes of ASCII.
-
-    known: lists the names there are; a function, so that their library is loaded only when asked.
-    """
-
-    max_length: int  # characters
-    known: Callable[[], Sequence[str]]
-
-    def _names(self) -> list[str]:
-        return [name for name in self.known() if len(name) <= self.max_length]
-
-    def write(self, value: str, name: str) -> bytes:
-        names = self._names()
-        if value not in names:
-            near = ", ".join(difflib.get_close_matches(value, names, n=4, cutoff=0.0))
-            raise UsageError(f"{name}={value!r} is none of the {len(names)} known, such as {near}")
-        return varint(len(value)) + value.encode("ascii")
-
-    def read(self, reader: Reader, name: str) -> str:
-        n_bytes = reader.varint()
-        if n_bytes > self.max_length:
-            raise FormatError(
-                f"{name} has {n_bytes} characters, more than the {self.max_length} allowed"
-            )
-        value = reader.take(n_bytes).decode("ascii", errors="backslashreplace")
-        if value not in self._names():
-            raise FormatError(f"{name}={value!r} is not known; the file needs a newer version")
-        return value
-
-
-Wire = tuple[tuple[str, VarintField | FloatField | NameField], ...]
-
-
-class Stage(Protocol):
-    """A frozen dataclass whose decoded fields are listed, in file order, in WIRE."""
-
-    WIRE: ClassVar[Wire]
-
-
-S = TypeVar("S", bound=Stage)
-
-
-def write_fields(stage: Stage) -> bytes:
-    """Writes the fields that `read_fields` reads; ValueError for those it would refuse."""
-    values = vars(stage)
-    return b"".join(form.write(values[name], name) for name, form in stage.WIRE)
-
-
-def read_fields(make: Callable[..., S], wire: Wire, reader: Reader) -> S:
-    """Reads the fields of one stage and makes it."""
-    values: dict[str, Any] = {name: form.read(reader, name) for name, form in wire}
-    return make(**values)
 
 
 @dataclass(frozen=True)
@@ -246,12 +97,9 @@ def pack(header: Header, sections: dict[int, bytes]) -> bytes:
     """Write a file. sections: tag -> payload.
 
     Raises:
-      ValueError: a side that `unpack` would refuse.
+      UsageError: a side that `unpack` would refuse.
     """
-    if not (1 <= header.height <= MAX_SIDE and 1 <= header.width <= MAX_SIDE):
-        raise UsageError(
-            f"a picture of {header.width}x{header.height} pixels: each side must be 1..{MAX_SIDE}"
-        )
+    check_sides(header.height, header.width, MAX_SIDE, UsageError)
     has_ranges = header.ranges != header.full_ranges
     flags = header.n_channels - 1
     flags |= _FLAG_16_BIT if header.bit_depth == 16 else 0
@@ -269,7 +117,9 @@ def pack(header: Header, sections: dict[int, bytes]) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[Header, dict[int, bytes]]:
-    """Read a file; the inverse of `pack`. Which sections its kind has, `check_sections` looks at.
+    """Read header and sections of a file of any kind; the inverse of `pack`.
+
+    Whether these are the sections of its kind is for `check_sections`.
 
     Raises:
       FormatError: the bytes are not such a file, are damaged, or break a limit.
@@ -306,13 +156,15 @@ def unpack(data: bytes) -> tuple[Header, dict[int, bytes]]:
 def check_sections(
     sections: dict[int, bytes], kind: str, required: Collection[int], allowed: Collection[int]
 ) -> None:
-    """Refuse a file whose sections are not those of its kind.
+    """Refuse a file that lacks a section of its kind, or has one that its kind does not know.
 
     Args:
-      kind: its name.
-      required, allowed: tags that its files must have, and may have besides.
+      sections: tag -> payload, as `unpack` returns them.
+      kind: name of the kind, for messages.
+      required, allowed: tags that files of the kind must have, and may have besides.
+
     Raises:
-      FormatError: there is one too many or too few.
+      FormatError: a section is missing, or is one too many.
     """
     for tag in sections:
         if tag not in required and tag not in allowed:
@@ -322,6 +174,23 @@ def check_sections(
             raise FormatError(f"the file has no section of {SECTION_NAMES[tag]}")
 
 
+def check_sides(
+    height: int, width: int, max_side: int, error: type[InrError], advice: str = ""
+) -> None:
+    """Refuse a picture with a side outside 1..max_side.
+
+    Args:
+      height, width: pixels.
+      max_side: the longest side allowed, pixels.
+      error: what is raised: FormatError for a file, UsageError for a picture to be encoded.
+      advice: what to do about it, in words that follow the limit.
+    """
+    if not (1 <= height <= max_side and 1 <= width <= max_side):
+        raise error(
+            f"a picture of {width}x{height} pixels: each side must be 1..{max_side}{advice}"
+        )
+
+
 def _read_header(reader: Reader, kind: int) -> Header:
     flags = reader.u8()
     if flags & ~(_N_CHANNELS_MASK | _FLAG_16_BIT | _FLAG_RANGES):
@@ -329,8 +198,7 @@ def _read_header(reader: Reader, kind: int) -> Header:
     n_channels = (flags & _N_CHANNELS_MASK) + 1
     bit_depth = 16 if flags & _FLAG_16_BIT else 8
     height, width = reader.varint(), reader.varint()
-    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise FormatError(f"a picture of {width}x{height} pixels: each side must be 1..{MAX_SIDE}")
+    check_sides(height, width, MAX_SIDE, FormatError)
     peak = (1 << bit_depth) - 1
     ranges = ((0, peak),) * n_channels
     if flags & _FLAG_RANGES:
@@ -345,7 +213,7 @@ def _read_header(reader: Reader, kind: int) -> Header:
 
 
 def pack_icc(profile: bytes) -> bytes:
-    """Writes the icc_profile section: profiles shrink by about a third under zlib."""
+    """Write the icc_profile section: profiles shrink by about a third under zlib."""
     if len(profile) > MAX_ICC_BYTES:
         raise UsageError(
             f"the colour profile has {len(profile)} bytes, more than the {MAX_ICC_BYTES} allowed; "
@@ -355,13 +223,13 @@ def pack_icc(profile: bytes) -> bytes:
 
 
 def icc_profile_of(sections: dict[int, bytes]) -> bytes | None:
-    """The colour profile among the sections of a file, unpacked; raises FormatError."""
+    """Unpack the colour profile among the sections of a file, if any; raises FormatError."""
     payload = sections.get(SECTION_ICC_PROFILE)
     return None if payload is None else unpack_icc(payload)
 
 
 def unpack_icc(payload: bytes) -> bytes:
-    """Reads the icc_profile section, at most MAX_ICC_BYTES of it."""
+    """Read the icc_profile section, at most MAX_ICC_BYTES of it."""
     inflate = zlib.decompressobj()
     try:
         profile = inflate.decompress(payload, MAX_ICC_BYTES)

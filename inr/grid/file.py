@@ -18,7 +18,8 @@ import numpy as np
 from inr.errors import FormatError, UsageError
 from inr.format import container
 from inr.format.checksum import check_pixels
-from inr.format.container import Header, Reader
+from inr.format.container import Header
+from inr.format.wire import Reader, read_fields, write_fields
 from inr.grid.latent_coder import decode_latents, encode_latents
 from inr.grid.network_coding import CodedNetworks, read_networks, write_networks
 from inr.grid.structure import Pyramid, Structure
@@ -28,17 +29,14 @@ from inr.options import Sections
 
 NUMBER = 1  # of kind grid, in the header
 MAX_SIDE = 1 << 14  # pixels; twelve levels, and what the context model was proven for
+_ADVICE = "; cut it into parts, make it smaller or use the recipe siren"
 
 Latents = list[np.ndarray]  # int32[h, w] of each level
 
 
 def check_sides(height: int, width: int) -> None:
-    """Refuses what a grid file cannot hold, with ValueError."""
-    if max(height, width) > MAX_SIDE:
-        raise UsageError(
-            f"a picture of {width}x{height} pixels: a recipe of kind grid takes at most {MAX_SIDE} "
-            "a side; cut it into parts, make it smaller or use the recipe siren"
-        )
+    """Refuse sides that a grid file cannot hold, with UsageError."""
+    container.check_sides(height, width, MAX_SIDE, UsageError, _ADVICE)
 
 
 def write_grid(
@@ -63,7 +61,7 @@ def write_grid(
     """
     check_sides(pyramid.height, pyramid.width)
     ranges = ((0, (1 << bit_depth) - 1),) * pyramid.n_channels
-    stages = container.write_fields(pyramid.structure) + struct.pack("<I", crc)
+    stages = write_fields(pyramid.structure) + struct.pack("<I", crc)
     size = pyramid.height, pyramid.width, pyramid.n_channels
     header = Header(*size, bit_depth, ranges, stages, NUMBER)
     sections = {
@@ -87,15 +85,11 @@ class GridContent:
 
 def read_content(header: Header, sections: Sections) -> GridContent:
     """Read the structure of an unpacked file; raises FormatError."""
-    if max(header.height, header.width) > MAX_SIDE:
-        raise FormatError(
-            f"a picture of {header.width}x{header.height} pixels: of kind grid each side must be "
-            f"1..{MAX_SIDE}"
-        )
+    container.check_sides(header.height, header.width, MAX_SIDE, FormatError)
     if header.ranges != header.full_ranges:
         raise FormatError(f"ranges {header.ranges}: a file of kind grid has full ones")
     reader = Reader(header.stages, "the structure")
-    structure = container.read_fields(Structure, Structure.WIRE, reader)
+    structure = read_fields(Structure, Structure.WIRE, reader)
     (crc,) = struct.unpack("<I", reader.take(4))
     reader.finish()
     pyramid = Pyramid(header.height, header.width, header.n_channels, structure)

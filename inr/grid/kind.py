@@ -7,12 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from inr.format.container import (
-    SECTION_ICC_PROFILE,
-    SECTION_LATENTS,
-    SECTION_NETWORKS,
-    Header,
-)
+from inr.format.container import SECTION_ICC_PROFILE, SECTION_LATENTS, SECTION_NETWORKS, Header
 from inr.grid.file import NUMBER, GridContent, read_content
 from inr.grid.recipe import RECIPES, GridRecipe
 from inr.grid.structure import Pyramid

@@ -15,7 +15,7 @@ import numpy as np
 
 from inr.coders.range_coder import RangeCoder
 from inr.errors import FormatError
-from inr.format.container import Reader
+from inr.format.wire import Reader
 from inr.grid.prior import PRIOR_LIMIT, prior_networks
 from inr.grid.structure import Pyramid
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from inr.errors import UsageError
-from inr.format.container import write_fields
+from inr.format.wire import write_fields
 from inr.grid.fit.settings import GridFit
 from inr.grid.structure import Structure
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from inr.format.container import VarintField, Wire
+from inr.format.wire import VarintField, Wire
 
 Shape = tuple[int, ...]
 

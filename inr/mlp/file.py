@@ -13,7 +13,8 @@ import numpy as np
 
 from inr.errors import FormatError
 from inr.format import container
-from inr.format.container import Header, Reader
+from inr.format.container import Header
+from inr.format.wire import Reader
 from inr.mlp.fields.joint import FieldSet
 from inr.mlp.fields.protocol import NumpyParams, Shapes, n_weights
 from inr.mlp.quantize.protocol import Levels

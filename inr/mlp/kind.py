@@ -7,12 +7,7 @@ from typing import Any
 import numpy as np
 
 from inr.errors import UsageError
-from inr.format.container import (
-    SECTION_BANDS,
-    SECTION_ICC_PROFILE,
-    SECTION_WEIGHTS,
-    Header,
-)
+from inr.format.container import SECTION_BANDS, SECTION_ICC_PROFILE, SECTION_WEIGHTS, Header
 from inr.image.region import Region, Size
 from inr.mlp.file import NUMBER, MlpContent, read_content
 from inr.mlp.recipe import RECIPES, STAGES, MlpRecipe

@@ -10,7 +10,7 @@ from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
 from inr.errors import FormatError
-from inr.format.container import Reader, Stage, read_fields, write_fields
+from inr.format.wire import Reader, Stage, read_fields, write_fields
 from inr.mlp.fields.feathermap import FeathermapSiren
 from inr.mlp.fields.fourier import Fourier
 from inr.mlp.fields.joint import FieldSet, field_set_of

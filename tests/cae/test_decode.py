@@ -195,7 +195,7 @@ def claiming(data, **changes):
     ("height", "width", "message"),
     [
         (16384, 16384, "16384x16384 pixels, more than the limit of 100000000"),
-        (16385, 1, "1x16385 pixels: of kind cae each side must be"),
+        (16385, 1, "1x16385 pixels: each side must be"),
         (1 << 20, 1 << 20, "1048576x1048576 pixels"),
     ],
 )

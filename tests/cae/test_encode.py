@@ -211,7 +211,7 @@ def test_lambdas_that_are_none(lambda_):
 def test_sides_that_files_do_not_hold():
     pixels = np.zeros((1, MAX_SIDE + 1, 3), np.uint8)
     pixels[0, 0] = 1
-    with pytest.raises(ValueError, match="16385x1 pixels: a recipe of kind cae takes at most 163"):
+    with pytest.raises(ValueError, match=r"16385x1 pixels: each side must be 1\.\.16384; cut"):
         encoded(pixels)
 
 

@@ -79,7 +79,7 @@ GOOD, SECTIONS = unpack(pack_cae((2, 3, 3), CODED, b"", None, None))
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"height": MAX_SIDE + 1}, r"3x16385 pixels: of kind cae each side must be 1\.\.16384"),
+        ({"height": MAX_SIDE + 1}, r"3x16385 pixels: each side must be 1\.\.16384"),
         ({"width": 1 << 20}, "1048576x2 pixels"),
         ({"bit_depth": 16}, "has samples of 8 bits and full ranges"),
         ({"ranges": (FULL, FULL, (1, 255))}, "has samples of 8 bits and full ranges"),

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.methods import FIELDS
 from inr.errors import FormatError
-from inr.format.container import FloatField, Reader, VarintField, read_fields, write_fields
+from inr.format.wire import FloatField, Reader, VarintField, read_fields, write_fields
 from inr.mlp.fields.protocol import n_weights
 
 pytestmark = [pytest.mark.usefixtures("strict_jax"), pytest.mark.parametrize("net", FIELDS)]

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.methods import CODERS, QUANTIZERS
 from inr.errors import FormatError
-from inr.format.container import Reader, read_fields, write_fields
+from inr.format.wire import Reader, read_fields, write_fields
 from inr.mlp.quantize.uniform import MAX_CODE
 
 pytestmark = [

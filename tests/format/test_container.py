@@ -9,25 +9,19 @@ from fuzz import built_file, repaired
 from hypothesis import given, settings
 
 from inr.coders.range_coder import RangeCoder
-from inr.errors import FormatError
+from inr.errors import FormatError, UsageError
 from inr.format import container
 from inr.format.container import (
     MAX_ICC_BYTES,
     MAX_SIDE,
     MAX_STAGES_BYTES,
-    FloatField,
     Header,
-    NameField,
-    Reader,
-    VarintField,
     check_sections,
+    check_sides,
     pack,
     pack_icc,
-    read_fields,
     unpack,
     unpack_icc,
-    varint,
-    write_fields,
 )
 from inr.kinds import kind_numbered, open_file
 from inr.mlp.fields.siren import Siren
@@ -128,20 +122,6 @@ def test_round_trip_of_anything(header, weights, icc):
     assert pack(*unpack(data)) == data
 
 
-@given(st.integers(0, 2**32 - 1))
-def test_varints_come_back(value):
-    reader = Reader(varint(value), "the test")
-    assert reader.varint() == value
-    assert reader.n_left == 0
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0, "00"), (127, "7f"), (128, "8001"), (2**32 - 1, "ffffffff0f")]
-)
-def test_exact_varints(value, text):
-    assert varint(value).hex() == text
-
-
 def test_a_typical_file_has_less_than_40_bytes_around_its_sections():
     data = built_file(
         Siren(), RangeCoder(), height=512, width=768, ranges=((0, 255), (2, 251), (0, 254))
@@ -192,14 +172,19 @@ def test_a_typical_file_has_less_than_40_bytes_around_its_sections():
         ("01 00 02 01 01 00 01ffffffff0f 00", "4294967295 bytes expected, 1 left"),
         ("01 00 02 01 01 00 0100 ff", "section tag 255 is not known"),
         ("01 00 02 01 01 00 0100 02", "cut short"),
-        ("01 00 02 8100 01 00 0100", "varint that is too long"),
-        ("01 00 02 808080808000 01 00 0100", "varint of more than 5 bytes"),
-        ("01 00 02 ffffffff1f 01 00 0100", "varint that is too long"),
     ],
 )
 def test_wrong_bytes(text, message):
     with pytest.raises(FormatError, match=message):
         unpack_checked(sealed(text))
+
+
+@pytest.mark.parametrize(("height", "width"), [(0, 5), (5, 0), (-1, 5), (5, 17), (17, 5)])
+def test_sides_outside_of_a_limit(height, width):
+    message = rf"^a picture of {width}x{height} pixels: each side must be 1\.\.16; cut it$"
+    with pytest.raises(UsageError, match=message):
+        check_sides(height, width, 16, UsageError, "; cut it")
+    check_sides(16, 16, 16, UsageError)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x89IN", b"\x89PNG\r\n\x1a\n", b"INR\x89" + bytes(20)])
@@ -246,91 +231,6 @@ def test_the_message_of_a_damaged_file():
 def test_pack_refuses_sides_that_unpack_would_refuse(sides):
     with pytest.raises(ValueError, match="each side must be"):
         pack(Header(*sides, 1, 8, (FULL,), b""), {1: b""})
-
-
-def test_reader_reports_surplus_bytes():
-    reader = Reader(b"ab", "the list of stages")
-    reader.u8()
-    with pytest.raises(FormatError, match="the list of stages has 1 bytes too many"):
-        reader.finish()
-
-
-class Example:
-    WIRE = (("count", VarintField(1, 300)), ("scale", FloatField(0.5, 2.0)))
-
-    def __init__(self, count, scale):
-        self.count, self.scale = count, scale
-
-
-def test_exact_bytes_of_a_stage():
-    data = write_fields(Example(300, 1.5))
-    assert data.hex() == "ac02" + "0000c03f"
-    made = read_fields(Example, Example.WIRE, Reader(data, "the test"))
-    assert (made.count, made.scale) == (300, 1.5)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("00 0000803f", r"count=0 is outside 1\.\.300"),
-        ("ad02 0000803f", r"count=301 is outside 1\.\.300"),
-        ("01 00000040ff", None),
-        ("01 00004040", r"scale=3.0 is outside 0.5\.\.2.0"),
-        ("01 0000c07f", "scale=nan is outside"),
-        ("01 0000807f", "scale=inf is outside"),
-        ("01 000080", "cut short"),
-    ],
-)
-def test_values_of_a_stage(text, message):
-    reader = Reader(bytes.fromhex(text), "the test")
-    if message is None:  # the edge itself is allowed
-        assert read_fields(Example, Example.WIRE, reader).scale == 2.0
-        return
-    with pytest.raises(FormatError, match=message):
-        read_fields(Example, Example.WIRE, reader)
-
-
-@pytest.mark.parametrize("values", [(0, 1.0), (301, 1.0), (1, 3.0), (1, float("nan"))])
-def test_a_stage_that_could_not_be_read_is_not_written(values):
-    with pytest.raises(ValueError, match="is outside"):
-        write_fields(Example(*values))
-
-
-class Named:
-    WIRE = (("name", NameField(4, lambda: ["haar", "db3", "longer"])),)
-
-    def __init__(self, name):
-        self.name = name
-
-
-@pytest.mark.parametrize(("name", "text"), [("haar", "04 68616172"), ("db3", "03 646233")])
-def test_exact_bytes_of_a_name(name, text):
-    data = bytes.fromhex(text)
-    assert write_fields(Named(name)) == data
-    assert read_fields(Named, Named.WIRE, Reader(data, "the test")).name == name
-
-
-@pytest.mark.parametrize("name", ["db4", "", "HAAR", "h\u00e4\u00e4r", "longer"])
-def test_names_that_are_not_written(name):
-    message = f"name='{name}' is none of the 2 known, such as (haar|db3), (haar|db3)$"
-    with pytest.raises(ValueError, match=message):
-        write_fields(Named(name))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("00", "name='' is not known; the file needs a newer version"),
-        ("03 646234", "name='db4' is not known"),
-        ("02 64ff", r"name='d\\\\xff' is not known"),
-        ("06 6c6f6e676572", "name has 6 characters, more than the 4 allowed"),
-        ("ffffffff0f", "name has 4294967295 characters"),
-        ("04 686161", "cut short"),
-    ],
-)
-def test_names_that_are_not_read(text, message):
-    with pytest.raises(FormatError, match=message):
-        read_fields(Named, Named.WIRE, Reader(bytes.fromhex(text), "the test"))
 
 
 @pytest.mark.parametrize("profile", [b"", b"profile", bytes(MAX_ICC_BYTES)])

@@ -16,6 +16,7 @@ from inr.errors import FormatError
 from inr.format import container
 from inr.format.checksum import pixels_crc
 from inr.format.container import pack, unpack
+from inr.format.wire import write_fields
 from inr.grid.file import MAX_SIDE, read_grid, write_grid
 from inr.grid.latent_coder import latent_bits, level_bits
 from inr.grid.network_coding import CodedNetworks
@@ -41,7 +42,7 @@ def with_structure(data, **fields):
     opened = open_file(data).content
     structure = dataclasses.replace(opened.pyramid.structure, **fields)
     crc = struct.pack("<I", opened.crc)
-    return changed(data, stages=container.write_fields(structure) + crc)
+    return changed(data, stages=write_fields(structure) + crc)
 
 
 # ---------------------------------------------------------------- exact bytes
@@ -200,7 +201,7 @@ def test_sections_of_the_other_kind():
         (changed(stages=b"\0\0\1\1\0"), "the structure is cut short"),
         (changed(stages=b"\0\0\1\1\0\1\0\0\0"), "the structure is cut short"),
         (changed(stages=b"\0\0\1\1\0\1\0\0\0\0\0\0"), "the structure has 1 bytes too many"),
-        (changed(height=MAX_SIDE + 1), r"18x16385 pixels: of kind grid each side must be 1\.\."),
+        (changed(height=MAX_SIDE + 1), r"18x16385 pixels: each side must be 1\.\."),
         (with_structure(PLAIN, hidden=256), "networks|range coder|latents|pixels"),
         (with_structure(PLAIN, n_taps=20), "networks|range coder|latents|pixels"),
         (with_structure(PLAIN, n_hyper=2), "networks|range coder|latents|pixels"),
@@ -225,7 +226,7 @@ def test_a_huge_claim_is_refused_before_memory_is_taken():
 def test_sides_that_no_file_can_hold():
     pixels = np.zeros((MAX_SIDE + 1, 1), np.uint8)
     pixels[0] = 1
-    with pytest.raises(ValueError, match=r"1x16385 pixels: a recipe of kind grid takes at most"):
+    with pytest.raises(ValueError, match=r"1x16385 pixels: each side must be 1\.\.16384; cut"):
         inr.encode(pixels, inr.recipes.grid_fast())
 
 

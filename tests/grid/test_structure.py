@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from inr.errors import FormatError
-from inr.format.container import Reader, read_fields, write_fields
+from inr.format.wire import Reader, read_fields, write_fields
 from inr.grid.structure import FRONT_SLOPE, REACH, TAPS, Pyramid, Structure
 
 

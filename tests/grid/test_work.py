@@ -8,6 +8,7 @@ from inr.codec import describe
 from inr.errors import FormatError, UsageError
 from inr.format import container
 from inr.format.container import DEFAULT_MAX_MACS, Header
+from inr.format.wire import write_fields
 from inr.grid.network_coding import CodedNetworks, write_networks
 from inr.grid.structure import Pyramid, Structure
 from inr.grid.work import latents_macs, rendering_macs
@@ -22,7 +23,7 @@ def claim(height, width, structure=USUAL):
     pyramid = Pyramid(height, width, 3, structure)
     codes = {name: np.zeros(shape, np.int32) for name, shape in pyramid.shapes.items()}
     networks = write_networks(CodedNetworks(dict.fromkeys(pyramid.groups, 8), codes), pyramid)
-    stages = container.write_fields(structure) + bytes(4)
+    stages = write_fields(structure) + bytes(4)
     header = Header(height, width, 3, 8, ((0, 255),) * 3, stages, 1)
     sections = {container.SECTION_NETWORKS: networks, container.SECTION_LATENTS: b""}
     return container.pack(header, sections)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from inr.errors import FormatError
-from inr.format.container import FloatField, VarintField, Wire
+from inr.format.wire import FloatField, VarintField, Wire
 from inr.mlp.fields.protocol import NumpyParams, Params, Shapes, n_weights
 from inr.mlp.fields.siren import Siren
 

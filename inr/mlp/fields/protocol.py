@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from inr.format.container import Stage
+from inr.format.wire import Stage
 
 if TYPE_CHECKING:
     import jax

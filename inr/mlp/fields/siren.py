@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from inr.exact.work import ACTIVATION_MACS
-from inr.format.container import FloatField, VarintField, Wire
+from inr.format.wire import FloatField, VarintField, Wire
 from inr.mlp.fields.protocol import NumpyParams, Params, Shapes, n_weights
 
 if TYPE_CHECKING:

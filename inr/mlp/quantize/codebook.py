@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inr.errors import FormatError, UsageError
-from inr.format.container import Reader, varint
+from inr.format.wire import Reader, varint
 from inr.mlp.quantize.float16 import (
     LARGEST_CODE,
     LARGEST_HALF,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from inr.errors import FormatError
-from inr.format.container import Reader, Wire
+from inr.format.wire import Reader, Wire
 from inr.mlp.quantize.protocol import Levels
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from inr.errors import UsageError
-from inr.format.container import Reader, Wire
+from inr.format.wire import Reader, Wire
 from inr.mlp.quantize import codebook
 from inr.mlp.quantize.protocol import Levels
 

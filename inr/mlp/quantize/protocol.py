@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
-from inr.format.container import Reader, Stage
+from inr.format.wire import Reader, Stage
 
 if TYPE_CHECKING:
     import jax

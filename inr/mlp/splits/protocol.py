@@ -5,7 +5,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from inr.format.container import Stage
+from inr.format.wire import Stage
 from inr.mlp.fields.protocol import Field
 
 

@@ -25,7 +25,7 @@ from typing import ClassVar
 import numpy as np
 
 from inr.errors import UsageError
-from inr.format.container import FloatField, NameField, VarintField, Wire, write_fields
+from inr.format.wire import FloatField, NameField, VarintField, Wire, write_fields
 from inr.mlp.fields.protocol import Field
 from inr.mlp.splits.protocol import Grid
 

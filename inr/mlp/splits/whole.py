@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from inr.format.container import Wire
+from inr.format.wire import Wire
 from inr.mlp.fields.protocol import Field
 from inr.mlp.splits.protocol import Grid
 

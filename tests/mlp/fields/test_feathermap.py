@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from inr.errors import FormatError
-from inr.format.container import write_fields
+from inr.format.wire import write_fields
 from inr.mlp.fields.feathermap import FeathermapSiren, side_of
 from inr.mlp.fields.siren import Siren
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
 from inr.errors import FormatError
-from inr.format.container import Reader, varint
+from inr.format.wire import Reader, varint
 from inr.mlp.quantize import codebook
 from inr.mlp.quantize.distribution import Distribution
 from inr.mlp.quantize.kmeans import KMeans

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from inr.errors import FormatError
-from inr.format.container import Reader
+from inr.format.wire import Reader
 from inr.mlp.quantize.uniform import MAX_CODE, Uniform, pack_steps, unpack_steps, wire_step
 
 

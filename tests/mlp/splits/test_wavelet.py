@@ -11,7 +11,7 @@ import pywt
 from hypothesis import given, settings
 
 from inr.errors import FormatError
-from inr.format.container import Reader, read_fields, write_fields
+from inr.format.wire import Reader, read_fields, write_fields
 from inr.mlp.fields.fourier import Fourier
 from inr.mlp.fields.protocol import n_weights
 from inr.mlp.fields.siren import Siren
