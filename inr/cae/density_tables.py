@@ -16,10 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inr.coders.laplace_tables import LEAST_FREQUENCY
+from inr.coders.laplace_tables import LATENT_LIMIT, LEAST_FREQUENCY
 from inr.coders.tensor_model import TOTAL
 from inr.errors import FormatError
-from inr.grid.structure import LATENT_LIMIT
 
 Floats = NDArray[np.float64]
 

@@ -6,9 +6,9 @@ factorized   channel after channel, each under its table of density_tables.py:
     escapes   value + 2**13 of these: the high seven bits of all, then the low ones
 
 laplace      rows from the top, the channels of a place side by side, cut into pieces of 2**16
-             latents. A piece is what a front is in kind grid, see inr/grid/latent_coder.py: the
-             density of a latent is told by its mean in 32nds, which is centre + frac / 32 with frac
-             in -16..15, and its scale 0..160; inr/grid/laplace_tables.py makes tables of these:
+             latents. The density of a latent is given by its mean in 32nds, which is centre +
+             frac / 32 with frac in -16..15, and its scale 0..160; coders/laplace_tables.py makes
+             tables of these, and a piece is written by coders/laplace_symbols.py:
 
     symbols   of its latents with a narrow alphabet
     escapes   of these, the high seven bits of all, then the low ones

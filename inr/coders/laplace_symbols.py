@@ -18,7 +18,8 @@ from inr.coders.laplace_tables import (
 )
 from inr.coders.range_coder import Reader, Writer
 from inr.coders.tensor_model import PRECISION_BITS, TOTAL, uniform_table
-from inr.grid.wavefront import Ints
+
+Ints = NDArray[np.int64]
 
 ESCAPE_BITS = 7  # of each half of an escape: |r| <= 2 * LATENT_LIMIT needs 13
 _UNIFORM = uniform_table(1 << ESCAPE_BITS)

@@ -15,7 +15,7 @@ them. Two alphabets:
     wide     the others, half = 31, n_raw = max(0, ceil(log2 b) - 2)
 
 Each frequency but that of symbol 0 is the mass of its bin times 2**24, rounded down, at least
-LEAST_FREQUENCY; symbol 0 has the rest. Exponentials come from the integers of coders/tables.py.
+LEAST_FREQUENCY; symbol 0 has the rest. Exponentials come from exact/integer_exp2.py.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inr.coders.tensor_model import _ROOT_BITS, _T_BITS, PRECISION_BITS, TOTAL, _exp2_negative
+from inr.coders.tensor_model import PRECISION_BITS, TOTAL
+from inr.exact.integer_exp2 import EXPONENT_BITS, POWER_BITS, exp2_negative
 
+LATENT_LIMIT = 4095  # largest |latent|, so that sums of the fixed-point decoders stay exact
 MEAN_BITS = 5  # fractional bits of a mean
 N_FRACTIONS = 1 << MEAN_BITS
 SCALE_STEPS = 16  # scales a factor of e
@@ -71,13 +73,13 @@ def frequencies(scale: NDArray[np.int64], half: int) -> NDArray[np.int64]:
     places = np.arange(N_FRACTIONS + 1)[:, None]  # i
     distance = letters[:, None] * N_FRACTIONS + places  # [n, 33, half + 1]
     # log2(e) / b is root * 2**(whole + 1), with root in log2(e)/2..log2(e).
-    root = _exp2_negative((1 << _T_BITS) - (log2_inverse & ((1 << _T_BITS) - 1)))
+    root = exp2_negative((1 << EXPONENT_BITS) - (log2_inverse & ((1 << EXPONENT_BITS) - 1)))
     root = _LOG2_E * root >> _LOG2_E_BITS
-    shift = _ROOT_BITS - _T_BITS + MEAN_BITS - 1 - (log2_inverse >> _T_BITS)
-    tail = _exp2_negative(distance * root[:, None, None] >> shift[:, None, None])
+    shift = POWER_BITS - EXPONENT_BITS + MEAN_BITS - 1 - (log2_inverse >> EXPONENT_BITS)
+    tail = exp2_negative(distance * root[:, None, None] >> shift[:, None, None])
     mass = tail.copy()  # of the letters 1..half + 1
     mass[..., :-1] -= tail[..., 1:]
-    share = mass >> (_ROOT_BITS + 1 - PRECISION_BITS)  # 1: half of the density lies on each side
+    share = mass >> (POWER_BITS + 1 - PRECISION_BITS)  # 1: half of the density lies on each side
     share = np.maximum(share, LEAST_FREQUENCY)
     table = np.empty((scale.size, N_FRACTIONS, 2 * half + 3), np.int64)
     table[..., 1::2] = share[:, :-1]  # -h: the farther the mean to the right, the farther its edge
@@ -92,11 +94,11 @@ def _rows(scale: NDArray[np.int64], half: int) -> NDArray[np.float64]:
 
 
 def _log2_inverse(scale: NDArray[np.int64]) -> NDArray[np.int64]:
-    """log2(1 / b) with _T_BITS fractional bits."""
+    """log2(1 / b) with EXPONENT_BITS fractional bits."""
     inverse: NDArray[np.int64] = (EVEN_SCALE - scale) * _LOG2_E
-    return inverse >> (_LOG2_E_BITS - _T_BITS + 4)  # 4: sixteenths, SCALE_STEPS
+    return inverse >> (_LOG2_E_BITS - EXPONENT_BITS + 4)  # 4: sixteenths, SCALE_STEPS
 
 
 def _n_raw_bits(log2_inverse: NDArray[np.int64]) -> NDArray[np.int64]:
-    n_raw: NDArray[np.int64] = np.maximum(0, -(log2_inverse >> _T_BITS) - 2)
+    n_raw: NDArray[np.int64] = np.maximum(0, -(log2_inverse >> EXPONENT_BITS) - 2)
     return n_raw  # ceil(x) is -floor(-x)

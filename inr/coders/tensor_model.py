@@ -14,7 +14,7 @@ symbol -h for their negatives, and the place inside is sent as k plain bits. Cod
 table (only for bits > 9) have one escape symbol and follow as two plain bytes.
 
 All arithmetic is on integers; a density is a fixed-point number with _DENSITY_BITS fractional
-bits, made from square roots of one half (math.isqrt).
+bits, made from the powers of two of exact/integer_exp2.py.
 """
 
 import functools
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inr.coders.checks import largest_code
+from inr.exact.integer_exp2 import EXPONENT_BITS, POWER_BITS, exp2_negative
 
 PRECISION_BITS = 24  # what constriction's Categorical has
 TOTAL = 1 << PRECISION_BITS  # the sum of every table
@@ -36,10 +37,8 @@ _EVEN_ODDS = 32
 _SCALE_STEPS = 8  # an octave of scale in eighths: at most 0.001 bit a symbol from the best
 _SAMPLES = 8  # points of the density summed per symbol
 _POINTS = 2 * _SAMPLES  # positions are whole multiples of 1/16 code
-_ROOT_BITS = 30  # fractional bits of a power of two
 _DENSITY_BITS = 24  # so that mass * 2**24 stays below 2**63
-_T_BITS = 16  # fractional bits of t and of exponents
-_MAX_T = 32 << _T_BITS  # beyond it every density is zero, and t**4 would overflow
+_MAX_T = 32 << EXPONENT_BITS  # beyond it every density is zero, and t**4 would overflow
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,12 @@ def symbol_masses(shape: int, log2_scale: int, letters: Alphabet) -> NDArray[np.
     steps = 2 * np.arange(n_bins * _SAMPLES, dtype=np.int64) + 1
     positions = _POINTS // 2 + (steps << letters.n_raw_bits)  # in 1/16 codes
     octave, eighths = divmod(log2_scale - _SCALE_STEPS, _SCALE_STEPS)
-    inverse_scale = int(_exp2_negative(np.array([eighths << _T_BITS >> 3], np.int64))[0])
-    t = positions * inverse_scale >> (_ROOT_BITS + 4 + octave - _T_BITS)  # 4: 16 points a code
+    inverse_scale = int(exp2_negative(np.array([eighths << EXPONENT_BITS >> 3], np.int64))[0])
+    t = positions * inverse_scale >> (
+        POWER_BITS + 4 + octave - EXPONENT_BITS
+    )  # 4: 16 points a code
     t = np.minimum(t, _MAX_T)
-    density = _exp2_negative(_exponent(kind, t)) >> (_ROOT_BITS - _DENSITY_BITS)
+    density = exp2_negative(_exponent(kind, t)) >> (POWER_BITS - _DENSITY_BITS)
     masses: NDArray[np.int64] = density.reshape(n_bins, _SAMPLES).sum(axis=1)  # [n_bins]
     if is_clipped:
         masses[letters.half - 1] = masses[letters.half - 1 :].sum()
@@ -119,8 +120,8 @@ def table_from_masses(
     """Shares 2**24 among zero, the escape and the symbols; what rounding leaves goes to zero."""
     spare = TOTAL - letters.n_symbols  # every symbol has 1 already
     u = zero_odds - _EVEN_ODDS
-    one = 1 << _ROOT_BITS
-    smaller = int(_exp2_negative(np.array([u * u << _T_BITS >> 6], np.int64))[0])
+    one = 1 << POWER_BITS
+    smaller = int(exp2_negative(np.array([u * u << EXPONENT_BITS >> 6], np.int64))[0])
     zero_share = spare * (one if u >= 0 else smaller) // (one + smaller)
     nonzero_share = spare - zero_share
     escape_share = nonzero_share >> ESCAPE_SHARE_BITS if letters.has_escape else 0
@@ -139,38 +140,11 @@ def nearest_zero_odds(n_zero: int, n_nonzero: int) -> int:
 
 
 def _exponent(kind: int, t: NDArray[np.int64]) -> NDArray[np.int64]:
-    square = t * t >> _T_BITS
+    square = t * t >> EXPONENT_BITS
     if kind == 0:
         return t
     if kind == 1:
         return t + square >> 1
     if kind == 2:
         return square
-    return square * square >> _T_BITS
-
-
-def _roots_of_half() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Returns 2**-(i/256) and 2**-(i/65536) for i in 0..255, with _ROOT_BITS fractional bits."""
-    fine_bits = 2 * _ROOT_BITS
-    root = 1 << (fine_bits - 1)  # 2**-1
-    roots = []
-    for _ in range(_T_BITS):
-        root = math.isqrt(root << fine_bits)
-        roots.append(root)  # 2**-(1/2), 2**-(1/4), ...
-    tables = []
-    for octet in (roots[:8], roots[8:]):
-        powers = [1 << fine_bits]
-        for root in reversed(octet):  # the lowest bit of i first
-            powers += [power * root >> fine_bits for power in powers]
-        tables.append(np.array([power >> _ROOT_BITS for power in powers], np.int64))
-    return tables[0], tables[1]
-
-
-_COARSE_ROOTS, _FINE_ROOTS = _roots_of_half()
-
-
-def _exp2_negative(exponent: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns 2**-exponent; _T_BITS fractional bits go in, _ROOT_BITS come out."""
-    fraction = _COARSE_ROOTS[exponent >> 8 & 255] * _FINE_ROOTS[exponent & 255] >> _ROOT_BITS
-    power: NDArray[np.int64] = fraction >> np.minimum(exponent >> _T_BITS, 63)
-    return power
+    return square * square >> EXPONENT_BITS

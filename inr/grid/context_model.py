@@ -24,9 +24,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from inr.coders.laplace_tables import EVEN_SCALE, MEAN_BITS, N_SCALES, SCALE_STEPS
+from inr.coders.laplace_tables import EVEN_SCALE, LATENT_LIMIT, MEAN_BITS, N_SCALES, SCALE_STEPS
 from inr.errors import FormatError
-from inr.grid.structure import LATENT_LIMIT, Pyramid
+from inr.grid.structure import Pyramid
 
 ACTIVATION_BITS = 10  # fractional bits of activations
 UNIT = 1 << ACTIVATION_BITS  # of a latent, in activations as they are carried

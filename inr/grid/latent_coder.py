@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inr.coders.laplace_symbols import Letters, letter_bits, letters_of, read_front, write_part
-from inr.coders.laplace_tables import MEAN_BITS, LaplaceTables, laplace_tables
+from inr.coders.laplace_tables import LATENT_LIMIT, MEAN_BITS, LaplaceTables, laplace_tables
 from inr.coders.range_coder import (
     Reader,
     new_reader,
@@ -43,7 +43,7 @@ from inr.grid.context_model import (
     exact_network,
     features_of,
 )
-from inr.grid.structure import LATENT_LIMIT, REACH, TAPS, Level, Pyramid
+from inr.grid.structure import REACH, TAPS, Level, Pyramid
 from inr.grid.wavefront import Band, SkewedBand, bands
 
 Latents = Sequence[NDArray[np.int32]]  # i32[h, w] of each level

@@ -26,7 +26,6 @@ TAPS = (
     (0, -3), (-3, 0), (-2, 2), (-2, -2), (-1, -3), (-3, 1), (-3, -1), (-2, 3), (0, -4), (-2, -3),
 )  # fmt: skip
 REACH = 4  # rows above and columns to either side that taps need
-LATENT_LIMIT = 4095  # largest |latent|, so that sums of the fixed-point decoder stay exact
 N_PRIORS = 1  # sets that there are, see prior.py
 _COARSEST = 12  # pixels of the longer side of the coarsest level, about
 

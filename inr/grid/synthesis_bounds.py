@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inr.coders.laplace_tables import LATENT_LIMIT
 from inr.errors import FormatError
-from inr.grid.structure import LATENT_LIMIT, Pyramid
+from inr.grid.structure import Pyramid
 
 NumpyParams = dict[str, np.ndarray]
 

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from threadpoolctl import threadpool_limits
 
 from inr.coders import range_coder
-from inr.coders.laplace_tables import NARROW_HALF, WIDE_HALF, frequencies
+from inr.coders.laplace_tables import LATENT_LIMIT, NARROW_HALF, WIDE_HALF, frequencies
 from inr.coders.range_coder import words_to_bytes
 from inr.coders.range_python import PythonWriter
 from inr.coders.tensor_model import uniform_table
 from inr.errors import FormatError
 from inr.grid.context_model import Workspace, check_exact, densities, exact_network
 from inr.grid.latent_coder import decode_latents, encode_latents, latent_bits
-from inr.grid.structure import FRONT_SLOPE, LATENT_LIMIT, TAPS, Level, Pyramid, Structure
+from inr.grid.structure import FRONT_SLOPE, TAPS, Level, Pyramid, Structure
 from inr.grid.wavefront import bands
 
 

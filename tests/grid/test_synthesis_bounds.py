@@ -9,8 +9,9 @@ from helpers.grid_models import moderate, on_grid, with_fractions, zeros
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inr.coders.laplace_tables import LATENT_LIMIT
 from inr.errors import FormatError
-from inr.grid.structure import LATENT_LIMIT, Pyramid, Structure
+from inr.grid.structure import Pyramid, Structure
 from inr.grid.synthesis import draw, max_drawn
 from inr.grid.synthesis_bounds import Rounding, check_exact
 

@@ -17,13 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from inr.coders.laplace_tables import LATENT_LIMIT
 from inr.fitting.random_keys import FOR_NOISE, step_key
 from inr.grid.fit.blocks import squared_error, total_bits
 from inr.grid.fit.model import Latents, Params, contexts, features_of, seen_by_level, soft_round
 from inr.grid.fit.settings import GridFit
 from inr.grid.fit.soap import SoapState, scale_by_soap
 from inr.grid.prior import prior_networks
-from inr.grid.structure import LATENT_LIMIT, Pyramid
+from inr.grid.structure import Pyramid
 
 # Of the latents. Short means: gradients change quickly as latents cross from code to code.
 LATENT_ADAM = optax.scale_by_adam(b1=0.8, b2=0.95)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from inr.coders.laplace_tables import LATENT_LIMIT
 from inr.errors import FitError, UsageError
 from inr.fitting.checkpoint import Checkpoint
 from inr.fitting.random_keys import fit_key
@@ -17,7 +18,7 @@ from inr.fitting.time_budget import TimeBudget
 from inr.grid.fit.model import drawn, rate_bits
 from inr.grid.fit.program import FitProblem, GridFitting
 from inr.grid.fit.settings import GridFit
-from inr.grid.structure import LATENT_LIMIT, Pyramid, Structure
+from inr.grid.structure import Pyramid, Structure
 from inr.mlp.fit.problem import NotANumberError
 
 HEIGHT, WIDTH = 32, 48
