@@ -1,111 +1,138 @@
-"""Makes the golden files that tests/test_golden.py decodes.
+"""Makes golden files: small files of all that the format has, which every version must decode.
 
-Run it once when a format version is new, never to mend a failing test: files that exist stay as
-they are. Beside each .inr lie the pixels it decoded to (.npy) and the SHA-256
-of its integer codes, of kind grid those of networks and latents, of kind cae those of latents.
+Run it when the format has something new; what is there already is never made again, and never
+removed. Beside each .inr lie the pixels it decoded to (.npy) and the SHA-256 of its integer codes.
+
+Usage: scripts/make_golden.py [FOLDER]   (tests/golden/v1 if not given)
 """
 
-import hashlib
+import subprocess
 import sys
-from dataclasses import replace
-from functools import partial
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from fuzz import built_grid
 from PIL import Image
 
-from inr.cae.decode import codec_of, latents_of
-from inr.cae.kind import CaeFile
-from inr.codec import decode_picture, encode_picture
-from inr.grid.file import read_grid
-from inr.grid.fit.settings import GridFit
-from inr.grid.kind import GridFile
-from inr.grid.structure import Structure
-from inr.image.picture import Picture
-from inr.kinds import open_file
-from inr.mlp.file import read_codes
-from inr.mlp.fit.settings import FitSettings
-from inr.mlp.kind import MlpFile
-from inr.mlp.recipe import MlpRecipe
-from inr.options import EncodeOptions, Target
-from inr.recipes import AnyRecipe, cae, fourier, grid_fast, siren, siren_zstd
+import inr
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from helpers.golden import codes_sha256  # noqa: E402
+
 GOLDEN = ROOT / "tests" / "golden" / "v1"
-# Their pictures make other bytes today: these hold colours of pixels of alpha 0.
-ENCODED_OTHERWISE = ("cae_rgba_icc",)
-
-_GRID = replace(grid_fast(), fit=GridFit(steps=60))
-_HYPER = replace(_GRID, structure=Structure(n_hyper=2, n_taps=20, n_features=3, hidden=8))
-
-
-def pictures() -> dict[str, tuple[AnyRecipe, Picture]]:
-    """Name of the file -> recipe and a small picture of another kind each."""
-    with Image.open(ROOT / "assets" / "pictures" / "kodim23.png") as image:
-        rgb = np.asarray(image.resize((48, 32), Image.Resampling.BOX))
-    grey16 = (np.add.outer(np.arange(20) * 1500, np.arange(33) * 1000)).astype(np.uint16)
-    alpha = np.broadcast_to(np.linspace(0, 255, 48).astype(np.uint8)[:, None], (32, 48, 1))
-    return {
-        "siren_rgb": (siren(), Picture(rgb)),
-        "siren_zstd_grey": (siren_zstd(), Picture(rgb[..., 1:2])),
-        "fourier_rgba": (fourier(), Picture(np.concatenate([rgb, alpha], axis=2))),
-        "siren_grey16_icc": (siren(), Picture(grey16[..., None], b"not a real profile")),
-        "one_colour": (siren(), Picture(np.full((5, 7, 3), (1, 2, 3), np.uint8))),
-        "grid_rgb": (_GRID, Picture(rgb)),
-        "grid_grey_alpha16_icc": (
-            _HYPER,
-            Picture(np.stack([grey16, grey16[::-1]], axis=2), b"not a real profile"),
-        ),
-        "cae_rgba_icc": (
-            cae(),
-            Picture(np.concatenate([rgb, alpha], axis=2), b"not a real profile"),
-        ),
-        "cae_hidden_colours": (cae(), Picture(np.concatenate([rgb, alpha], axis=2))),
-        "cae_factorized_grey": (replace(cae(), model="factorized"), Picture(rgb[..., 1:2])),
-    }
+MODES = ("grey", "grey_alpha", "rgb", "rgba")  # by the number of channels
+SIREN = "--recipe siren --set fit.steps=60 --target-bytes 700"
+GRID = "--recipe grid_fast --set fit.steps=60"
+CAE = "--recipe cae"
 
 
-def codes_sha256(data: bytes) -> str:
-    """A hash of all integer codes of a file, in file order."""
-    file = open_file(data)
-    match file:
-        case GridFile():
-            coded, latents = read_grid(file.content)
-            codes = [*coded.codes.values(), *latents]
-        case CaeFile():
-            found = latents_of(file.content, codec_of(file.content))
-            codes = [found.y] if found.z is None else [found.y, found.z]
-        case MlpFile():
-            codes = [*read_codes(file.content).values()]
-    return hashlib.sha256(b"".join(c.astype("<i4").tobytes() for c in codes)).hexdigest()
+def picture(n_channels: int, bit_depth: int = 8) -> inr.Picture:
+    """Return a picture of 32x48 pixels: a part of a photograph with 8 bits, ramps with 16."""
+    if bit_depth == 8:
+        with Image.open(ROOT / "assets" / "pictures" / "kodim23.png") as image:
+            rgb = np.asarray(image.resize((48, 32), Image.Resampling.BOX))
+    else:
+        rows, cols = np.arange(32)[:, None], np.arange(48)
+        planes = (rows * 900 + cols * 700, rows * 1500 + cols * 0, 65535 - rows * cols * 43)
+        rgb = np.stack(planes, axis=2).astype(np.uint16)
+    colours = rgb[..., 1:2] if n_channels < 3 else rgb
+    peak = (1 << bit_depth) - 1
+    alpha = np.broadcast_to(np.linspace(0, peak, 48).astype(rgb.dtype)[:, None], (32, 48, 1))
+    pixels = colours if n_channels in (1, 3) else np.concatenate([colours, alpha], axis=2)
+    return inr.Picture(np.ascontiguousarray(pixels))
 
 
-def encoded(recipe: AnyRecipe, picture: Picture) -> bytes:
-    """The picture after a short fit, of kind cae without any."""
-    if not isinstance(recipe, MlpRecipe):
-        return encode_picture(picture, recipe, EncodeOptions()).data
-    recipe = replace(recipe, fit=FitSettings(steps=60))
-    return encode_picture(picture, recipe, EncodeOptions(target=Target(n_bytes=700))).data
+def cases() -> dict[str, Callable[[], bytes]]:
+    """Return what makes each golden file, by its name."""
+    found: dict[str, Callable[[], bytes]] = {}
+
+    def add(name: str, options: str, n_channels: int = 3, bit_depth: int = 8) -> None:
+        found[name] = lambda: encode(picture(n_channels, bit_depth), options.split())
+
+    def sets(*settings: str) -> str:
+        return " ".join(f"--set {setting}" for setting in settings)
+
+    for n_channels, mode in enumerate(MODES, 1):
+        for bit_depth in (8, 16):
+            add(f"siren_{mode}{bit_depth}", SIREN, n_channels, bit_depth)
+            add(f"grid_{mode}{bit_depth}", GRID, n_channels, bit_depth)
+        add(f"cae_{mode}8", CAE, n_channels)
+    for coder in ("huffman", "zstd", "deflate", "lzma"):
+        add(f"siren_{coder}", f"{SIREN} {sets(f'coder={coder}')}")
+    for quantizer in ("kmeans", "distribution", "float16"):
+        add(f"siren_{quantizer}", f"{SIREN} {sets(f'quantize={quantizer}')}")
+    for sparsifier in ("rigl", "feathermap"):
+        add(f"siren_{sparsifier}", f"{SIREN} {sets(f'sparsify={sparsifier}')}")
+    add("siren_rigl_zstd", f"{SIREN} {sets('sparsify=rigl', 'coder=zstd')}")
+    add("fourier_rgba8", SIREN.replace("siren", "fourier"), 4)
+    add("siren_wavelet_rgb8", f"{SIREN} {sets('split=wavelet')}")
+    levels = sets("split=wavelet", "split.levels=3", "split.wavelet=db2")
+    add("siren_wavelet_grey16", f"{SIREN} {levels}", 1, 16)
+    add("grid_without_prior", f"{GRID} {sets('structure.prior=0')}")
+    add("grid_first_level", f"{GRID} {sets('structure.first_level=1')}")
+    add("grid_hyper", f"{GRID} {sets('structure.n_hyper=2')}")
+    add("grid_fine", f"{GRID} {sets('lambda=0.0001')}")
+    add("cae_factorized", f"{CAE} {sets('model=factorized')}")
+    add("cae_fine", f"{CAE} {sets('lambda=0.0003')}")
+    flat = inr.Picture(np.full((5, 7, 3), (1, 2, 3), np.uint8), b"not a real profile")
+    found["one_colour_icc"] = lambda: encode_with_profile(flat)
+    found["cae_icc"] = lambda: encode_with_profile(
+        inr.Picture(picture(3).pixels, b"not a real profile")
+    )
+    return found
+
+
+def encode(made: inr.Picture, options: list[str]) -> bytes:
+    """Return the file that `inr encode` makes of a picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, output = Path(folder) / "picture.png", Path(folder) / "picture.inr"
+        inr.write_picture(made, source)
+        command = [sys.executable, "-m", "inr", "encode", str(source), "-o", str(output), "-q"]
+        subprocess.run([*command, *options], check=True)
+        return output.read_bytes()
+
+
+def encode_with_profile(made: inr.Picture) -> bytes:
+    """Return the file of a picture whose profile no PNG would hold."""
+    return inr.encode_picture(made, inr.recipes.cae(), inr.EncodeOptions()).data
+
+
+def write_golden(folder: Path, files: Mapping[str, Callable[[], bytes]]) -> list[str]:
+    """Write golden files that are not there yet.
+
+    Args:
+      folder: of one version of the format.
+      files: what makes each, by name.
+    Returns:
+      The names of those that are there already; they stay as they are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = []
+    for name, make in files.items():
+        path = folder / f"{name}.inr"
+        if path.exists():
+            kept.append(name)
+            continue
+        data = make()
+        np.save(path.with_suffix(".npy"), inr.decode_picture(data).pixels)
+        path.with_suffix(".sha256").write_text(codes_sha256(data) + "\n")
+        path.write_bytes(data)
+        print(f"{path.name}: {len(data)} bytes", flush=True)
+    return kept
 
 
 def main() -> None:
-    GOLDEN.mkdir(parents=True, exist_ok=True)
-    files = {name: partial(encoded, *job) for name, job in pictures().items()}
-    # Small fits end without context networks; these are of random numbers.
-    files["grid_context"] = partial(
-        built_grid, height=40, width=33, structure=Structure(n_hyper=1, hidden=6), seed=7
-    )
-    for name, make in files.items():
-        path = GOLDEN / f"{name}.inr"
-        if path.exists():
-            print(f"{path.name} exists and stays", file=sys.stderr)
-            continue
-        data = make()
-        np.save(path.with_suffix(".npy"), decode_picture(data).pixels)
-        path.with_suffix(".sha256").write_text(codes_sha256(data) + "\n")
-        path.write_bytes(data)
-        print(f"{path.name}: {len(data)} bytes")
+    """Write what is not there yet; exit with 1 where nothing was new."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN
+    files = cases()
+    kept = write_golden(folder, files)
+    for name in kept:
+        print(f"{name}.inr exists and is not overwritten", file=sys.stderr)
+    if len(kept) == len(files):
+        sys.exit("error: all golden files are there; they are never made again")
 
 
 if __name__ == "__main__":
