@@ -1,0 +1,86 @@
+"""The house stays as it is drawn: no circles, few files in the hall, kinds that nobody asks for.
+
+The layers themselves are `lint-imports`, by the contracts in pyproject.toml.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from helpers.paths import ROOT
+
+PACKAGE = ROOT / "inr"
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def imports(path: Path, names=MODULES) -> set[str]:
+    """Modules of the package that a file imports, wherever in it, for types alone too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in names else node.module)
+    return found & set(names)
+
+
+def circle(graph: dict[str, set[str]]) -> list[str] | None:
+    """Some circle of a graph, as the nodes on the way; None where there is none."""
+    done: set[str] = set()
+
+    def search(node: str, way: list[str]) -> list[str] | None:
+        if node in way:
+            return [*way[way.index(node) :], node]
+        if node in done:
+            return None
+        for other in sorted(graph[node]):
+            found = search(other, [*way, node])
+            if found is not None:
+                return found
+        done.add(node)
+        return None
+
+    return next((found for node in graph if (found := search(node, []))), None)
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) is None
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+
+
+@pytest.mark.xfail(reason="the fit of mlp is being rebuilt")
+def test_modules_import_in_no_circle():
+    # The package itself is the names of users: it stands above all and nobody imports it.
+    graph = {name: imports(path) - {name, "inr"} for name, path in MODULES.items()}
+    assert circle(graph) is None
+
+
+def test_few_files_lie_in_the_hall():
+    assert len(list(PACKAGE.glob("*.py"))) <= 14
+
+
+def test_nobody_asks_which_kind_something_is():
+    asks = re.compile(r"\bKIND\b *[!=]=|(?<!dtype)\.kind *[!=]=|kind\.name *[!=]=")
+    for path in MODULES.values():
+        for line in path.read_text().splitlines():
+            assert not asks.search(line), f"{path}: {line}"
+
+
+def test_the_package_needs_neither_experiments_nor_scripts():
+    for path in MODULES.values():
+        names = re.findall(r"(?m)^ *(?:from|import) ([\w.]+)", path.read_text())
+        assert not {name.split(".")[0] for name in names} & {"experiments", "scripts", "lab"}
+
+
+@pytest.mark.parametrize("name", ["mlp", "grid", "cae"])
+@pytest.mark.parametrize(
+    "file", ["kind.py", "recipe.py", "file.py", "encode.py", "decode.py", "describe.py"]
+)
+def test_the_same_role_has_the_same_file_in_every_slice(name, file):
+    assert (PACKAGE / name / file).exists()
