@@ -9,7 +9,8 @@ from PIL import Image, ImageCms
 import inr
 from inr.codec import decode_picture, encode_picture
 from inr.errors import FitError
-from inr.image.read import Picture, from_array
+from inr.image.picture import Picture
+from inr.image.read import from_array
 from inr.kinds import open_file
 from inr.mlp.fields.siren import Siren
 from inr.mlp.recipe import RECIPES

@@ -150,7 +150,7 @@ def encode(
             f"{input_name(picture)}: files of recipe {chosen.name} have 8 bits a sample, to which "
             f"the {loaded.bit_depth} of this picture are rounded"
         )
-        loaded = loaded.rounded_to_8_bits()
+        loaded = loaded.round_to_8_bits()
     with progress_bar(show=not quiet and sys.stderr.isatty()) as report:
         encoded = encode_picture(loaded, chosen, options, warn=warner(quiet), report=report)
     with written(output, overwrite=force) as file:
@@ -258,7 +258,8 @@ def evaluate(
     from inr.codec import decode_picture
     from inr.format.container import MAGIC
     from inr.image.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim, psnr_db
-    from inr.image.read import Picture, load_bytes
+    from inr.image.picture import Picture
+    from inr.image.read import load_bytes
     from inr.options import DecodeOptions
 
     if reference == candidate == STANDARD:

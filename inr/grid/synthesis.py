@@ -32,7 +32,7 @@ from inr.grid.synthesis_bounds import (
     check_exact,
 )
 from inr.image.region import Region
-from inr.image.resample import Taps, combined, taps_between
+from inr.image.resample import Taps, apply_taps, taps_between
 
 TILE = 128  # rows and columns; features over them are 1 MB
 _CHUNK = 1024  # pixels whose hidden values are at hand at once: 400 kB for a width of 48
@@ -80,7 +80,7 @@ def draw(
         features = _features(planes, row, col, rounding.row_bits)
         for axis, span in ((1, row), (2, col)):
             if span.taps is not None:
-                features = _rounded(combined(features, span.taps, axis))
+                features = _rounded(apply_taps(features, span.taps, axis))
         colours = _synthesis(features, net, row, col)
         samples = np.clip(colours, 0, 1 / _COLOUR_UNIT) * (peak * _COLOUR_UNIT)
         y, x = row.start - region.y, col.start - region.x

@@ -10,12 +10,12 @@ import numpy as np
 
 
 def centre(pixel: Any, n_pixels: Any) -> Any:
-    """Coordinate of the centre of pixel 0..n_pixels-1; arrays of numpy or jax, or numbers."""
+    """Compute where the centre of pixel 0..n_pixels-1 lies; arrays of numpy or jax, or numbers."""
     return (2 * pixel + 1) / n_pixels - 1
 
 
 def axis(n_pixels: int, start: int, stop: int) -> np.ndarray:
-    """Centres of pixels start..stop-1 of an axis of n_pixels pixels.
+    """Compute the centres of pixels start..stop-1 of an axis of n_pixels pixels.
 
     Pixels beyond the edge are allowed: their coordinates go on outside [-1, 1].
 
@@ -27,7 +27,7 @@ def axis(n_pixels: int, start: int, stop: int) -> np.ndarray:
 
 
 def grid(rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    """All pairs of the given row and column coordinates, row by row.
+    """Make all pairs of the given row and column coordinates, row by row.
 
     Args:
       rows: f32[h].

@@ -27,7 +27,7 @@ Known = NDArray[np.bool_]  # [h, w]
 
 
 def fill_hidden_colours(picture: Picture) -> Picture:
-    """The picture with the colours of pixels of alpha 0 drawn from those that are seen.
+    """Replace the colours of pixels of alpha 0 by colours drawn from the pixels that are seen.
 
     All else stays, and pictures without such pixels are returned as they are. Takes time in
     proportion to the pixels; the result depends on nothing that is hidden, but for one colour.
@@ -47,7 +47,7 @@ def fill_hidden_colours(picture: Picture) -> Picture:
 
 
 def _fill(values: Plane, known: Known, fraction_bits: int) -> None:
-    """Fills in place what is not known.
+    """Fill in place what is not known.
 
     Args:
       values: some are known.
@@ -55,13 +55,13 @@ def _fill(values: Plane, known: Known, fraction_bits: int) -> None:
     """
     if known.all():
         return
-    half, half_known = _pulled(values, known, fraction_bits)
+    half, half_known = _pull(values, known, fraction_bits)
     _fill(half, half_known, 0)
     _push(half, values, known, fraction_bits)
 
 
-def _pulled(values: Plane, known: Known, fraction_bits: int) -> tuple[Plane, Known]:
-    """The level at half the size, sides rounded up: int32, and which of it is known."""
+def _pull(values: Plane, known: Known, fraction_bits: int) -> tuple[Plane, Known]:
+    """Make the level of half the size, sides rounded up: int32, and which of it is known."""
     height, width = known.shape
     half = np.zeros((-(-height // 2), -(-width // 2)), np.int32)
     half_known = np.zeros(half.shape, np.bool_)
@@ -78,7 +78,7 @@ def _pulled(values: Plane, known: Known, fraction_bits: int) -> tuple[Plane, Kno
 
 
 def _push(half: Plane, values: Plane, known: Known, fraction_bits: int) -> None:
-    """Draws what is not known from the level above, in place; half: that level, int32."""
+    """Draw what is not known from the level above, in place; half: that level, int32."""
     height, width = known.shape
     shift = 4 + fraction_bits
     columns = np.arange(width)
@@ -95,18 +95,18 @@ def _push(half: Plane, values: Plane, known: Known, fraction_bits: int) -> None:
 
 
 def _nearest_two(i: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of pixels i of an axis: the pixel that covers it on an axis of n half as many, and the next
-    nearest, which beyond the ends is the same."""
+    """Find what covers pixels i on an axis of n pixels, half as many, and the next nearest there;
+    beyond the ends that is the same pixel."""
     return i // 2, np.clip(i // 2 + np.where(i % 2, 1, -1), 0, n - 1)
 
 
 def _sums_of_fours(x: Plane) -> Plane:
-    """Sums over 2x2 of [h, w], both even."""
+    """Sum 2x2 of [h, w], both even."""
     total: Plane = x[0::2, 0::2] + x[0::2, 1::2] + x[1::2, 0::2] + x[1::2, 1::2]
     return total
 
 
 def _strips(height: int, width: int) -> list[tuple[int, int]]:
-    """From which row to which, an even number of them but at the end."""
+    """Split the rows into strips (top, bottom), each of an even number of rows but the last."""
     n_rows = 2 * max(1, _STRIP_PIXELS // (2 * width))
     return [(top, min(top + n_rows, height)) for top in range(0, height, n_rows)]

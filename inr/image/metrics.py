@@ -29,7 +29,7 @@ MS_SSIM_MIN_SIDE = (TAPS - 1) * 2 ** (len(WEIGHTS) - 1) + 1  # 161: the window f
 
 
 def mse(reference: Pixels, candidate: Pixels) -> float:
-    """Mean squared error over all samples, in squared code values.
+    """Compute the mean squared error over all samples, in squared code values.
 
     Args:
       reference: uint8 or uint16 [h, w] or [h, w, c], c in 1..4; alpha as the module docstring says.
@@ -48,7 +48,7 @@ def mse(reference: Pixels, candidate: Pixels) -> float:
 
 
 def psnr_db(reference: Pixels, candidate: Pixels) -> float:
-    """Peak signal-to-noise ratio, 10 log10(peak**2 / mse), peak 255 (uint8) or 65535 (uint16).
+    """Compute the PSNR, 10 log10(peak**2 / mse), peak 255 (uint8) or 65535 (uint16).
 
     One mse over all samples of all channels, not a mean of PSNRs; alpha as the module docstring
     says.
@@ -64,7 +64,7 @@ def psnr_db(reference: Pixels, candidate: Pixels) -> float:
 
 
 def ms_ssim(reference: Pixels, candidate: Pixels) -> float:
-    """Multi-scale structural similarity: five scales per channel, then the mean over channels.
+    """Compute MS-SSIM: five scales per channel, then the mean over channels.
 
     A scale whose mean is negative counts as 0, and makes its channel 0. Alpha as the module
     docstring says.
@@ -98,7 +98,7 @@ def ms_ssim(reference: Pixels, candidate: Pixels) -> float:
 
 
 def bpp(n_bytes: int, height: int, width: int) -> float:
-    """Bits per pixel of a file: 8 * n_bytes / (height * width), whatever its channels."""
+    """Compute bits per pixel: 8 * n_bytes / (height * width), whatever the channels."""
     if n_bytes < 0 or height < 1 or width < 1:
         raise ValueError(
             f"n_bytes={n_bytes}, height={height}, width={width}: bpp needs n_bytes >= 0 and a "
@@ -128,7 +128,7 @@ def _peak(pixels: Pixels) -> float:
 
 
 def _as_seen(pixels: Pixels) -> NDArray[np.float64]:
-    """[n, c] code values as f64, colours multiplied by alpha / peak where there is alpha."""
+    """Convert [n, c] codes to f64, colours multiplied by alpha / peak where there is alpha."""
     seen = pixels.astype(np.float64)
     if pixels.shape[1] in (2, 4):
         seen[:, :-1] *= seen[:, -1:] / _peak(pixels)
@@ -136,7 +136,7 @@ def _as_seen(pixels: Pixels) -> NDArray[np.float64]:
 
 
 def _plane(pixels: Pixels, channel: int) -> NDArray[np.float32]:
-    """One channel as f32 [h, w], colours multiplied by alpha / peak where there is alpha."""
+    """Take one channel as f32 [h, w], colours multiplied by alpha / peak where there is alpha."""
     if pixels.ndim == 2:
         return pixels.astype(np.float32)
     # f32 holds 16-bit codes exactly, and their sums over 2 x 2 at all scales: 16 + 2 * 4 bits.
@@ -147,7 +147,7 @@ def _plane(pixels: Pixels, channel: int) -> NDArray[np.float32]:
 
 
 def _halve(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over 2 x 2; an odd side gets a leading zero, as avg_pool2d(padding=[h % 2, w % 2])."""
+    """Average 2 x 2; an odd side gets a leading zero, as avg_pool2d(padding=[h % 2, w % 2])."""
     height, width = x.shape
     x = np.pad(x, ((height % 2, 0), (width % 2, 0)))  # both sides even
     sums = x[0::2, 0::2] + x[0::2, 1::2] + x[1::2, 0::2] + x[1::2, 1::2]  # [h / 2, w / 2]
@@ -155,7 +155,7 @@ def _halve(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _mean_ssim(x: NDArray[np.float32], y: NDArray[np.float32], peak: float) -> tuple[float, float]:
-    """Means over all valid windows of l * c * s and of c * s, the paper's equations 1 to 3."""
+    """Average over all valid windows of l * c * s and of c * s, the paper's equations 1 to 3."""
     c1, c2 = (K1 * peak) ** 2, (K2 * peak) ** 2
     n_rows, n_cols = x.shape[0] - TAPS + 1, x.shape[1] - TAPS + 1
     ssim_sum = contrast_structure_sum = 0.0
@@ -175,7 +175,7 @@ def _mean_ssim(x: NDArray[np.float32], y: NDArray[np.float32], peak: float) -> t
 
 
 def _blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gaussian window mean where the window fits: [h, w] -> [h - TAPS + 1, w - TAPS + 1]."""
+    """Average under the Gaussian window where it fits: [h, w] -> [h - TAPS + 1, w - TAPS + 1]."""
     middle = TAPS // 2
     taps = np.exp(-np.square(np.arange(TAPS) - middle) / (2 * SIGMA**2))
     taps /= taps.sum()

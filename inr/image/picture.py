@@ -48,8 +48,8 @@ class Picture:
         samples = self.pixels.reshape(-1, self.n_channels)
         return tuple(zip(samples.min(0).tolist(), samples.max(0).tolist(), strict=True))
 
-    def rounded_to_8_bits(self) -> Picture:
-        """Returns the picture with samples of 8 bits, each the nearest; itself if it has them."""
+    def round_to_8_bits(self) -> Picture:
+        """Return the picture with samples of 8 bits, each the nearest; itself if it has them."""
         if self.bit_depth == 8:
             return self
         # v * 255 / 65535 = v / 257, to the nearest; 257 is odd, so there are no ties.

@@ -1,7 +1,7 @@
-"""Pictures in and out: bit depth, alpha, grey, orientation and colour profile, in one place.
+"""Read pictures: bit depth, alpha, grey, orientation and colour profile, in one place.
 
-Reading is here; writing is in image_save.py. A file is read once into memory, by what it holds,
-not by its name; a pipe will do. The rules, for every format that Pillow opens:
+A file is read once into memory, by what it holds, not by its name; a pipe will do. What is special
+to a format is in formats/. The rules, for every format that Pillow opens:
   - Pixels come upright: EXIF orientation is applied.
   - Grey stays one channel. Palette, CMYK, YCbCr, LAB and HSV become RGB by Pillow's convert.
   - Alpha is kept unless the picture is opaque everywhere; transparent palette entries and
@@ -16,7 +16,7 @@ not by its name; a pipe will do. The rules, for every format that Pillow opens:
   - The colours of the pixels are never changed. An ICC profile is kept if it describes the
     pixels returned; a damaged one, or the CMYK profile of a picture turned into RGB, is
     dropped with a warning. Where there is none, what else the file says of its colours
-    becomes a profile or a warning: see image_colour.py.
+    becomes a profile or a warning: see formats/colour.py.
 """
 
 from __future__ import annotations
@@ -31,41 +31,36 @@ from PIL import Image
 
 from inr.errors import ImageError, UsageError
 from inr.format.container import DEFAULT_MAX_PIXELS
-from inr.image import sixteen_bit as image_16bit
-from inr.image.colour import ToldColour, told_by_tiff, told_colour
-from inr.image.decoders import check_size, one_line, open_picture, over_limit, pillow_calls
-from inr.image.deep import read_deep, with_8_bits_claimed
-from inr.image.finish import finish
-from inr.image.lost import bits_that_pillow_drops, head_of, refuse_what_would_be_lost
-from inr.image.netpbm import read_netpbm
-from inr.image.picture import Picture
-from inr.image.pillow import (
+from inr.image.formats.colour import (
+    StatedColour,
+    choose_profile,
+    read_colour,
+    read_profile,
+    read_tiff_colour,
+)
+from inr.image.formats.decoders import (
+    check_size,
+    decoder_errors,
+    one_line,
+    open_picture,
+    over_limit,
+)
+from inr.image.formats.netpbm import read_netpbm
+from inr.image.formats.pillow import (
+    bits_that_pillow_drops,
     decode,
     key_factor,
     key_to_alpha,
     note_frames,
+    read_head,
     read_orientation,
-    read_profile,
     read_samples,
+    refuse_what_would_be_lost,
 )
-from inr.image.samples import scaled_to_16_bits
-from inr.image.tiff import pillow_reads, read_tiff
-from inr.image.tiff_header import TiffHeader, read_header
-from inr.image.write import check_savable, save, to_pil
-
-__all__ = [
-    "DEFAULT_MAX_PIXELS",
-    "Picture",
-    "check_savable",
-    "from_array",
-    "from_pil",
-    "load",
-    "load_bytes",
-    "max_file_bytes",
-    "read_stream",
-    "save",
-    "to_pil",
-]
+from inr.image.formats.sixteen_bit import claim_8_bits, read_deep, scale_to_16_bits
+from inr.image.formats.tiff import pillow_reads, read_tiff
+from inr.image.formats.tiff_header import TiffHeader, read_header
+from inr.image.picture import Picture
 
 Warn = Callable[[str], None]
 _FILE_BYTES_A_PIXEL = 16  # four channels of 32 bits, not compressed
@@ -104,7 +99,7 @@ def load(
 def load_bytes(
     data: bytes, name: str, *, max_pixels: int = DEFAULT_MAX_PIXELS, warn: Warn
 ) -> Picture:
-    """Read a picture whose file is in memory; `load` is the same for a path.
+    """Read a picture whose file is in memory; `load` does the same for a path.
 
     Args:
       data: the whole file.
@@ -141,7 +136,7 @@ def read_stream(stream: BinaryIO, name: str, *, max_pixels: int) -> bytes:
 
 
 def max_file_bytes(max_pixels: int) -> int:
-    """The largest file that is read into memory: max_pixels as they may be stored, and 64 MiB."""
+    """Limit the bytes of a file: max_pixels as they may be stored, and 64 MiB."""
     return _FILE_BYTES_A_PIXEL * max_pixels + _OTHER_FILE_BYTES
 
 
@@ -161,7 +156,7 @@ def _check_limit(max_pixels: int) -> None:
 
 
 def from_pil(image: Image.Image, *, warn: Warn) -> Picture:
-    """Take a Pillow image by the same rules as a file, as far as Pillow lets.
+    """Take a Pillow image by the same rules as a file, as far as Pillow allows.
 
     Pillow holds 16 bits for grey only: a 16-bit RGB file that it opened is 8-bit here, which a
     warning says. Use load, or from_array, for all 16. Of an image that is loaded already, Pillow
@@ -169,7 +164,7 @@ def from_pil(image: Image.Image, *, warn: Warn) -> Picture:
     """
     notes: list[str] = []
     try:
-        picture = _from_opened(image, head_of(image), None, notes)
+        picture = _read_opened(image, read_head(image), None, notes)
     except ImageError as error:
         raise ImageError(one_line(f"image: {error}")) from error.__cause__
     for note in notes:
@@ -201,27 +196,23 @@ def _read(data: bytes, max_pixels: int, notes: list[str]) -> Picture:
         return _read_tiff(data, header, max_pixels, notes)
     pixels = read_netpbm(data, max_pixels)
     if pixels is not None:
-        return finish(pixels, 1, None, None, notes)
-    with open_picture(with_8_bits_claimed(data), max_pixels) as image:
+        return _finish(pixels, 1, None, None, notes)
+    with open_picture(claim_8_bits(data)) as image:
         check_size(image.height, image.width, max_pixels)
         if image.format == "PNG":
             if not image.tile:
                 raise ImageError("PNG file without pixel data (no IDAT chunk)")
-            with open_picture(data, max_pixels) as check, pillow_calls(max_pixels):
+            with open_picture(data) as check, decoder_errors():
                 check.verify()  # the checksums of the pixel data, which load ignores
         refuse_what_would_be_lost(image, data)
-        if image_16bit.png_needs_two_passes(image):
-            note_frames(image, notes)
-            pixels = image_16bit.read_png(image, data, max_pixels)
-            pixels = key_to_alpha(pixels, image.info.get("transparency"))
-        else:
-            pixels = read_deep(data, image.format, image.mode, (image.height, image.width))
-            if pixels is None:
-                return _from_opened(image, data, max_pixels, notes)
-            note_frames(image, notes)
+        pixels = read_deep(data, image.format, image.mode, (image.height, image.width))
+        if pixels is None:
+            return _read_opened(image, data, max_pixels, notes)
+        note_frames(image, notes)
+        pixels = key_to_alpha(pixels, image.info.get("transparency"))
         upright_by = read_orientation(image, notes)  # first: damaged EXIF is told once only
-        told = told_colour(image, data)
-        return finish(pixels, upright_by, read_profile(image, data), told, notes)
+        stated = read_colour(image, data)
+        return _finish(pixels, upright_by, read_profile(image, data), stated, notes)
 
 
 def _read_tiff(data: bytes, header: TiffHeader, max_pixels: int, notes: list[str]) -> Picture:
@@ -235,28 +226,28 @@ def _read_tiff(data: bytes, header: TiffHeader, max_pixels: int, notes: list[str
         notes.append("holds several frames; only the first is used")
     if not pillow_reads(header):
         pixels = read_tiff(data, header)
-        told = told_by_tiff(header)
-        return finish(pixels, header.orientation, header.icc_profile, told, notes)
+        stated = read_tiff_colour(header)
+        return _finish(pixels, header.orientation, header.icc_profile, stated, notes)
     try:
-        image = open_picture(data, max_pixels)
+        image = open_picture(data)
     except ImageError as error:
         raise ImageError(f"{kind}, compression {header.compression}: {error}") from error.__cause__
     with image:
-        return _from_opened(image, data, max_pixels, notes, told_by_tiff(header))
+        return _read_opened(image, data, max_pixels, notes, read_tiff_colour(header))
 
 
-def _from_opened(
+def _read_opened(
     image: Image.Image,
     head: bytes,
     max_pixels: int | None,
     notes: list[str],
-    told: ToldColour | None = None,
+    stated: StatedColour | None = None,
 ) -> Picture:
-    """Every picture that Pillow reads as well as anybody here.
+    """Read a picture that Pillow decodes as well as anybody here.
 
     Args:
       head: the first bytes of its file, as many as are at hand.
-      told: what the caller knows of its colours.
+      stated: what the caller knows of its colours.
     """
     if image.format == "EPS":
         # Pillow would run Ghostscript on the file.
@@ -269,15 +260,42 @@ def _from_opened(
     note_frames(image, notes)
     factor = key_factor(image)
     keeps_colours = image.mode not in ("CMYK", "YCbCr", "LAB", "HSV")
-    decode(image, max_pixels)
+    decode(image)
     check_size(image.height, image.width, max_pixels)  # an icon's is known only now
     pixels = read_samples(image)
     if image.format == "TIFF" and image.tag_v2.get(258) == (12,):  # type: ignore[attr-defined]
         # Pillow leaves 12-bit samples at 0..4095 in 16 bits.
-        pixels = scaled_to_16_bits(pixels, 4095)
+        pixels = scale_to_16_bits(pixels, 4095)
     if image.mode not in ("P", "PA"):  # there the conversion has made alpha of it
         pixels = key_to_alpha(pixels, image.info.get("transparency"), factor)
     upright_by = read_orientation(image, notes)
-    if told is None and keeps_colours:
-        told = told_colour(image, head)
-    return finish(pixels, upright_by, read_profile(image, head), told, notes)
+    if stated is None and keeps_colours:
+        stated = read_colour(image, head)
+    return _finish(pixels, upright_by, read_profile(image, head), stated, notes)
+
+
+def _finish(
+    pixels: np.ndarray,
+    orientation: int,
+    icc_profile: bytes | None,
+    stated: StatedColour | None,
+    notes: list[str],
+) -> Picture:
+    """Turn upright, drop alpha that is opaque everywhere, and choose the profile."""
+    pixels = _turn_upright(pixels, orientation)
+    n_channels = pixels.shape[2]
+    if n_channels in (2, 4) and pixels[..., -1].min() == np.iinfo(pixels.dtype).max:
+        pixels = pixels[..., :-1]
+    profile = choose_profile(icc_profile, stated, n_channels, notes)
+    return Picture(np.ascontiguousarray(pixels), profile)
+
+
+def _turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Apply an EXIF orientation; 1 and values outside 1..8 mean upright."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels

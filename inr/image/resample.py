@@ -1,4 +1,4 @@
-"""Draws a picture of samples at another size: cubic convolution, widened where it shrinks.
+"""Draw a picture of samples at another size: cubic convolution, widened where it shrinks.
 
 Keys, "Cubic Convolution Interpolation for Digital Image Processing" (1981), a = -0.5. Shrinking
 stretches the kernel by the factor, against aliasing; taps beyond the edge are left out and the
@@ -32,7 +32,7 @@ class Taps:
 def resample(
     image: np.ndarray, height: int, width: int, region: Region | None = None
 ) -> np.ndarray:
-    """Resamples to height x width pixels; at the image's own size nothing changes.
+    """Resample to height x width pixels; at the image's own size nothing changes.
 
     Args:
       image: f32 or f64 [h, w, n_channels], finite.
@@ -40,34 +40,27 @@ def resample(
     Returns:
       [region height, region width, n_channels], of the image's dtype, not clipped.
     Raises:
-      ValueError: an image of another form, an empty size, or a region outside of it.
+      ValueError: an image of another form, an empty size, or a region that is empty or outside.
     """
     if image.ndim != 3 or 0 in image.shape or image.dtype not in (np.float32, np.float64):
         raise ValueError(
             f"image of {image.dtype} {list(image.shape)}: expected float32 or float64 "
             "[height, width, n_channels], not empty"
         )
-    if height < 1 or width < 1:
-        raise ValueError(f"size {width}x{height}: each side needs at least 1 pixel")
-    if region is None:
-        region = Region(0, 0, width, height)
-    right, bottom = region.x + region.width, region.y + region.height
-    if min(region.x, region.y) < 0 or right > width or bottom > height:
-        raise ValueError(f"{region} does not lie inside the output of {width}x{height} pixels")
-
-    rows = taps_between(image.shape[0], height, region.y, bottom)
-    cols = taps_between(image.shape[1], width, region.x, right)
+    size = Size(height, width)
+    region = Region.whole(size) if region is None else region
+    region.check_inside(size)
+    rows = taps_between(image.shape[0], height, region.y, region.y + region.height)
+    cols = taps_between(image.shape[1], width, region.x, region.x + region.width)
     out = np.empty((region.height, region.width, image.shape[2]), image.dtype)
-    if out.size == 0:
-        return out
     left = cols.index.min()
     strip = image[:, left : cols.index.max() + 1]  # the columns that the region needs
     cols = Taps(cols.index - left, cols.weights)
     n_rows = max(1, _BLOCK_VALUES // max(strip[0].size, out[0].size))
     for top in range(0, region.height, n_rows):
         block = slice(top, top + n_rows)
-        lines = combined(strip, Taps(rows.index[block], rows.weights[block]), axis=0)
-        out[block] = combined(lines, cols, axis=1)
+        lines = apply_taps(strip, Taps(rows.index[block], rows.weights[block]), axis=0)
+        out[block] = apply_taps(lines, cols, axis=1)
     return out
 
 
@@ -79,7 +72,7 @@ def resample_pixels(pixels: np.ndarray, height: int, width: int, region: Region)
 
 
 def _keys(x: np.ndarray) -> np.ndarray:
-    """Keys' kernel with a = -0.5; 0 from a distance of 2 on."""
+    """Evaluate Keys' kernel with a = -0.5; 0 from a distance of 2 on."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
@@ -87,7 +80,7 @@ def _keys(x: np.ndarray) -> np.ndarray:
 
 
 def taps_between(n_in: int, n_out: int, start: int, stop: int) -> Taps:
-    """Taps of the pixels start..stop-1 of an axis of n_out pixels, from n_in samples."""
+    """Compute the taps of pixels start..stop-1 of an axis of n_out pixels, from n_in samples."""
     pixels = np.arange(start, stop)
     if n_in == n_out:
         return Taps(pixels[:, None], np.ones((len(pixels), 1)))
@@ -104,12 +97,12 @@ def taps_between(n_in: int, n_out: int, start: int, stop: int) -> Taps:
 
 
 def n_taps_between(n_in: int, n_out: int) -> int:
-    """How many samples each pixel is made of along an axis; the kernel spans 4 * stretch."""
+    """Count the samples that each pixel is made of along an axis; the kernel spans 4 * stretch."""
     return 1 if n_in == n_out else max(4, -(-4 * n_in // n_out))
 
 
-def combined(samples: np.ndarray, taps: Taps, axis: int) -> np.ndarray:
-    """Applies taps along an axis, one after the other."""
+def apply_taps(samples: np.ndarray, taps: Taps, axis: int) -> np.ndarray:
+    """Apply taps along an axis, one after the other."""
     shape = [1] * samples.ndim
     shape[axis] = -1
     weights = taps.weights.astype(samples.dtype)

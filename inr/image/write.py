@@ -1,9 +1,15 @@
-"""Writes pictures: the format is chosen by the suffix, and what it cannot hold is refused."""
+"""Write pictures: the format is chosen by the suffix, and what it cannot hold is refused.
+
+Pillow writes files of 8 bits; imagecodecs PNG and TIFF of 16. PNG: https://www.w3.org/TR/png-3/
+(11.2.1 IHDR, 11.3.2.3 iCCP).
+"""
 
 from __future__ import annotations
 
 import io
 import os
+import struct
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,8 +18,11 @@ import numpy as np
 from PIL import Image
 
 from inr.errors import UsageError
-from inr.image import sixteen_bit as image_16bit
+from inr.files import write_whole
 from inr.image.picture import Picture
+
+# Speed: on a 768x512 photo level 3 takes a third of the time of level 6 for 5 % more bytes.
+_DEFLATE_LEVEL = 3
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ _NO_LIMIT = 2**31 - 1
 _PILLOW_COPY_LIMIT = 1 << 25  # bytes; Pillow copies pixels to 4 bytes each, twice on the way out
 _PNG = _Format(
     "PNG", (1, 2, 3, 4), _NO_LIMIT, (8, 16), (1, 2, 3, 4),
-    {"compress_level": image_16bit.DEFLATE_LEVEL},
+    {"compress_level": _DEFLATE_LEVEL},
 )  # fmt: skip
 _TIFF = _Format(
     "TIFF", (1, 2, 3, 4), _NO_LIMIT, (8, 16), (1, 2, 3, 4), {"compression": "tiff_adobe_deflate"}
@@ -73,7 +82,7 @@ def save(
 
     Args:
       picture: what to write.
-      target: a path, replaced if it exists, or a binary file.
+      target: a path, replaced if it exists, whole or not at all; or a binary file.
       suffix: as in ".png"; taken from target if None, which then must be a path.
     """
     if suffix is None:
@@ -84,16 +93,17 @@ def save(
     icc_profile = picture.icc_profile if picture.n_channels in chosen.profile_channels else None
     is_large = picture.pixels.nbytes > _PILLOW_COPY_LIMIT
     if chosen is _PNG and (picture.bit_depth == 16 or is_large):
-        data = image_16bit.encode_png(picture.pixels, icc_profile)
+        data = encode_png(picture.pixels, icc_profile)
     elif picture.bit_depth == 16:
-        data = image_16bit.encode_tiff(picture.pixels, icc_profile)
+        data = encode_tiff(picture.pixels, icc_profile)
     else:
         buffer = io.BytesIO()
         image = to_pil(Picture(picture.pixels, icc_profile))
         image.save(buffer, chosen.pillow, icc_profile=icc_profile, **chosen.options)
         data = buffer.getvalue()
     if isinstance(target, (str, os.PathLike)):
-        Path(target).write_bytes(data)
+        with write_whole(Path(target), overwrite=True) as file:
+            file.write(data)
     else:
         target.write(data)
 
@@ -118,16 +128,53 @@ def _format_for(picture: Picture, suffix: str) -> _Format:
 
 
 def to_pil(picture: Picture) -> Image.Image:
-    """The picture as a Pillow image of mode L, LA, RGB, RGBA, or I;16 for 16-bit grey.
+    """Make a Pillow image of mode L, LA, RGB, RGBA, or I;16 for 16-bit grey.
 
     Pillow has no mode for other 16-bit pictures: they are rounded to 8 bits.
     """
     pixels = picture.pixels
     if picture.n_channels > 1:
-        pixels = picture.rounded_to_8_bits().pixels
+        pixels = picture.round_to_8_bits().pixels
     if picture.n_channels == 1:
         pixels = pixels[..., 0]  # [h, w]
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if picture.icc_profile is not None:
         image.info["icc_profile"] = picture.icc_profile
     return image
+
+
+def encode_png(pixels: np.ndarray, icc_profile: bytes | None) -> bytes:
+    """Write a PNG file of uint8 or uint16 [height, width, 1..4], with its colour profile."""
+    import imagecodecs
+
+    data = bytes(imagecodecs.png_encode(_drop_single_axis(pixels), level=_DEFLATE_LEVEL))
+    if icc_profile is None:
+        return data
+    end_of_ihdr = 33  # 8 signature + 4 length + 4 type + 13 header + 4 CRC; iCCP precedes IDAT
+    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc_profile)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return data[:end_of_ihdr] + chunk + data[end_of_ihdr:]
+
+
+def encode_tiff(pixels: np.ndarray, icc_profile: bytes | None) -> bytes:
+    """Write a TIFF file of uint16 [height, width, 1..4] (deflate), with its colour profile."""
+    import imagecodecs
+
+    n_channels = pixels.shape[2]
+    return bytes(
+        imagecodecs.tiff_encode(
+            _drop_single_axis(pixels),
+            level=_DEFLATE_LEVEL,
+            compression="deflate",
+            predictor=True,
+            planarconfig="contig",  # else [3, w, 3] could be read as three planes
+            photometric="rgb" if n_channels >= 3 else "minisblack",
+            extrasample="unassalpha" if n_channels in (2, 4) else None,
+            iccprofile=icc_profile,
+        )
+    )
+
+
+def _drop_single_axis(pixels: np.ndarray) -> np.ndarray:
+    pixels = np.ascontiguousarray(pixels)
+    return pixels[..., 0] if pixels.shape[2] == 1 else pixels

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from inr.errors import ImageError
-from inr.image.read import load
+from inr.image.read import load, load_bytes
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6  # PNG colour types
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -95,3 +95,19 @@ def one_line_error(path: Path, match: str, **options: int) -> None:
     with pytest.raises(ImageError, match=match) as caught:
         load(path, warn=no_warning, **options)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def warnings_of(data: bytes) -> list[str]:
+    notes: list[str] = []
+    load_bytes(data, "x", warn=notes.append)
+    return notes
+
+
+def in_srgb(profile: bytes, colour: list[int]) -> np.ndarray:
+    """One colour under a profile, as littlecms turns it into sRGB."""
+    image = Image.fromarray(np.array([[colour]], np.uint8))
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    target = ImageCms.ImageCmsProfile(io.BytesIO(SRGB_PROFILE))
+    converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+    assert converted is not None
+    return np.asarray(converted)[0, 0]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from helpers.image_files import no_warning
 
-from inr.image.read import Picture, load
+from inr.image.picture import Picture
+from inr.image.read import load
 
 
 @pytest.fixture

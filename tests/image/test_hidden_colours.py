@@ -9,7 +9,7 @@ from inr.codec import decode_picture, encode_batch, encode_picture
 from inr.image.hidden_colours import fill_hidden_colours
 from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
-from inr.options import EncodeOptions
+from inr.options import EncodeOptions, Job
 from inr.settings import with_settings
 
 
@@ -197,7 +197,7 @@ def test_a_picture_of_which_nothing_is_seen_takes_a_few_bytes(name):
 def test_batches_know_no_hidden_colours_either():
     pixels = islands(4)
     both = [
-        (Picture(each), tiny(), EncodeOptions(seed=seed))
+        Job(Picture(each), tiny(), EncodeOptions(seed=seed))
         for seed, each in enumerate((pixels, with_other_hidden_colours(pixels)))
     ]
     alone = [

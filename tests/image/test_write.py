@@ -1,15 +1,20 @@
-"""inr.image.read: what is saved is loaded, and what a format cannot hold is refused."""
+"""write.py: what is saved is loaded, and what a format cannot hold is refused."""
 
 import io
 
 import imagecodecs
 import numpy as np
 import pytest
-from helpers.image_files import SRGB_PROFILE, no_warning, noise
+from helpers.image_files import (
+    SRGB_PROFILE,
+    no_warning,
+    noise,
+)
 from PIL import Image
 
-from inr.image import sixteen_bit as image_16bit
-from inr.image.read import Picture, check_savable, load, save
+from inr.image.picture import Picture
+from inr.image.read import load
+from inr.image.write import check_savable, encode_png, save, to_pil
 
 LOSSLESS = [
     *[(suffix, 8, n) for suffix in (".png", ".tif", ".TIFF", ".jp2", ".tga") for n in (1, 2, 3, 4)],
@@ -61,7 +66,7 @@ def test_profile_is_embedded(tmp_path, suffix, bit_depth):
 
 
 def test_16_bit_png_is_one_that_others_read():
-    data = image_16bit.encode_png(noise(5, 4, 3, 16), SRGB_PROFILE)
+    data = encode_png(noise(5, 4, 3, 16), SRGB_PROFILE)
     np.testing.assert_array_equal(imagecodecs.png_decode(data), noise(5, 4, 3, 16))
     image = Image.open(io.BytesIO(data))
     image.verify()
@@ -104,3 +109,30 @@ def test_save_to_a_file_object_and_under_another_name(tmp_path):
     assert (tmp_path / "a.part").read_bytes() == buffer.getvalue()
     with pytest.raises(ValueError, match="pass suffix="):
         save(picture, buffer)
+
+
+def test_a_file_that_is_replaced_keeps_its_mode_and_leaves_nothing_beside_it(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    save(Picture(noise(3, 3, 3)), path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("n_channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
+def test_to_pil_8_bits(n_channels, mode):
+    pixels = noise(3, 2, n_channels)
+    image = to_pil(Picture(pixels, SRGB_PROFILE))
+    assert (image.mode, image.size) == (mode, (2, 3))
+    np.testing.assert_array_equal(np.asarray(image).reshape(3, 2, -1), pixels)
+    assert image.info["icc_profile"] == SRGB_PROFILE
+
+
+def test_to_pil_16_bits():
+    levels = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
+    grey = to_pil(Picture(levels))
+    assert grey.mode == "I;16"
+    np.testing.assert_array_equal(np.asarray(grey), levels[..., 0])
+    colour = np.asarray(to_pil(Picture(np.repeat(levels, 3, axis=2))))
+    np.testing.assert_array_equal(colour[..., 0], np.rint(levels[..., 0] * 255.0 / 65535))

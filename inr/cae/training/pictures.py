@@ -255,7 +255,7 @@ def _is_picture(path: Path) -> bool:
 def _rgb(picture: "Picture") -> Pixels | None:
     if picture.has_alpha:
         return None
-    pixels = picture.rounded_to_8_bits().pixels
+    pixels = picture.round_to_8_bits().pixels
     rgb = np.array(np.broadcast_to(pixels, (picture.height, picture.width, 3)), np.uint8)
     rgb.flags.writeable = False
     return rgb

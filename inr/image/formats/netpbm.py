@@ -10,8 +10,8 @@ import re
 import numpy as np
 
 from inr.errors import ImageError
-from inr.image.decoders import check_size
-from inr.image.samples import scaled_to_16_bits
+from inr.image.formats.decoders import check_size
+from inr.image.formats.sixteen_bit import scale_to_16_bits
 
 _SPACE = rb"(?:[ \t-\r]|#[^\r\n]*[\r\n])+"
 _HEADER = re.compile(
@@ -45,8 +45,8 @@ def read_netpbm(data: bytes, max_pixels: int) -> np.ndarray | None:
     _check_largest(largest)
     shape = (height, width, n_channels)
     if kind in (2, 3):
-        return scaled_to_16_bits(_plain(data[match.end() :], shape), largest)
-    return scaled_to_16_bits(_raster(data, match.end(), shape, ">u2"), largest)
+        return scale_to_16_bits(_plain(data[match.end() :], shape), largest)
+    return scale_to_16_bits(_raster(data, match.end(), shape, ">u2"), largest)
 
 
 def _read_pam(data: bytes, max_pixels: int) -> np.ndarray:
@@ -74,7 +74,7 @@ def _read_pam(data: bytes, max_pixels: int) -> np.ndarray:
     if largest == 255:
         return values
     if largest > 255:
-        return scaled_to_16_bits(values, largest)
+        return scale_to_16_bits(values, largest)
     if int(values.max()) > largest:
         raise ImageError(
             f"a sample is {values.max()}, above the largest value {largest} of the file"
@@ -96,7 +96,7 @@ def _raster(data: bytes, start: int, shape: tuple[int, int, int], dtype: str) ->
 
 
 def _plain(text: bytes, shape: tuple[int, int, int]) -> np.ndarray:
-    """Samples written as decimal numbers, uint16."""
+    """Read samples written as decimal numbers, uint16."""
     text = re.sub(rb"#[^\r\n]*", b"", text)
     n_values = shape[0] * shape[1] * shape[2]
     if text.translate(None, b"0123456789 \t\n\v\f\r"):

@@ -1,7 +1,6 @@
-"""inr.image.read: every way a file can be broken or too large."""
+"""read.py: every way a file can be broken, too large, or without an end."""
 
-from __future__ import annotations
-
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -25,11 +24,10 @@ from helpers.image_files import (
 )
 from PIL import Image
 
-from inr.errors import ImageError
-from inr.image import sixteen_bit as image_16bit
-from inr.image.read import Picture, load, save
-
-# ---------------------------------------------------------------- wrong input
+from inr.errors import ImageError, UsageError
+from inr.image.picture import Picture
+from inr.image.read import from_pil, load, load_bytes, max_file_bytes, read_stream
+from inr.image.write import encode_png, encode_tiff, save
 
 
 def test_missing_file_and_directory(tmp_path):
@@ -84,9 +82,9 @@ def small_files() -> dict[str, bytes]:
     pam = b"P7\nWIDTH 7\nHEIGHT 9\nDEPTH 3\nMAXVAL 65535\nTUPLTYPE RGB\nENDHDR\n"
     return {
         "png": encoded(rgb, "PNG", icc_profile=SRGB_PROFILE, exif=exif_with(6)),
-        "png16": image_16bit.encode_png(deep, SRGB_PROFILE),
+        "png16": encode_png(deep, SRGB_PROFILE),
         "tiff": encoded(rgb, "TIFF", compression="tiff_lzw"),
-        "tiff16": image_16bit.encode_tiff(deep, None),
+        "tiff16": encode_tiff(deep, None),
         "tiff12": tiff_by_hand(packed, 7, 9, t258=(12, 12, 12), t277=3, t262=2),
         "big_tiff": imagecodecs.tiff_encode(
             noise(9, 7, 3), photometric="rgb", bigtiff=True, byteorder=">", tile=(16, 16)
@@ -111,33 +109,33 @@ def small_files() -> dict[str, bytes]:
 SMALL_FILES = small_files()
 
 
+SMALL_FILES = small_files()
+
+
 @pytest.mark.parametrize(("kind", "data"), SMALL_FILES.items(), ids=list(SMALL_FILES))
 def test_truncated_and_damaged_files_raise_image_error_only(tmp_path, kind, data):
     path = tmp_path / "damaged"
     rng = np.random.default_rng(1)
-    whole = load_bytes(path, data)
+    whole = load_or_none(path, data)
     assert whole is not None
     for length in np.linspace(0, len(data) - 1, 30).astype(int):
-        picture = load_bytes(path, data[:length])
+        picture = load_or_none(path, data[:length])
         if length < len(data) // 2:
             assert picture is None, f"{kind} cut to {length} of {len(data)} bytes was accepted"
     for _ in range(60):
         damaged = bytearray(data)
         for at in rng.integers(0, min(len(data), 400), 3):
             damaged[at] = rng.integers(256)
-        load_bytes(path, bytes(damaged))
+        load_or_none(path, bytes(damaged))
 
 
-def load_bytes(path: Path, data: bytes) -> Picture | None:
+def load_or_none(path: Path, data: bytes) -> Picture | None:
     path.unlink(missing_ok=True)  # truncating a file in place can make the disk wait
     path.write_bytes(data)
     try:
         return load(path, max_pixels=10_000, warn=lambda text: None)
     except ImageError:
         return None
-
-
-# ---------------------------------------------------------------- the size limit
 
 
 def test_size_limit_is_checked_before_decoding_and_leaves_pillow_as_it_was(tmp_path):
@@ -165,9 +163,49 @@ def test_size_limit_is_exact(tmp_path, suffix, bit_depth):
         load(path, max_pixels=0, warn=no_warning)
 
 
-def test_pillow_limit_does_not_bind_when_ours_is_larger(tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)  # Pillow alone would refuse above 8
-    path = tmp_path / "a.png"
-    path.write_bytes(encoded(Image.new("L", (6, 6)), "PNG"))
-    assert load(path, warn=no_warning).width == 6
-    assert Image.MAX_IMAGE_PIXELS == 4
+def test_a_file_longer_than_its_limit_is_refused_unread(tmp_path):
+    path = tmp_path / "long.tif"
+    with path.open("wb") as file:
+        file.truncate(max_file_bytes(10) + 1)  # takes no room on the disk
+    one_line_error(path, rf"more than {max_file_bytes(10)} bytes.*--max-pixels", max_pixels=10)
+
+
+class Endless(io.RawIOBase):
+    """Gives one value for ever."""
+
+    def __init__(self, value: int) -> None:
+        self.value, self.n_given = value, 0
+
+    def read(self, n: int = -1) -> bytes:
+        assert n > 0
+        self.n_given += n
+        return bytes([self.value]) * n
+
+
+def test_a_stream_without_end_is_refused():
+    stream = Endless(1)
+    with pytest.raises(ImageError, match=r"^ones: more than \d+ bytes, the limit of a file"):
+        read_stream(stream, "ones", max_pixels=1)
+    assert stream.n_given <= max_file_bytes(1) + (1 << 20)
+    stream = Endless(0)
+    with pytest.raises(ImageError, match="zeros"):
+        read_stream(stream, "nothing", max_pixels=10**12)
+    assert stream.n_given == 1 << 20
+    with pytest.raises(UsageError, match="max_pixels=0 is below 1"):
+        read_stream(stream, "x", max_pixels=0)
+
+
+def test_own_mistakes_are_not_told_as_damaged_pictures():
+    class Mistake(Exception):
+        pass
+
+    def warn(text: str) -> None:
+        raise Mistake(text)
+
+    damaged = encoded(Image.new("RGB", (2, 2)), "PNG", icc_profile=b"rubbish" * 30)
+    with pytest.raises(Mistake):
+        load_bytes(damaged, "x", warn=warn)
+    with pytest.raises(AttributeError):
+        from_pil("picture.png", warn=warn)
+    with pytest.raises(TypeError):
+        load_bytes("picture.png", "x", warn=warn)

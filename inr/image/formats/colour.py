@@ -1,15 +1,16 @@
-"""Colour that a file tells otherwise than by an ICC profile.
+"""Colour that a file states: its ICC profile, or else a profile made of its other words.
 
 PNG: chunks cICP, sRGB, gAMA and cHRM (https://www.w3.org/TR/png-3/, 11.3.2); of several the first
 named here wins, and an ICC profile wins over all but cICP. AVIF: nclx; both use the numbers of
 ITU-T H.273. JPEG 2000: the colr box. TIFF: its own tags. Otherwise EXIF's ColorSpace.
 
 What a profile can say becomes a profile. What it cannot (PQ, HLG, the camera's curve of BT.709) is
-named in a warning. What a file does not tell is as in sRGB: a gAMA alone has sRGB's primaries.
+named in a warning. What a file does not state is as in sRGB: a gAMA alone has sRGB's primaries.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 from dataclasses import dataclass, replace
 
@@ -17,10 +18,10 @@ import numpy as np
 from PIL import Image
 
 from inr.errors import ImageError
-from inr.image.decoders import pillow_calls
-from inr.image.deep import boxes_of
-from inr.image.icc_profile import Curve, Primaries, grey_profile, rgb_profile
-from inr.image.tiff_header import PRIMARIES, TRANSFER_FUNCTION, WHITE_POINT, TiffHeader
+from inr.image.formats.decoders import decoder_errors
+from inr.image.formats.icc_profile import Curve, Primaries, grey_profile, rgb_profile
+from inr.image.formats.sixteen_bit import boxes_of, png_chunks
+from inr.image.formats.tiff_header import PRIMARIES, TRANSFER_FUNCTION, WHITE_POINT, TiffHeader
 
 _D65 = (0.3127, 0.3290)
 SRGB = Primaries(_D65, (0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
@@ -55,13 +56,12 @@ _H273_CURVES = {  # table 3; None: no parametric curve, or one that says what th
     16: ("PQ", None),
     18: ("HLG", None),
 }
-_MAX_CHUNKS = 10_000  # looked at, before the pixels
 _JP2_SPACES = {16: "sRGB", 17: "grey", 18: "sYCC"}
 
 
 @dataclass(frozen=True)
-class ToldColour:
-    """What a file says; None where a profile cannot say it."""
+class StatedColour:
+    """What a file states; None where a profile cannot say it."""
 
     name: str  # for warnings
     primaries: Primaries | None
@@ -88,53 +88,85 @@ class ToldColour:
         )
 
 
-def profile_for(told: ToldColour | None, n_channels: int, notes: list[str]) -> bytes | None:
-    """Make a profile of what is told; a note says what cannot be kept, sRGB needs neither."""
-    if told is None or told.is_srgb:
-        return None
-    try:
-        if told.curve is not None and n_channels <= 2:
-            is_srgb = replace(told, primaries=SRGB).is_srgb  # grey has no primaries
-            return None if is_srgb else grey_profile(told.curve)
-        if told.curve is not None and told.primaries is not None:
-            return rgb_profile(told.primaries, told.curve)
-        reason = "no ICC profile can be made of it"
-    except ValueError as error:
-        reason = str(error)
-    notes.append(f"colour told by {told.name} is dropped: {reason}")
-    return None
-
-
-def told_colour(image: Image.Image, head: bytes) -> ToldColour | None:
-    """What a picture says of its colours besides an ICC profile, None if nothing.
-
-    Args:
-      image: opened by Pillow.
-      head: the first bytes of its file, as many as are at hand.
-    """
-    told = None
-    if image.format == "PNG":
-        told = _told_by_png(image, head)
-    elif image.format == "AVIF":
-        told = _told_by_avif(head)
-    elif image.format == "JPEG2000":
-        told = _told_by_jp2(head)
-    return told if told is not None else _told_by_exif(image)
-
-
-def profile_of_jp2(head: bytes) -> bytes | None:
-    """The ICC profile of a JP2 file, which Pillow does not give."""
+def read_profile(image: Image.Image, head: bytes) -> bytes | None:
+    """Take the ICC profile of an image that Pillow opened; it does not give that of a JP2 file."""
+    if image.format != "JPEG2000":
+        return image.info.get("icc_profile") or None
     for kind, body in boxes_of(head, b"jp2h"):
         if kind == b"colr" and body[:1] in (b"\x02", b"\x03"):  # restricted, any
             return body[3:] or None
     return None
 
 
-def told_by_tiff(header: TiffHeader) -> ToldColour | None:
-    """TransferFunction, WhitePoint and PrimaryChromaticities."""
+def choose_profile(
+    icc_profile: bytes | None, stated: StatedColour | None, n_channels: int, notes: list[str]
+) -> bytes | None:
+    """Choose between the profile of a file and what else it states; notes say what is dropped."""
+    profile = _check_profile(icc_profile, n_channels, notes)
+    if profile is None:
+        return _make_profile(stated, n_channels, notes)
+    if stated is not None and stated.beats_profile:
+        notes.append(f"colour told by {stated.name} is dropped: the ICC profile beside it is kept")
+    return profile
+
+
+def _check_profile(icc_profile: bytes | None, n_channels: int, notes: list[str]) -> bytes | None:
+    """Return the profile if it is whole and describes so many channels."""
+    if icc_profile is None:
+        return None
+    from PIL import ImageCms
+
+    try:
+        space = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile)).profile.xcolor_space.strip()
+    except Exception:  # OSError for most damage; the parser promises nothing
+        notes.append("colour profile is damaged and is dropped")
+        return None
+    expected = "GRAY" if n_channels <= 2 else "RGB"
+    if space != expected:
+        notes.append(f"colour profile is for {space}, the pixels are {expected}; it is dropped")
+        return None
+    return icc_profile
+
+
+def _make_profile(stated: StatedColour | None, n_channels: int, notes: list[str]) -> bytes | None:
+    """Make a profile of what is stated; a note says what cannot be kept, sRGB needs neither."""
+    if stated is None or stated.is_srgb:
+        return None
+    try:
+        if stated.curve is not None and n_channels <= 2:
+            is_srgb = replace(stated, primaries=SRGB).is_srgb  # grey has no primaries
+            return None if is_srgb else grey_profile(stated.curve)
+        if stated.curve is not None and stated.primaries is not None:
+            return rgb_profile(stated.primaries, stated.curve)
+        reason = "no ICC profile can be made of it"
+    except ValueError as error:
+        reason = str(error)
+    notes.append(f"colour told by {stated.name} is dropped: {reason}")
+    return None
+
+
+def read_colour(image: Image.Image, head: bytes) -> StatedColour | None:
+    """Read what a picture states of its colours besides an ICC profile, None if nothing.
+
+    Args:
+      image: opened by Pillow.
+      head: the first bytes of its file, as many as are at hand.
+    """
+    stated = None
+    if image.format == "PNG":
+        stated = _read_png(image, head)
+    elif image.format == "AVIF":
+        stated = _read_avif(head)
+    elif image.format == "JPEG2000":
+        stated = _read_jp2(head)
+    return stated if stated is not None else _read_exif(image)
+
+
+def read_tiff_colour(header: TiffHeader) -> StatedColour | None:
+    """Read TransferFunction, WhitePoint and PrimaryChromaticities."""
     tags = header.tags
     if TRANSFER_FUNCTION in tags:
-        return ToldColour("the TIFF tag TransferFunction", None, None)
+        return StatedColour("the TIFF tag TransferFunction", None, None)
 
     def values(tag: int, default: tuple[float, ...]) -> tuple[float, ...]:
         if tag not in tags or len(tags[tag]) != 2 * len(default):
@@ -145,25 +177,25 @@ def told_by_tiff(header: TiffHeader) -> ToldColour | None:
     white = values(WHITE_POINT, SRGB.white)
     colours = values(PRIMARIES, (*SRGB.red, *SRGB.green, *SRGB.blue))
     name = "the TIFF tags WhitePoint and PrimaryChromaticities"
-    is_srgb = ToldColour(name, _primaries(*white, *colours), SRGB_CURVE).is_srgb
-    return None if is_srgb else ToldColour(name, None, None)  # no curve comes with them
+    is_srgb = StatedColour(name, _primaries(*white, *colours), SRGB_CURVE).is_srgb
+    return None if is_srgb else StatedColour(name, None, None)  # no curve comes with them
 
 
 def _primaries(*xy: float) -> Primaries:
     return Primaries((xy[0], xy[1]), (xy[2], xy[3]), (xy[4], xy[5]), (xy[6], xy[7]))
 
 
-def _told_by_png(image: Image.Image, head: bytes) -> ToldColour | None:
+def _read_png(image: Image.Image, head: bytes) -> StatedColour | None:
     cicp = _png_chunk(head, b"cICP")
     if cicp is not None and len(cicp) == 4:
         primaries, curve, _, is_full_range = cicp
-        told = _told_by_h273("the PNG chunk cICP", primaries, curve)
+        stated = _read_h273("the PNG chunk cICP", primaries, curve)
         if is_full_range:
-            return replace(told, beats_profile=True)
-        return ToldColour(f"{told.name}, narrow range", None, None, beats_profile=True)
+            return replace(stated, beats_profile=True)
+        return StatedColour(f"{stated.name}, narrow range", None, None, beats_profile=True)
     info = image.info
     if "srgb" in info:
-        return ToldColour("the PNG chunk sRGB", SRGB, SRGB_CURVE)
+        return StatedColour("the PNG chunk sRGB", SRGB, SRGB_CURVE)
     gamma, xy = info.get("gamma"), info.get("chromaticity")
     if not gamma and not (isinstance(xy, tuple) and len(xy) == 8):  # a gAMA of 0 says nothing
         return None
@@ -174,60 +206,55 @@ def _told_by_png(image: Image.Image, head: bytes) -> ToldColour | None:
     if isinstance(xy, tuple) and len(xy) == 8:
         name.append("cHRM")
         primaries_ = _primaries(*map(float, xy))
-    return ToldColour(f"PNG {' and '.join(name)}", primaries_, curve_)
+    return StatedColour(f"PNG {' and '.join(name)}", primaries_, curve_)
 
 
 def _png_chunk(head: bytes, wanted: bytes) -> bytes | None:
-    """The content of a chunk that stands before the pixels."""
-    at = 8
-    for _ in range(_MAX_CHUNKS):
-        if at + 12 > len(head):
-            return None
-        size, kind = struct.unpack_from(">I4s", head, at)
+    """Find the content of a chunk that stands before the pixels."""
+    for kind, at, size in png_chunks(head):
         if kind == wanted:
             return head[at + 8 : at + 8 + size]
         if kind == b"IDAT":
             return None
-        at += 12 + size
     return None
 
 
-def _told_by_avif(head: bytes) -> ToldColour | None:
+def _read_avif(head: bytes) -> StatedColour | None:
     for kind, body in boxes_of(head, b"meta", b"iprp", b"ipco"):
         if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
             primaries, curve = struct.unpack_from(">HH", body, 4)
             if (primaries, curve) == (2, 2):
                 return None
-            return _told_by_h273("AVIF's nclx", primaries, curve)
+            return _read_h273("AVIF's nclx", primaries, curve)
     return None
 
 
-def _told_by_h273(name: str, primaries: int, curve: int) -> ToldColour:
+def _read_h273(name: str, primaries: int, curve: int) -> StatedColour:
     primaries_name, xy = _H273_PRIMARIES.get(primaries, (f"number {primaries}", None))
     curve_name, parametric = _H273_CURVES.get(curve, (f"number {curve}", None))
-    return ToldColour(f"{name} ({primaries_name} primaries, {curve_name} curve)", xy, parametric)
+    return StatedColour(f"{name} ({primaries_name} primaries, {curve_name} curve)", xy, parametric)
 
 
-def _told_by_jp2(head: bytes) -> ToldColour | None:
+def _read_jp2(head: bytes) -> StatedColour | None:
     for kind, body in boxes_of(head, b"jp2h"):
         if kind == b"colr" and body[:1] == b"\x01" and len(body) >= 7:
             number = struct.unpack_from(">I", body, 3)[0]
             if number in _JP2_SPACES or number == 12:  # CMYK becomes RGB by Pillow
                 return None
-            return ToldColour(f"the JPEG 2000 colour space {number}", None, None)
+            return StatedColour(f"the JPEG 2000 colour space {number}", None, None)
     return None
 
 
-def _told_by_exif(image: Image.Image) -> ToldColour | None:
+def _read_exif(image: Image.Image) -> StatedColour | None:
     try:
-        with pillow_calls():
+        with decoder_errors():
             exif = image.getexif()
             space = exif.get_ifd(0x8769).get(0xA001)
             interoperability = exif.get_ifd(0xA005).get(1) if space is not None else None
     except ImageError:  # damaged: who reads the orientation says so
         return None
     if space == 2 or (space == 65535 and str(interoperability).startswith("R03")):
-        return ToldColour("EXIF (Adobe RGB)", _ADOBE_RGB, Curve(563 / 256))
+        return StatedColour("EXIF (Adobe RGB)", _ADOBE_RGB, Curve(563 / 256))
     if space == 65535:
-        return ToldColour("EXIF (uncalibrated colours)", None, None)
+        return StatedColour("EXIF (uncalibrated colours)", None, None)
     return None

@@ -1,8 +1,11 @@
 """The first directory of a TIFF file, and which kinds of samples can become a picture.
 
 TIFF revision 6.0, sections 2 and 8; BigTIFF: https://www.awaresystems.be/imaging/tiff/bigtiff.html.
-Written by hand since Pillow cannot read a big-endian BigTIFF, and since nothing may be read that a
-hostile file does not hold: every count is checked against the length of the file.
+Written by hand because a hostile file must not cost more memory than it has bytes: of each tag the
+first is taken, as a view of the file, after its count was checked against the file's length. Pillow
+cannot read a big-endian BigTIFF. tifffile 2026.3.3 copies the value of every tag of a directory:
+a file of 1 MB, with 4000 tags that share one value of 1 MB, took 3.8 GB to open. It also takes
+missing strips for zeros, and decodes a PNG or JPEG inside a strip at the size which that claims.
 """
 
 from __future__ import annotations
@@ -123,7 +126,7 @@ class TiffKind:
 
 
 def kind_of(get: Callable[[int], object]) -> TiffKind:
-    """The kind of samples, by tags.
+    """Find the kind of samples by tags.
 
     Args:
       get: the value of a tag: a number, a sequence of them, or None if the file lacks it.
@@ -206,7 +209,7 @@ def read_header(data: bytes) -> TiffHeader | None:
 
 
 def _read_tags(data: bytes, order: str, is_big: bool) -> tuple[dict[int, np.ndarray], int]:
-    """The values of the tags wanted, and where the next directory stands (0: nowhere)."""
+    """Read the values of the tags wanted, and where the next directory stands (0: nowhere)."""
     count_code, offset_code = ("Q", "Q") if is_big else ("H", "I")
     n_inline = struct.calcsize(offset_code)
     at = _number(data, order + offset_code, 8 if is_big else 4)
@@ -246,7 +249,7 @@ def _number(data: bytes, code: str, at: int) -> int:
 
 
 def _n_imagej_images(tags: Mapping[int, np.ndarray]) -> int:
-    """ImageJ stores a stack behind one directory, and its size in the description."""
+    """Count the images of ImageJ, which stores a stack behind one directory."""
     text = tags[DESCRIPTION][:4096].tobytes() if DESCRIPTION in tags else b""
     match = re.search(rb"\bimages=(\d{1,9})\b", text) if text.startswith(b"ImageJ=") else None
     return int(match[1]) if match else 1

@@ -1,4 +1,4 @@
-"""Colour that is told without an ICC profile is kept as one, or named in a warning."""
+"""colour.py: what a file states of its colours is kept as a profile, or named in a warning."""
 
 import io
 import struct
@@ -9,19 +9,22 @@ import numpy as np
 import pytest
 from helpers.image_files import (
     GREY,
+    LAB_PROFILE,
     RGB,
     SRGB_PROFILE,
     chunk,
     encoded,
+    in_srgb,
     no_warning,
     noise,
     png,
     tiff_by_hand,
 )
-from PIL import Image, ImageCms
+from PIL import Image
 
-from inr.image.icc_profile import Curve, Primaries, grey_profile, rgb_profile
-from inr.image.read import Picture, from_pil, load_bytes
+from inr.image.formats.icc_profile import Curve, Primaries, grey_profile, rgb_profile
+from inr.image.picture import Picture
+from inr.image.read import from_pil, load_bytes
 
 D65 = (31270, 32900)
 SRGB_XY = (*D65, 64000, 33000, 30000, 60000, 15000, 6000)
@@ -49,6 +52,10 @@ SRGB_CHUNK = chunk(b"sRGB", b"\0")
 def loaded(data: bytes) -> tuple[Picture, list[str]]:
     notes: list[str] = []
     return load_bytes(data, "x", warn=notes.append), notes
+
+
+ICCP = chunk(b"iCCP", b"x\0\0" + zlib.compress(SRGB_PROFILE))
+SRGB_CHUNK = chunk(b"sRGB", b"\0")
 
 
 def rgb_png(extra: bytes) -> bytes:
@@ -138,9 +145,6 @@ def test_pixels_are_never_changed():
     np.testing.assert_array_equal(plain.pixels, told.pixels)
 
 
-# ---------------------------------------------------------------- other formats
-
-
 def avif(primaries: int, curve: int) -> bytes:
     data = encoded(Image.new("RGB", (8, 8), "red"), "AVIF", speed=10)
     at = data.index(b"colrnclx") + 8
@@ -207,58 +211,24 @@ def test_profile_of_jpeg_2000_is_kept():
     assert (picture.icc_profile, notes) == (SRGB_PROFILE, [])
 
 
-# ---------------------------------------------------------------- the profiles
-
-
-def in_srgb(profile: bytes, colour: list[int]) -> np.ndarray:
-    image = Image.fromarray(np.array([[colour]], np.uint8))
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    target = ImageCms.ImageCmsProfile(io.BytesIO(SRGB_PROFILE))
-    converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-    assert converted is not None
-    return np.asarray(converted)[0, 0]
-
-
-def test_profile_of_srgb_is_that_of_littlecms():
-    curve = Curve(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-    profile = rgb_profile(SRGB, curve)
-    ours = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
-    theirs = ImageCms.ImageCmsProfile(io.BytesIO(SRGB_PROFILE)).profile
-    for name in ("red_colorant", "green_colorant", "blue_colorant"):
-        xyz, reference = getattr(ours, name)[0], getattr(theirs, name)[0]
-        np.testing.assert_allclose(xyz, reference, atol=3e-5)  # two roundings to 1 / 65536
-    for colour in noise(4, 4, 3).reshape(-1, 3):
-        assert in_srgb(profile, colour.tolist()).tolist() == colour.tolist()
-
-
-def test_profile_of_linear_bt2020_against_the_definition():
-    """ITU-R BT.2087, table 4: the matrix from BT.2020 to BT.709."""
-    matrix = np.array(
-        [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
-    )
-    profile = rgb_profile(BT2020, Curve(1.0))
-    for colour in ([100, 120, 140], [255, 255, 255], [90, 100, 90], [10, 12, 14]):
-        light = (matrix @ np.array(colour) / 255).clip(0, 1)
-        samples = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-        # One for the rounding, one for the matrix, which has four digits.
-        np.testing.assert_allclose(in_srgb(profile, colour), samples * 255, atol=2)
-
-
-def test_profile_of_grey():
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(grey_profile(Curve(1.0)))).profile
-    assert profile.xcolor_space == "GRAY"
+@pytest.mark.parametrize("bit_depth", [8, 16])
+def test_profile_is_kept(read, bit_depth):
+    body = b"x\0\0" + zlib.compress(SRGB_PROFILE)
+    rows = bytes(3 * bit_depth // 8)
+    assert read(png(1, 1, bit_depth, RGB, rows, chunk(b"iCCP", body))).icc_profile == SRGB_PROFILE
 
 
 @pytest.mark.parametrize(
-    ("primaries", "curve", "match"),
+    ("profile", "mode", "text"),
     [
-        (SRGB, Curve(0.001), "gamma"),
-        (SRGB, Curve(float("nan")), "gamma"),
-        (Primaries((0.3, 0.3), (0.1, 0.1), (0.2, 0.2), (0.3, 0.3)), Curve(1.0), "line"),
-        (Primaries((0.3, 0.0), *((0.1, 0.1),) * 3), Curve(1.0), "no colour"),
-        (Primaries((0.01, 0.01), (0.64, 0.33), (0.3, 0.6), (0.15, 0.06)), Curve(1.0), "white"),
+        (b"rubbish" * 30, "RGB", "damaged"),
+        (SRGB_PROFILE, "L", "for RGB, the pixels are GRAY"),
+        (LAB_PROFILE, "RGB", "for Lab, the pixels are RGB"),
     ],
 )
-def test_profile_of_no_colours_is_refused(primaries, curve, match):
-    with pytest.raises(ValueError, match=match):
-        rgb_profile(primaries, curve)
+def test_profile_that_does_not_fit_is_dropped_with_a_warning(read, profile, mode, text):
+    notes: list[str] = []
+    data = encoded(Image.new(mode, (2, 2)), "PNG", icc_profile=profile)
+    assert read(data, warn=notes.append).icc_profile is None
+    assert len(notes) == 1
+    assert text in notes[0]

@@ -13,9 +13,9 @@ from collections.abc import Callable
 import numpy as np
 
 from inr.errors import ImageError
-from inr.image.decoders import decoder_errors
-from inr.image.samples import floats_to_16_bits, integers_to_16_bits, scaled_to_16_bits
-from inr.image.tiff_header import (
+from inr.image.formats.decoders import decoder_errors
+from inr.image.formats.sixteen_bit import floats_to_16_bits, integers_to_16_bits, scale_to_16_bits
+from inr.image.formats.tiff_header import (
     BLACK_IS_ZERO,
     FILL_ORDER,
     FLOAT,
@@ -38,7 +38,7 @@ _LOW_BITS = (1, 2, 4)  # of grey, which libtiff would give packed
 
 
 def pillow_reads(header: TiffHeader) -> bool:
-    """Whether this kind is left to Pillow; else read_tiff reads it, or nobody."""
+    """Tell whether this kind is left to Pillow; else read_tiff reads it, or nobody."""
     kind = header.kind
     if header.is_big_endian_big_tiff:
         return False
@@ -67,10 +67,10 @@ def read_tiff(data: bytes, header: TiffHeader) -> np.ndarray:
     if header.compression in (_OLD_JPEG, _JPEG):
         raise ImageError(f"{kind} of JPEGs is not supported here; convert it to LZW or deflate")
     if kind.formats == (UNSIGNED,) and 8 < bits < 16:
-        pixels = scaled_to_16_bits(_unpacked(data, header), 2**bits - 1)
+        pixels = scale_to_16_bits(_unpack(data, header), 2**bits - 1)
     else:
         to_pixels = _conversion(header)
-        pixels = to_pixels(_decoded(data, header))
+        pixels = to_pixels(_decode(data, header))
     top = np.iinfo(pixels.dtype).max
     if kind.photometric == WHITE_IS_ZERO:
         pixels[..., 0] = top - pixels[..., 0]
@@ -91,8 +91,8 @@ def _conversion(header: TiffHeader) -> Callable[[np.ndarray], np.ndarray]:
     raise ImageError(f"{kind} is not supported; convert it to 8 or 16-bit unsigned samples")
 
 
-def _decoded(data: bytes, header: TiffHeader) -> np.ndarray:
-    """The samples as libtiff gives them, [height, width, n_samples]."""
+def _decode(data: bytes, header: TiffHeader) -> np.ndarray:
+    """Decode the samples as libtiff gives them, [height, width, n_samples]."""
     import imagecodecs
 
     kind = header.kind
@@ -106,19 +106,19 @@ def _decoded(data: bytes, header: TiffHeader) -> np.ndarray:
             imagecodecs.tiff_decode(data, out=samples)
     except ImageError as error:
         raise ImageError(f"{kind}, compression {header.compression}: {error}") from error.__cause__
-    return _interleaved(samples, header)
+    return _interleave(samples, header)
 
 
 def _decoded_shape(header: TiffHeader) -> tuple[int, ...]:
-    """The shape that imagecodecs gives: without an axis for a single sample."""
+    """Tell the shape that imagecodecs gives: without an axis for a single sample."""
     sides, n_samples = (header.height, header.width), header.kind.n_samples
     if n_samples == 1:
         return sides
     return (n_samples, *sides) if header.planar else (*sides, n_samples)
 
 
-def _interleaved(samples: np.ndarray, header: TiffHeader) -> np.ndarray:
-    """[height, width, n_samples] of pixels or planes."""
+def _interleave(samples: np.ndarray, header: TiffHeader) -> np.ndarray:
+    """Make [height, width, n_samples] of pixels or planes."""
     n_samples = header.kind.n_samples
     if header.planar:
         return np.moveaxis(samples.reshape(n_samples, header.height, header.width), 0, -1)
@@ -141,8 +141,8 @@ def _check_stored_bytes(header: TiffHeader) -> None:
         raise ImageError(f"truncated: the file holds {have} bytes of pixels, it needs {want}")
 
 
-def _unpacked(data: bytes, header: TiffHeader) -> np.ndarray:
-    """Samples of 9 to 15 bits out of strips, uint16 [height, width, n_samples]."""
+def _unpack(data: bytes, header: TiffHeader) -> np.ndarray:
+    """Unpack samples of 9 to 15 bits out of strips, uint16 [height, width, n_samples]."""
     import imagecodecs
 
     kind, bits = header.kind, header.kind.bits[0]
@@ -183,7 +183,7 @@ def _unpacked(data: bytes, header: TiffHeader) -> np.ndarray:
             )
         start = plane * header.height
         samples[start + top : start + bottom] = values.reshape(bottom - top, row_samples)
-    return _interleaved(samples, header)
+    return _interleave(samples, header)
 
 
 def _inflate(packed: bytes, *, out: int) -> bytes:
