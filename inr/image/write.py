@@ -101,11 +101,13 @@ def save(
         image = to_pil(Picture(picture.pixels, icc_profile))
         image.save(buffer, chosen.pillow, icc_profile=icc_profile, **chosen.options)
         data = buffer.getvalue()
-    if isinstance(target, (str, os.PathLike)):
+    if not isinstance(target, (str, os.PathLike)):
+        target.write(data)
+    elif os.path.exists(target) and not os.path.isfile(target):
+        Path(target).write_bytes(data)  # a pipe or a device is written into, not replaced
+    else:
         with write_whole(Path(target), overwrite=True) as file:
             file.write(data)
-    else:
-        target.write(data)
 
 
 def _format_for(picture: Picture, suffix: str) -> _Format:

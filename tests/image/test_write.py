@@ -1,6 +1,9 @@
 """write.py: what is saved is loaded, and what a format cannot hold is refused."""
 
 import io
+import os
+import sys
+import threading
 
 import imagecodecs
 import numpy as np
@@ -118,6 +121,17 @@ def test_a_file_that_is_replaced_keeps_its_mode_and_leaves_nothing_beside_it(tmp
     save(Picture(noise(3, 3, 3)), path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no FIFOs")
+def test_a_pipe_is_written_into(tmp_path):
+    path = tmp_path / "a.png"
+    os.mkfifo(path)
+    writer = threading.Thread(target=save, args=(Picture(noise(3, 3, 3)), path))
+    writer.start()
+    assert path.read_bytes().startswith(b"\x89PNG")
+    writer.join()
+    assert path.is_fifo()
 
 
 @pytest.mark.parametrize(("n_channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
