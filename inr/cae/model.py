@@ -30,7 +30,7 @@ class Hyperprior:
     """A second, smaller autoencoder tells the scale of each latent (Balle et al. 2018, Section 3).
 
     Densities are Laplace, as in kind grid, because their tables are made of integers alone; with
-    has_mean their centres are told too (Minnen et al., "FieldSet autoregressive and hierarchical
+    has_mean their centres are told too (Minnen et al., "Joint autoregressive and hierarchical
     priors", 2018, Section 3). Both are told of latents before lambda's vector multiplies them: what
     that does to a density is known.
     """

@@ -1,7 +1,7 @@
 """What kind mlp puts into the container: its stages, the weights section and, for a split, bands.
 
 The weights section holds the levels of each trained tensor as the quantizer packs them, then what
-the coder makes of the codes of all tensors, in the order of the field_set field's shapes. The bands
+the coder makes of the codes of all tensors, in the order of the field set's shapes. The bands
 section of a wavelet split holds one number per band and colour channel, group after group: the
 coefficient that 1 of the field's signal stands for (2 bytes each, quantize/uniform.py).
 """
@@ -49,7 +49,7 @@ def write_file(
     levels: Mapping[str, Levels],
 ) -> bytes:
     """The whole file with the codes of all tensors and the levels of the trained ones, both in
-    the order of the field_set field's shapes."""
+    the order of the field set's shapes."""
     header = Header(
         info.height,
         info.width,

@@ -167,7 +167,7 @@ def block_basis(n: int) -> np.ndarray:
 def block_log_amplitude(n: int) -> np.ndarray:
     """f64[n]: log of the mean magnitude of these functions' coefficients, of samples in 0..1.
 
-    FitResult to 120 photographs of the training set, with a deviation of 0.32.
+    Fitted to 120 photographs of the training set, with a deviation of 0.32.
     """
     c, u, v = _frequencies(n)
     made: np.ndarray = 0.40 - 0.79 * np.log(u**2 + v**2 + 1.0) - 1.84 * (c > 0)

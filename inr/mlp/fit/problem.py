@@ -41,7 +41,7 @@ class FitProblem:
     """One fit: all that may differ between fits that run as one batch."""
 
     field_set: FieldSet
-    signals: tuple[Signal, ...]  # one a part of the field_set
+    signals: tuple[Signal, ...]  # one a field
     quantizer: Quantizer
     sparsifier: Sparsifier
     budget: Budget
