@@ -24,7 +24,7 @@ from inr.exact.threads import available_cores
 from inr.format import container
 from inr.kinds import open_file
 from inr.mlp.describe import trained_counts
-from inr.mlp.file import CODE_BITS, read_codes
+from inr.mlp.file import read_codes
 from inr.mlp.tags import write_stages
 
 HERE = Path(__file__).resolve().parent
@@ -220,8 +220,8 @@ def recoded(data: bytes, coder: Coder) -> Recoded:
     opened = open_file(data).content
     codes = list(read_codes(opened).values())
     weights = opened.sections[container.SECTION_WEIGHTS]
-    levels = weights.removesuffix(opened.stages.coder.encode(codes, CODE_BITS))
-    payload = coder.encode(codes, CODE_BITS)
+    levels = weights.removesuffix(opened.stages.coder.encode(codes))
+    payload = coder.encode(codes)
     stages = write_stages(dataclasses.replace(opened.stages, coder=coder))
     header = dataclasses.replace(opened.header, stages=stages)
     made = container.pack(header, opened.sections | {container.SECTION_WEIGHTS: levels + payload})

@@ -320,7 +320,7 @@ def _problem(
 ) -> str | None:
     """What is wrong with the decoder's answer. pictures: all there may be; None for any."""
     try:
-        describe(data, MAX_PIXELS, MAX_MACS)
+        describe(data, DecodeOptions(max_pixels=MAX_PIXELS, max_macs=MAX_MACS))
         pixels = decode_picture(data, view).pixels
     except FormatError as error:
         kind = re.sub(r"-?\d[\d.e+-]*", "#", str(error))[:40]

@@ -16,7 +16,8 @@ from inr.coders.deflate import Deflate
 from inr.coders.huffman import Huffman
 from inr.coders.lzma import Lzma
 from inr.coders.protocol import Coder
-from inr.coders.range_coder import RangeCoder, new_writer, words_to_bytes, write_tensor
+from inr.coders.range_coder import RangeCoder, write_tensor
+from inr.coders.range_engine import new_writer, words_to_bytes
 from inr.coders.tensor_model import TensorModel
 from inr.coders.zstd import DEFAULT_LEVEL, Zstd, pack_frame
 from inr.errors import UsageError
@@ -131,7 +132,7 @@ def _zeros(coder: Coder, sizes: list[int], rng: np.random.Generator) -> bytes:
     if isinstance(coder, RangeCoder):
         return _models(len(sizes)) + noise
     # Others say how many codes are not zero: the sizes do not matter.
-    return coder.encode([np.zeros(1, np.int32)] * len(sizes), 16)
+    return coder.encode([np.zeros(1, np.int32)] * len(sizes))
 
 
 def _models(n_tensors: int) -> bytes:
@@ -172,7 +173,7 @@ def _networks(pyramid: Pyramid) -> bytes:
     writer = new_writer()
     for shapes in pyramid.groups.values():
         n_codes = sum(int(np.prod(shape)) for shape in shapes.values())
-        write_tensor(writer, np.zeros(n_codes, np.int32), _CERTAIN_ZERO, 16)
+        write_tensor(writer, np.zeros(n_codes, np.int32), _CERTAIN_ZERO)
     n_groups = len(pyramid.groups)
     octaves = b"\x88" * (n_groups // 2) + b"\x08" * (n_groups % 2)
     return octaves + _models(n_groups) + words_to_bytes(writer.finish())

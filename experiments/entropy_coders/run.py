@@ -14,14 +14,13 @@ import charts
 import lab
 import numpy as np
 
+from inr.coders.costs import entropy_bound_bits
 from inr.coders.deflate import Deflate
-from inr.coders.entropy import entropy_bound_bits
 from inr.coders.huffman import Huffman
 from inr.coders.lzma import Lzma
 from inr.coders.protocol import Coder
 from inr.coders.range_coder import RangeCoder
 from inr.coders.zstd import Zstd
-from inr.mlp.file import CODE_BITS
 
 PICTURES = [lab.ASSETS / "kodim23.png"]
 CODERS: tuple[Coder, ...] = (RangeCoder(), Huffman(), Zstd(), Deflate(), Lzma())
@@ -87,10 +86,8 @@ def rows_of(case: str, fitted: lab.Row, file: Path, repeats: int) -> list[lab.Ro
                 "bound_bytes": entropy_bound_bits(codes) / 8,
                 "level_bytes": len(made.levels),
                 "n_bytes": len(made.data),
-                "encode_ms": _best_ms(partial(coder.encode, codes, CODE_BITS), repeats),
-                "decode_ms": _best_ms(
-                    partial(coder.decode, made.payload, sizes, CODE_BITS), repeats
-                ),
+                "encode_ms": _best_ms(partial(coder.encode, codes), repeats),
+                "decode_ms": _best_ms(partial(coder.decode, made.payload, sizes), repeats),
             }
             | {name: fitted[name] for name in ("picture", "psnr_db", "n_weights", "n_matrix")}
             | {name: fitted[name] for name in ("n_zeros", "config_hash", "commit", "machine")}

@@ -33,7 +33,7 @@ from inr.cae.model import HYPER_BLOCK, Hyperprior
 from inr.cae.transforms import BLOCK
 from inr.cae.weights import LOG_LATENT_SCALE, N_KNOTS, Weights
 from inr.coders.laplace_tables import EVEN_SCALE, MEAN_BITS, N_SCALES, SCALE_STEPS
-from inr.coders.range_coder import new_reader, new_writer, words_from_bytes, words_to_bytes
+from inr.coders.range_engine import new_reader, new_writer, words_from_bytes, words_to_bytes
 from inr.errors import FormatError, UsageError
 from inr.image.region import Region
 

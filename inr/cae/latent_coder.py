@@ -8,13 +8,7 @@ factorized   channel after channel, each under its table of density_tables.py:
 laplace      rows from the top, the channels of a place side by side, cut into pieces of 2**16
              latents. The density of a latent is given by its mean in 32nds, which is centre +
              frac / 32 with frac in -16..15, and its scale 0..160; coders/laplace_tables.py makes
-             tables of these, and a piece is written by coders/laplace_symbols.py:
-
-    symbols   of its latents with a narrow alphabet
-    escapes   of these, the high seven bits of all, then the low ones
-    symbols   of its latents with a wide alphabet
-    raw bits  of these
-    escapes   of these, as above
+             tables of these, and coders/laplace_symbols.py writes the pieces.
 
 Each half of an escape is uniform over 128. Who opens a stream closes it: several calls may write to
 one, and only behind the last a reader has to be finished.
@@ -27,12 +21,12 @@ from numpy.typing import NDArray
 
 from inr.cae.density_tables import LIMIT, DensityTables
 from inr.coders.laplace_symbols import (
-    ESCAPE_BITS,
-    Letters,
-    letter_bits,
-    letters_of,
-    read_front,
-    write_part,
+    ESCAPE_HALF_BITS,
+    LatentSymbols,
+    count_bits,
+    read_piece,
+    to_symbols,
+    write_piece,
 )
 from inr.coders.laplace_tables import (
     MEAN_BITS,
@@ -41,8 +35,8 @@ from inr.coders.laplace_tables import (
     LaplaceTables,
     laplace_tables,
 )
-from inr.coders.range_coder import Reader, Writer
-from inr.coders.tensor_model import PRECISION_BITS, uniform_table
+from inr.coders.range_engine import RangeReader, RangeWriter, read_escapes, write_escapes
+from inr.coders.tensor_model import PRECISION_BITS
 from inr.errors import FormatError
 
 Ints = NDArray[np.int64]
@@ -51,11 +45,10 @@ Latents = NDArray[np.int32]
 MEAN_LIMIT = LIMIT << MEAN_BITS  # largest |mean|, in 32nds
 _PIECE = 1 << 16  # latents whose tables are in memory at once: 34 MB if all are wide
 _ESCAPE_ZERO = 1 << 13  # an escaped value is sent as value + 2**13
-_UNIFORM = uniform_table(1 << ESCAPE_BITS)
 
 
-def encode_factorized(writer: Writer, y: Latents, tables: DensityTables, knot: int) -> None:
-    """Writes latents under the tables of one knot; the inverse of `read_factorized`.
+def encode_factorized(writer: RangeWriter, y: Latents, tables: DensityTables, knot: int) -> None:
+    """Write latents under the tables of one knot; the inverse of `read_factorized`.
 
     Args:
       y: i32[h, w, n] within +-LIMIT.
@@ -64,17 +57,15 @@ def encode_factorized(writer: Writer, y: Latents, tables: DensityTables, knot: i
     Raises:
       ValueError: y are other numbers, or the tables have no such knot or other channels.
     """
-    for row, symbol, escaped in _symbols(y, tables, knot):
+    for row, symbol, escaped in _factorized_symbols(y, tables, knot):
         writer.put(symbol, row)
-        sent = escaped + np.int32(_ESCAPE_ZERO)
-        writer.put(sent >> ESCAPE_BITS, _UNIFORM)
-        writer.put(sent & ((1 << ESCAPE_BITS) - 1), _UNIFORM)
+        write_escapes(writer, escaped + np.int32(_ESCAPE_ZERO), ESCAPE_HALF_BITS)
 
 
 def read_factorized(
-    reader: Reader, h: int, w: int, n: int, tables: DensityTables, knot: int
+    reader: RangeReader, h: int, w: int, n: int, tables: DensityTables, knot: int
 ) -> Latents:
-    """Returns i32[h, w, n] within +-LIMIT.
+    """Read i32[h, w, n] within +-LIMIT.
 
     Raises:
       FormatError: the data cannot be read so.
@@ -88,23 +79,22 @@ def read_factorized(
         np.add(symbol, np.int32(tables.firsts[knot, channel]), out=values)
         which = (symbol == row.size - 1).nonzero()[0]
         if which.size:
-            high = reader.take(which.size, _UNIFORM) << ESCAPE_BITS
-            values[which] = high + reader.take(which.size, _UNIFORM) - _ESCAPE_ZERO
+            values[which] = read_escapes(reader, which.size, ESCAPE_HALF_BITS) - _ESCAPE_ZERO
     _check_read(planes)
     return np.ascontiguousarray(planes.T).reshape(h, w, n)
 
 
 def factorized_bits(y: Latents, tables: DensityTables, knot: int) -> float:
-    """Bits that `encode_factorized` takes, by its frequency tables; it raises the same."""
+    """Count the bits that `encode_factorized` takes, by its tables; it raises the same."""
     bits = 0.0
-    for row, symbol, escaped in _symbols(y, tables, knot):
+    for row, symbol, escaped in _factorized_symbols(y, tables, knot):
         bits += PRECISION_BITS * symbol.size - float(np.log2(row[symbol]).sum())
-        bits += 2 * ESCAPE_BITS * escaped.size
+        bits += 2 * ESCAPE_HALF_BITS * escaped.size
     return bits
 
 
-def encode_laplace(writer: Writer, y: Latents, mean: Ints, scale: Ints) -> None:
-    """Writes latents, each under a density of its own; the inverse of `read_laplace`.
+def encode_laplace(writer: RangeWriter, y: Latents, mean: Ints, scale: Ints) -> None:
+    """Write latents, each under a density of its own; the inverse of `read_laplace`.
 
     Args:
       y: i32[h, w, n] within +-LIMIT.
@@ -115,13 +105,12 @@ def encode_laplace(writer: Writer, y: Latents, mean: Ints, scale: Ints) -> None:
       ValueError: they are other numbers.
     """
     tables = laplace_tables()
-    for letters in _letters(y, mean, scale, tables):
-        write_part(writer, letters, (~letters.is_wide).nonzero()[0], tables.narrow)
-        write_part(writer, letters, letters.is_wide.nonzero()[0], tables.wide)
+    for symbols in _laplace_symbols(y, mean, scale, tables):
+        write_piece(writer, symbols, 0, symbols.symbol.size, tables)
 
 
-def read_laplace(reader: Reader, mean: Ints, scale: Ints) -> Latents:
-    """Returns i32 latents of the shape of mean and scale, within +-LIMIT.
+def read_laplace(reader: RangeReader, mean: Ints, scale: Ints) -> Latents:
+    """Read i32 latents of the shape of mean and scale, within +-LIMIT.
 
     Raises:
       FormatError: the data cannot be read so.
@@ -133,22 +122,22 @@ def read_laplace(reader: Reader, mean: Ints, scale: Ints) -> Latents:
     flat = y.reshape(-1)
     for piece in _pieces(y.size):
         index, scales = _mean_index(mean, piece), scale.reshape(-1)[piece]
-        values = (index >> MEAN_BITS) + read_front(reader, index, scales, tables)
+        values = (index >> MEAN_BITS) + read_piece(reader, index, scales, tables)
         _check_read(values)
         flat[piece] = values
     return y
 
 
 def laplace_bits(y: Latents, mean: Ints, scale: Ints) -> float:
-    """Bits that `encode_laplace` takes, by its frequency tables; it raises the same."""
+    """Count the bits that `encode_laplace` takes, by its frequency tables; it raises the same."""
     tables = laplace_tables()
-    return sum(letter_bits(letters, tables) for letters in _letters(y, mean, scale, tables))
+    return sum(count_bits(symbols, tables) for symbols in _laplace_symbols(y, mean, scale, tables))
 
 
-def _symbols(
+def _factorized_symbols(
     y: Latents, tables: DensityTables, knot: int
 ) -> Iterator[tuple[NDArray[np.int64], Latents, Latents]]:
-    """For each channel its table, its symbols and the values of its escapes."""
+    """Yield, for each channel, its table, its symbols and the values of its escapes."""
     _check_latents(y)
     _check_tables(y.shape[2], tables, knot)
     planes = np.ascontiguousarray(y.reshape(-1, y.shape[2]).T)  # [n, h * w]
@@ -160,15 +149,17 @@ def _symbols(
         yield tables.row(knot, channel), symbol, values[is_escape]
 
 
-def _letters(y: Latents, mean: Ints, scale: Ints, tables: LaplaceTables) -> Iterator[Letters]:
-    """Letters of each piece."""
+def _laplace_symbols(
+    y: Latents, mean: Ints, scale: Ints, tables: LaplaceTables
+) -> Iterator[LatentSymbols]:
+    """Yield the symbols of each piece."""
     _check_latents(y)
     _check_densities(mean, scale)
     if y.shape != mean.shape:
         raise ValueError(f"latents of shape {y.shape} under densities of shape {mean.shape}")
     for piece in _pieces(y.size):
         density = np.stack([_mean_index(mean, piece), scale.reshape(-1)[piece]])
-        yield letters_of(y.reshape(-1)[piece], density, tables)
+        yield to_symbols(y.reshape(-1)[piece], density, tables)
 
 
 def _pieces(n: int) -> list[slice]:
@@ -176,7 +167,7 @@ def _pieces(n: int) -> list[slice]:
 
 
 def _mean_index(mean: Ints, piece: slice) -> Ints:
-    """32 * centre + frac + 16, as kind grid counts."""
+    """Return 32 * centre + frac + 16, as laplace_symbols.py counts."""
     index: Ints = mean.reshape(-1)[piece] + N_FRACTIONS // 2
     return index
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inr.coders.checks import check_codes, check_sizes, largest_code
+from inr.coders.protocol import MAX_CODE, check_codes, check_sizes
 from inr.errors import FormatError
 from inr.format.wire import Reader, varint
 
@@ -40,44 +40,41 @@ class Layout:
     planes: tuple[tuple[bytes, ...], ...]  # each in parts, tensor by tensor
 
     def by_plane(self) -> list[bytes]:
-        """Returns the planes as blocks for a compressor, tiny ones with their neighbour."""
+        """Return the planes as blocks for a compressor, tiny ones with their neighbour."""
         return _blocks([(b"".join(plane),) for plane in self.planes])
 
     def by_tensor(self) -> list[bytes]:
-        """Returns the same cut before each large tensor too, whose codes may be scaled apart."""
+        """Return the same cut before each large tensor too, whose codes may be scaled apart."""
         return _blocks(self.planes)
 
 
 def encode_smallest(
-    codes: Sequence[NDArray[np.int32]], bits: int, compress: Callable[[Layout], bytes]
+    codes: Sequence[NDArray[np.int32]], compress: Callable[[Layout], bytes]
 ) -> bytes:
-    """Writes the codes in the layout that takes fewer bytes; the inverse of `decode_layout`.
+    """Write the codes in the layout that takes fewer bytes; the inverse of `decode_layout`.
 
     Args:
-      codes: int32 tensors of any shape, |code| <= 2**(bits-1) - 1.
-      bits: 2..16.
+      codes: int32 tensors of any shape, |code| <= MAX_CODE.
       compress: the bytes of a layout's planes, in one row, to fewer bytes.
     """
-    flat = check_codes(codes, bits)
+    flat = check_codes(codes)
     candidates = [layout.head + compress(layout) for layout in (dense(flat), sparse(flat))]
     return min(candidates, key=len)
 
 
 def decode_layout(
-    data: bytes, sizes: Sequence[int], bits: int, decompress: Callable[[bytes, int], bytes]
+    data: bytes, sizes: Sequence[int], decompress: Callable[[bytes, int], bytes]
 ) -> list[NDArray[np.int32]]:
-    """Returns one int32[size] tensor for each size.
+    """Read one int32[size] tensor for each size.
 
     Args:
       data: what `encode_smallest` wrote.
       sizes: of the tensors.
-      bits: 2..16.
       decompress: (data, n_bytes) -> exactly n_bytes, or FormatError.
 
     Raises:
       FormatError: `data` is not what `encode_smallest` makes of tensors of these sizes.
     """
-    limit = largest_code(bits)
     check_sizes(sizes)
     n_codes = sum(sizes)
     reader = Reader(data, "the head of the codes")
@@ -104,8 +101,8 @@ def decode_layout(
         value = value[at]
         if at.size != n_nonzero:
             raise FormatError(f"{at.size} codes are not zero, the head says {n_nonzero}")
-    if value.size and int(value.max()) > limit:
-        raise FormatError(f"a code lies outside -{limit}..{limit}")
+    if value.size and int(value.max()) > MAX_CODE:
+        raise FormatError(f"a code lies outside -{MAX_CODE}..{MAX_CODE}")
     sign_bits = np.unpackbits(signs)
     if sign_bits[n_nonzero:].any():
         raise FormatError("a sign is set for a code that does not exist")
@@ -115,13 +112,13 @@ def decode_layout(
 
 
 def dense(codes: Sequence[NDArray[np.int32]]) -> Layout:
-    """Returns the layout with a magnitude for every code. codes: int32[n] tensors."""
+    """Make the layout with a magnitude for every code. codes: int32[n] tensors."""
     counts, planes = _planes(codes, [np.abs(tensor) for tensor in codes])
     return Layout(bytes([DENSE]) + counts, planes)
 
 
 def sparse(codes: Sequence[NDArray[np.int32]]) -> Layout:
-    """Returns the layout with a gap and a magnitude for every non-zero code."""
+    """Make the layout with a gap and a magnitude for every non-zero code."""
     counts, planes = _planes(codes, [np.abs(tensor[tensor != 0]) - 1 for tensor in codes])
     at = np.flatnonzero(np.concatenate(codes)) if codes else np.zeros(0, np.int64)
     n_zeros = np.diff(at, prepend=-1) - 1
@@ -134,7 +131,7 @@ def sparse(codes: Sequence[NDArray[np.int32]]) -> Layout:
 def _planes(
     codes: Sequence[NDArray[np.int32]], magnitudes: Sequence[NDArray[np.int32]]
 ) -> tuple[bytes, tuple[tuple[bytes, ...], ...]]:
-    """Returns n_nonzero and n_wide as bytes, and the planes of magnitudes, signs and wide."""
+    """Return n_nonzero and n_wide as bytes, and the planes of magnitudes, signs and wide."""
     signs = [tensor[tensor != 0] < 0 for tensor in codes]
     wide = [magnitude[magnitude >= FULL] - FULL for magnitude in magnitudes]
     counts = varint(sum(s.size for s in signs)) + varint(sum(w.size for w in wide))
@@ -147,7 +144,7 @@ def _planes(
 
 
 def _positions(gaps: NDArray[np.uint8], n_nonzero: int, n_codes: int) -> NDArray[np.int64]:
-    """Returns int64[n_nonzero], where the non-zero codes stand."""
+    """Return int64[n_nonzero], where the non-zero codes stand."""
     is_end = gaps != FULL
     if np.count_nonzero(is_end) != n_nonzero or not is_end[-1:].all():
         raise FormatError(f"{np.count_nonzero(is_end)} gaps, the head says {n_nonzero} codes")

@@ -1,4 +1,4 @@
-"""Codes as bytes (byte_layout.py) in one raw Deflate stream (RFC 1951), as zip and PNG use it.
+"""Codes as bytes (byte_planes.py) in one raw Deflate stream (RFC 1951), as zip and PNG use it.
 
 The stream has no zlib header and no checksum: the container has one.
 """
@@ -28,22 +28,13 @@ class Deflate:
 
     WIRE: ClassVar[Wire] = ()
 
-    def encode(self, codes: Sequence[NDArray[np.int32]], bits: int) -> bytes:
-        """Codes all tensors into one stream; the inverse of `decode`.
+    def encode(self, codes: Sequence[NDArray[np.int32]]) -> bytes:
+        """Code all tensors into one stream; see `protocol.Coder`."""
+        return encode_smallest(codes, _pack_smallest)
 
-        Args:
-          codes: int32 tensors of any shape, |code| <= 2**(bits-1) - 1.
-          bits: 2..16.
-        """
-        return encode_smallest(codes, bits, _pack_smallest)
-
-    def decode(self, data: bytes, sizes: Sequence[int], bits: int) -> list[NDArray[np.int32]]:
-        """Returns one int32[size] tensor for each size.
-
-        Raises:
-          FormatError: `data` is not one stream that holds exactly sum(sizes) codes in range.
-        """
-        return decode_layout(data, sizes, bits, _unpack_stream)
+    def decode(self, data: bytes, sizes: Sequence[int]) -> list[NDArray[np.int32]]:
+        """Read one int32[size] tensor for each size; see `protocol.Coder`."""
+        return decode_layout(data, sizes, _unpack_stream)
 
 
 def _pack_smallest(layout: Layout) -> bytes:

@@ -1,156 +1,199 @@
-"""Canonical Huffman codes over magnitudes, and over the gaps between them where most are zero.
+"""Codes as bytes (byte_planes.py) under canonical Huffman codes.
 
-    6 bits       n_groups - 1; a group of tensors shares its tables
-    per tensor   that is not empty: its group, in the bits that n_groups - 1 takes
-    per group    its tensors in one row:
-      1 bit        1 if the row is sparse
-      6 bits, n    only if sparse: n_nonzero, after the number of its bits; all else only if > 0
-      tables       (huffman_table.py) dense: of |code|; sparse: of the gaps, then of |code| - 1
-      numbers      (huffman_numbers.py) dense: |code| with a sign unless 0; sparse: for each
-                   non-zero code the zeros since the one before it, then |code| - 1 with a sign
-    0 bits       up to a whole byte
+Huffman 1952; canonical form as in RFC 1951, 3.2.2: codewords rise first with their length, then
+with the byte. Tensors that are mostly zeros stand apart: other gaps and magnitudes, other tables.
 
-Without codes there are no bytes. A codeword takes at least one bit, so codes of very few levels
-take more than their entropy: a quarter more at 1.2 bits a code. The range coder does not.
+    is_sparse  a bit for each tensor, highest first, then zeros up to a whole byte
+    n_dense    varint   bytes of `dense`
+    dense      the tensors that are not sparse, as byte_planes.py lays them out; nothing if none is
+    sparse     the others, likewise
+
+Their planes are cut into blocks, each with a table of its own:
+
+    n_bytes    varint   of the planes, at least 1
+    n_coded    varint   bytes that follow; 0: the n_bytes themselves, as they are
+    the block  bits, highest first, then zeros up to a whole byte:
+      8 bits   the largest byte; it and all smaller ones have codewords
+      4 bits   length of the codeword of byte 0, 1..15
+      for each further byte, by how much its length differs from the one before: 2d - 1 ones and a
+               zero if it is d longer, 2d ones and a zero if it is d shorter or the same
+      then the codewords of n_bytes
+
+A codeword takes at least one bit, so codes of very few levels take more than their entropy: a
+quarter more at 1.2 bits a code. The range coder does not.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import pairwise
+from typing import ClassVar, TypeVar
 
 import numpy as np
+from bitarray import bitarray
+from bitarray.util import ba2int, canonical_decode, canonical_huffman, int2ba
 from numpy.typing import NDArray
 
-from inr.coders.bit_fields import BitReader, BitWriter
-from inr.coders.checks import check_codes, check_sizes, largest_code
-from inr.coders.huffman_groups import MAX_GROUPS, choose_groups, gaps_before, used
-from inr.coders.huffman_numbers import NO_SIGNS, NumberCode, fields, read_rows, symbols_of
-from inr.coders.huffman_table import code_lengths, read_lengths, table_of, write_lengths
+from inr.coders.byte_planes import Layout, decode_layout, encode_smallest
+from inr.coders.protocol import check_codes, check_sizes
 from inr.errors import FormatError
-from inr.format.wire import Wire
+from inr.format.wire import Reader, Wire, varint
 
-_GROUPS_BITS = (MAX_GROUPS - 1).bit_length()
-_COUNT_BITS = 6  # of the number of bits of n_nonzero
-_UNLESS_ZERO, _ALWAYS = 1, 0  # which symbols have a sign
+T = TypeVar("T")
+
+MAX_LENGTH = 15  # bits of a codeword
 
 
 @dataclass(frozen=True)
 class Huffman:
-    """Canonical Huffman codes; tensors that are alike share a table."""
+    """Canonical Huffman codes over gaps, magnitudes and signs."""
 
     WIRE: ClassVar[Wire] = ()
 
-    def encode(self, codes: Sequence[NDArray[np.int32]], bits: int) -> bytes:
-        """Codes all tensors into one stream; the inverse of `decode`.
+    def encode(self, codes: Sequence[NDArray[np.int32]]) -> bytes:
+        """Code all tensors into one stream; see `protocol.Coder`."""
+        tensors = check_codes(codes)
+        is_sparse = [int(2 * np.count_nonzero(tensor) < tensor.size) for tensor in tensors]
+        dense, sparse = (_encode_pool(pool) for pool in _split(tensors, is_sparse))
+        return bitarray(is_sparse, "big").tobytes() + varint(len(dense)) + dense + sparse
 
-        Args:
-          codes: int32 tensors of any shape, |code| <= 2**(bits-1) - 1.
-          bits: 2..16.
-        """
-        tensors = [tensor for tensor in check_codes(codes, bits) if tensor.size]
-        if not tensors:
-            return b""
-        groups = choose_groups(tensors)
-        group_of_tensor = {place: i for i, group in enumerate(groups) for place in group.members}
-        writer = BitWriter()
-        writer.put(len(groups) - 1, _GROUPS_BITS)
-        for place in range(len(tensors)):
-            writer.put(group_of_tensor[place], (len(groups) - 1).bit_length())
-        for group in groups:
-            row = np.concatenate([tensors[place] for place in group.members])
-            is_sparse = group.is_sparse()
-            writer.put(is_sparse, 1)
-            (write_sparse if is_sparse else write_dense)(writer, row)
-        return writer.finish()
-
-    def decode(self, data: bytes, sizes: Sequence[int], bits: int) -> list[NDArray[np.int32]]:
-        """Returns one int32[size] tensor for each size.
-
-        Raises:
-          FormatError: `data` is not what `encode` makes of tensors of these sizes.
-        """
-        limit = largest_code(bits)
+    def decode(self, data: bytes, sizes: Sequence[int]) -> list[NDArray[np.int32]]:
+        """Read one int32[size] tensor for each size; see `protocol.Coder`."""
         check_sizes(sizes)
-        tensors = [np.zeros(0, np.int32) for _ in sizes]
-        filled = [i for i, size in enumerate(sizes) if size]
-        reader = BitReader(data)
-        if filled:
-            n_groups = reader.take(_GROUPS_BITS) + 1
-            group_of_tensor = [reader.take((n_groups - 1).bit_length()) for _ in filled]
-            if set(group_of_tensor) != set(range(n_groups)):
-                raise FormatError(f"huffman: {n_groups} groups, and some of them without tensors")
-            for group in range(n_groups):
-                members = [i for i, g in zip(filled, group_of_tensor, strict=True) if g == group]
-                ends = np.cumsum([sizes[i] for i in members])
-                read_row = read_sparse if reader.take(1) else read_dense
-                row = read_row(reader, int(ends[-1]), limit)
-                for i, tensor in zip(members, np.split(row, ends[:-1]), strict=True):
-                    tensors[i] = tensor
-        reader.finish()
-        return tensors
+        reader = Reader(data, "the Huffman codes")
+        flags = bitarray(reader.take((len(sizes) + 7) // 8), "big")
+        is_sparse = flags.tolist()[: len(sizes)]
+        if flags.count() != sum(is_sparse):
+            raise FormatError("huffman: a bit is set for a tensor that does not exist")
+        dense_sizes, sparse_sizes = _split(sizes, is_sparse)
+        dense = _decode_pool(reader.take(reader.varint()), dense_sizes)
+        sparse = _decode_pool(reader.take(reader.n_left), sparse_sizes)
+        pools = iter(dense), iter(sparse)
+        return [next(pools[which]) for which in is_sparse]
 
 
-def write_dense(writer: BitWriter, row: NDArray[np.int32]) -> None:
-    """Writes codes int32[n], not all 0; the inverse of `read_dense`."""
-    magnitude = np.abs(row).astype(np.int64)
-    code = _write_table(writer, magnitude, _UNLESS_ZERO)
-    writer.put_all(*fields(code, magnitude, row < 0))
+def _split(items: Sequence[T], is_sparse: Sequence[int]) -> tuple[list[T], list[T]]:
+    dense = [item for item, flag in zip(items, is_sparse, strict=True) if not flag]
+    return dense, [item for item, flag in zip(items, is_sparse, strict=True) if flag]
 
 
-def read_dense(reader: BitReader, size: int, limit: int) -> NDArray[np.int32]:
-    """Reads codes int32[size], |code| <= limit."""
-    code = _read_table(reader, _UNLESS_ZERO)
-    if code.table.lengths.size == 1:
-        raise FormatError("huffman: a dense row of zeros, which an encoder calls sparse")
-    [(magnitude, is_negative)] = read_rows(reader, size, [code])
-    return _signed(magnitude, is_negative, limit)
+def _encode_pool(tensors: Sequence[NDArray[np.int32]]) -> bytes:
+    def compress(layout: Layout) -> bytes:
+        return min(pack_blocks(layout.by_plane()), pack_blocks(layout.by_tensor()), key=len)
+
+    return encode_smallest(tensors, compress) if tensors else b""
 
 
-def write_sparse(writer: BitWriter, row: NDArray[np.int32]) -> None:
-    """Writes codes int32[n]; the inverse of `read_sparse`."""
-    at = np.flatnonzero(row)
-    writer.put(at.size.bit_length(), _COUNT_BITS)
-    writer.put(at.size, at.size.bit_length())
-    if not at.size:
-        return
-    gaps, magnitude = gaps_before(at), np.abs(row[at]).astype(np.int64) - 1
-    gap_code = _write_table(writer, gaps, NO_SIGNS)
-    code = _write_table(writer, magnitude, _ALWAYS)
-    pairs = [fields(gap_code, gaps, row[at] < 0), fields(code, magnitude, row[at] < 0)]
-    values, n_bits = (np.stack(part, axis=1).ravel() for part in zip(*pairs, strict=True))
-    writer.put_all(values, n_bits)
+def _decode_pool(data: bytes, sizes: Sequence[int]) -> list[NDArray[np.int32]]:
+    if data and not sizes:
+        raise FormatError(f"huffman: {len(data)} bytes for tensors that do not exist")
+    return decode_layout(data, sizes, unpack_blocks) if sizes else []
 
 
-def read_sparse(reader: BitReader, size: int, limit: int) -> NDArray[np.int32]:
-    """Reads codes int32[size], |code| <= limit."""
-    n_count_bits = reader.take(_COUNT_BITS)
-    if n_count_bits > size.bit_length():
-        raise FormatError(f"huffman: a count of {n_count_bits} bits for at most {size} codes")
-    n_nonzero = reader.take(n_count_bits)
-    row = np.zeros(size, np.int32)
-    if n_nonzero:
-        codes = [_read_table(reader, NO_SIGNS), _read_table(reader, _ALWAYS)]
-        (gaps, _), (less_one, is_negative) = read_rows(reader, n_nonzero, codes)
-        at = np.cumsum(gaps + 1) - 1
-        if at[-1] >= size:
-            raise FormatError(f"huffman: a code stands at {at[-1]}, but there are {size}")
-        row[at] = _signed(less_one + 1, is_negative, limit)
-    return row
+def pack_blocks(blocks: Sequence[bytes]) -> bytes:
+    """Code blocks of at least one byte each, with a table of their own where that is shorter."""
+    parts = []
+    for block in blocks:
+        coded = _encode_block(block)
+        if len(coded) >= len(block):
+            parts += [varint(len(block)), varint(0), block]
+        else:
+            parts += [varint(len(block)), varint(len(coded)), coded]
+    return b"".join(parts)
 
 
-def _write_table(writer: BitWriter, numbers: NDArray[np.int64], first_signed: int) -> NumberCode:
-    lengths = code_lengths(used(np.bincount(symbols_of(numbers)[0])))
-    write_lengths(writer, lengths)
-    return NumberCode(table_of(lengths), first_signed)
+def unpack_blocks(data: bytes, n_bytes: int) -> bytes:
+    """Read what `pack_blocks` wrote.
+
+    Time and memory are in proportion to data, whatever it claims: a byte has at least one bit.
+
+    Raises:
+      FormatError: `data` is not that of blocks of n_bytes together.
+    """
+    reader = Reader(data, "the Huffman stream")
+    blocks: list[bytes] = []
+    while n_bytes:
+        n_block, n_coded = reader.varint(), reader.varint()
+        if not 1 <= n_block <= n_bytes:
+            raise FormatError(f"huffman: a block of {n_block} bytes, 1..{n_bytes} expected")
+        payload = reader.take(n_coded or n_block)
+        blocks.append(_decode_block(payload, n_block) if n_coded else payload)
+        n_bytes -= n_block
+    reader.finish()
+    return b"".join(blocks)
 
 
-def _read_table(reader: BitReader, first_signed: int) -> NumberCode:
-    return NumberCode(table_of(read_lengths(reader)), first_signed)
+def _encode_block(block: bytes) -> bytes:
+    lengths = choose_lengths(np.bincount(np.frombuffer(block, np.uint8)).tolist())
+    bits = int2ba(len(lengths) - 1, 8, "big") + int2ba(lengths[0], 4, "big")
+    for before, length in pairwise(lengths):
+        n_ones = 2 * (length - before) - 1 if length > before else 2 * (before - length)
+        bits += bitarray("1") * n_ones + bitarray("0")
+    bits.encode(_codewords(lengths), block)
+    return bits.tobytes()
 
 
-def _signed(
-    magnitude: NDArray[np.int64], is_negative: NDArray[np.bool_], limit: int
-) -> NDArray[np.int32]:
-    if magnitude.max() > limit:
-        raise FormatError(f"huffman: a code lies outside -{limit}..{limit}")
-    return np.where(is_negative, -magnitude, magnitude).astype(np.int32)
+def _decode_block(payload: bytes, n_bytes: int) -> bytes:
+    if n_bytes > 8 * len(payload):
+        raise FormatError(f"huffman: {n_bytes} codewords where only {8 * len(payload)} bits are")
+    bits = bitarray(payload, "big")
+    lengths, position = _read_lengths(bits)
+    counts, order = np.bincount(lengths).tolist(), _canonical_order(lengths)
+    try:
+        decoded = np.fromiter(
+            canonical_decode(bits[position:], counts, order), np.uint8, count=n_bytes
+        )
+    except ValueError as error:
+        raise FormatError(f"huffman: {n_bytes} codewords expected: {error}") from error
+    position += int(np.array(lengths)[decoded].sum())
+    if len(bits) - position >= 8 or bits[position:].any():
+        raise FormatError("huffman: a block does not end with its last codeword")
+    return decoded.tobytes()
+
+
+def choose_lengths(counts: Sequence[int]) -> list[int]:
+    """Choose the length of each byte's codeword, 1..MAX_LENGTH.
+
+    Args:
+      counts: how often each byte up to the largest occurs. Those that never do get a codeword all
+        the same, as if they occurred once: that costs less than to say that they have none.
+    """
+    counts = [max(count, 1) for count in counts]
+    lengths = [MAX_LENGTH + 1]
+    while max(lengths) > MAX_LENGTH:
+        codewords, _, _ = canonical_huffman(dict(enumerate(counts)))
+        lengths = [len(codewords[byte]) for byte in range(len(counts))]
+        counts = [(count + 1) // 2 for count in counts]  # flatter; all equal in the end
+    return lengths
+
+
+def _read_lengths(bits: bitarray) -> tuple[list[int], int]:
+    """Read the lengths of a complete code, and return the place behind them."""
+    if len(bits) < 12:
+        raise FormatError("huffman: a table is cut short")
+    n_symbols, lengths, position = ba2int(bits[:8]) + 1, [ba2int(bits[8:12])], 12
+    while len(lengths) < n_symbols:
+        n_ones = bits.find(0, position, position + 2 * MAX_LENGTH) - position
+        if n_ones < 0:
+            raise FormatError("huffman: a table is cut short, or its lengths differ too much")
+        step = (n_ones + 1) // 2 if n_ones % 2 else -n_ones // 2
+        lengths.append(lengths[-1] + step)
+        position += n_ones + 1
+    if not all(1 <= length <= MAX_LENGTH for length in lengths):
+        raise FormatError(f"huffman: codewords of {lengths} bits, 1..{MAX_LENGTH} expected")
+    share = sum(1 << (MAX_LENGTH - length) for length in lengths)
+    if share != 1 << MAX_LENGTH and lengths != [1]:
+        raise FormatError(f"huffman: codewords of {lengths} bits make no complete code")
+    return lengths, position
+
+
+def _canonical_order(lengths: Sequence[int]) -> list[int]:
+    return sorted(range(len(lengths)), key=lambda byte: lengths[byte])  # of one length, bytes rise
+
+
+def _codewords(lengths: Sequence[int]) -> dict[int, bitarray]:
+    codewords, code, before = {}, -1, 0
+    for byte in _canonical_order(lengths):
+        code = (code + 1) << (lengths[byte] - before)
+        before = lengths[byte]
+        codewords[byte] = int2ba(code, before, "big")
+    return codewords

@@ -5,8 +5,8 @@ A latent y is coded as the residual r = y - centre under a density of scale b ar
     frac     -16..15, where the mean is centre + frac / 32
     scale    0..160, b = exp((scale - 80) / 16)
 
-A residual is a letter h = 0..half + 1 with a sign: 0 stands for r = 0 alone; h in 1..half for the
-|r| in (h-1) * 2**n_raw + 1 .. h * 2**n_raw, the place inside follows as n_raw plain bits; half + 1
+A residual falls into a bin h = 0..half + 1, and has a sign: bin 0 is r = 0 alone; h in 1..half the
+|r| in (h-1) * 2**n_raw + 1 .. h * 2**n_raw, the place inside follows as n_raw raw bits; half + 1
 is the escape for all larger ones. The symbol is 0 for h = 0, 2h - 1 for -h and 2h for +h: the
 likely symbols come first, where a search begins, and the escapes last, where one comparison finds
 them. Two alphabets:
@@ -50,7 +50,7 @@ class LaplaceTables:
 
 
 def laplace_tables() -> LaplaceTables:
-    """Builds all tables, in a few milliseconds."""
+    """Build all tables, in a few milliseconds."""
     scales = np.arange(N_SCALES, dtype=np.int64)
     return LaplaceTables(
         _rows(scales[:N_NARROW], NARROW_HALF),
@@ -60,24 +60,24 @@ def laplace_tables() -> LaplaceTables:
 
 
 def frequencies(scale: NDArray[np.int64], half: int) -> NDArray[np.int64]:
-    """Returns int64[n, 32, 2 * half + 3], each >= LEAST_FREQUENCY, sum 2**24.
+    """Return int64[n, 32, 2 * half + 3], each >= LEAST_FREQUENCY, sum 2**24.
 
     Args:
-      scale: int64[n], all of the alphabet with letters up to half.
+      scale: int64[n], all of the alphabet with bins up to half.
     """
     log2_inverse = _log2_inverse(scale)
     n_raw = _n_raw_bits(log2_inverse)
-    # Distances from the mean to the far edges of the letters 0..half, in 32nds of a latent, when
+    # Distances from the mean to the far edges of the bins 0..half, in 32nds of a latent, when
     # the mean lies 16 - i of them on the side of the edge.
-    letters = np.arange(half + 1) << n_raw[:, None]  # [n, half + 1]
+    edges = np.arange(half + 1) << n_raw[:, None]  # [n, half + 1]
     places = np.arange(N_FRACTIONS + 1)[:, None]  # i
-    distance = letters[:, None] * N_FRACTIONS + places  # [n, 33, half + 1]
+    distance = edges[:, None] * N_FRACTIONS + places  # [n, 33, half + 1]
     # log2(e) / b is root * 2**(whole + 1), with root in log2(e)/2..log2(e).
     root = exp2_negative((1 << EXPONENT_BITS) - (log2_inverse & ((1 << EXPONENT_BITS) - 1)))
     root = _LOG2_E * root >> _LOG2_E_BITS
     shift = POWER_BITS - EXPONENT_BITS + MEAN_BITS - 1 - (log2_inverse >> EXPONENT_BITS)
     tail = exp2_negative(distance * root[:, None, None] >> shift[:, None, None])
-    mass = tail.copy()  # of the letters 1..half + 1
+    mass = tail.copy()  # of the bins 1..half + 1
     mass[..., :-1] -= tail[..., 1:]
     share = mass >> (POWER_BITS + 1 - PRECISION_BITS)  # 1: half of the density lies on each side
     share = np.maximum(share, LEAST_FREQUENCY)
@@ -94,7 +94,7 @@ def _rows(scale: NDArray[np.int64], half: int) -> NDArray[np.float64]:
 
 
 def _log2_inverse(scale: NDArray[np.int64]) -> NDArray[np.int64]:
-    """log2(1 / b) with EXPONENT_BITS fractional bits."""
+    """Return log2(1 / b) with EXPONENT_BITS fractional bits."""
     inverse: NDArray[np.int64] = (EVEN_SCALE - scale) * _LOG2_E
     return inverse >> (_LOG2_E_BITS - EXPONENT_BITS + 4)  # 4: sixteenths, SCALE_STEPS
 

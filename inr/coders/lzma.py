@@ -1,4 +1,4 @@
-"""Codes as bytes (byte_layout.py) in one raw LZMA stream, without the header of .lzma or .xz.
+"""Codes as bytes (byte_planes.py) in one raw LZMA stream, without the header of .lzma or .xz.
 
 The settings stand here, not in the file: a dictionary of 64 KiB, which bounds what a reader
 takes, and lc = lp = pb = 0: a byte is coded without regard to its place and to the byte before,
@@ -28,22 +28,13 @@ class Lzma:
 
     WIRE: ClassVar[Wire] = ()
 
-    def encode(self, codes: Sequence[NDArray[np.int32]], bits: int) -> bytes:
-        """Codes all tensors into one stream; the inverse of `decode`.
+    def encode(self, codes: Sequence[NDArray[np.int32]]) -> bytes:
+        """Code all tensors into one stream; see `protocol.Coder`."""
+        return encode_smallest(codes, _pack_stream)
 
-        Args:
-          codes: int32 tensors of any shape, |code| <= 2**(bits-1) - 1.
-          bits: 2..16.
-        """
-        return encode_smallest(codes, bits, _pack_stream)
-
-    def decode(self, data: bytes, sizes: Sequence[int], bits: int) -> list[NDArray[np.int32]]:
-        """Returns one int32[size] tensor for each size.
-
-        Raises:
-          FormatError: `data` is not one stream that holds exactly sum(sizes) codes in range.
-        """
-        return decode_layout(data, sizes, bits, _unpack_stream)
+    def decode(self, data: bytes, sizes: Sequence[int]) -> list[NDArray[np.int32]]:
+        """Read one int32[size] tensor for each size; see `protocol.Coder`."""
+        return decode_layout(data, sizes, _unpack_stream)
 
 
 def _pack_stream(layout: Layout) -> bytes:

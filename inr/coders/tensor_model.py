@@ -10,8 +10,8 @@ A tensor's codes c are modelled by three small integers, 16 bits together:
 
 The steps of u are finest around even odds, where a wrong P(0) costs most. Large scales need no
 large tables: with k raw bits, symbol h > 0 stands for the codes (h-1) * 2**k + 1 .. h * 2**k,
-symbol -h for their negatives, and the place inside is sent as k plain bits. Codes beyond the
-table (only for bits > 9) have one escape symbol and follow as two plain bytes.
+symbol -h for their negatives, and the place inside is sent as k raw bits. Codes beyond the table
+have one escape symbol and follow as two plain bytes.
 
 All arithmetic is on integers; a density is a fixed-point number with _DENSITY_BITS fractional
 bits, made from the powers of two of exact/integer_exp2.py.
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inr.coders.checks import largest_code
+from inr.coders.protocol import CODE_BITS, MAX_CODE
 from inr.exact.integer_exp2 import EXPONENT_BITS, POWER_BITS, exp2_negative
 
 PRECISION_BITS = 24  # what constriction's Categorical has
@@ -70,35 +70,35 @@ class Alphabet:
         return 2 * self.half + 1 + self.has_escape
 
 
-def alphabet(log2_scale: int, bits: int) -> Alphabet:
-    """Chooses raw bits so that a scale is 16 to 32 symbols wide, as far as the range needs it."""
+def choose_alphabet(log2_scale: int) -> Alphabet:
+    """Choose raw bits so that a scale is 16 to 32 symbols wide, as far as the range needs it."""
     octave = log2_scale // _SCALE_STEPS - 1  # floor of log2 s
-    n_raw_bits = min(max(octave - 4, 0), max(bits - 9, 0))
-    needed = ((largest_code(bits) - 1) >> n_raw_bits) + 1
+    n_raw_bits = min(max(octave - 4, 0), CODE_BITS - 9)
+    needed = ((MAX_CODE - 1) >> n_raw_bits) + 1
     return Alphabet(n_raw_bits, min(needed, MAX_HALF), needed > MAX_HALF)
 
 
 def uniform_table(size: int) -> NDArray[np.int64]:
-    """Returns equal frequencies int64[size]; size is a power of two."""
+    """Return equal frequencies int64[size]; size is a power of two."""
     return np.full(size, TOTAL // size, np.int64)
 
 
-def frequency_table(model: TensorModel, bits: int) -> NDArray[np.int64]:
-    """Returns int64[n_symbols], each >= 1, sum 2**24: symbols -half..half, then the escape."""
-    letters = alphabet(model.log2_scale, bits)
-    masses = symbol_masses(model.shape, model.log2_scale, letters)
-    return table_from_masses(masses, model.zero_odds, letters)
+def frequency_table(model: TensorModel) -> NDArray[np.int64]:
+    """Return int64[n_symbols], each >= 1, sum 2**24: symbols -half..half, then the escape."""
+    alphabet = choose_alphabet(model.log2_scale)
+    masses = symbol_masses(model.shape, model.log2_scale, alphabet)
+    return table_from_masses(masses, model.zero_odds, alphabet)
 
 
 # The same few hundred are asked for over and over while an encoder searches.
 @functools.lru_cache(maxsize=N_SHAPES * N_SCALES)
-def symbol_masses(shape: int, log2_scale: int, letters: Alphabet) -> NDArray[np.int64]:
-    """Returns int64[half], the unnormalised masses of the symbols 1..half; read-only."""
+def symbol_masses(shape: int, log2_scale: int, alphabet: Alphabet) -> NDArray[np.int64]:
+    """Return int64[half], the unnormalised masses of the symbols 1..half; read-only."""
     kind, is_clipped = shape >> 1, shape & 1
-    n_bins = letters.half * 2 if is_clipped else letters.half  # a tail as long as the table
+    n_bins = alphabet.half * 2 if is_clipped else alphabet.half  # a tail as long as the table
     # Midpoints of the samples of all bins; the first bin begins at half a code.
     steps = 2 * np.arange(n_bins * _SAMPLES, dtype=np.int64) + 1
-    positions = _POINTS // 2 + (steps << letters.n_raw_bits)  # in 1/16 codes
+    positions = _POINTS // 2 + (steps << alphabet.n_raw_bits)  # in 1/16 codes
     octave, eighths = divmod(log2_scale - _SCALE_STEPS, _SCALE_STEPS)
     inverse_scale = int(exp2_negative(np.array([eighths << EXPONENT_BITS >> 3], np.int64))[0])
     t = positions * inverse_scale >> (
@@ -108,32 +108,32 @@ def symbol_masses(shape: int, log2_scale: int, letters: Alphabet) -> NDArray[np.
     density = exp2_negative(_exponent(kind, t)) >> (POWER_BITS - _DENSITY_BITS)
     masses: NDArray[np.int64] = density.reshape(n_bins, _SAMPLES).sum(axis=1)  # [n_bins]
     if is_clipped:
-        masses[letters.half - 1] = masses[letters.half - 1 :].sum()
-    masses = masses[: letters.half]
+        masses[alphabet.half - 1] = masses[alphabet.half - 1 :].sum()
+    masses = masses[: alphabet.half]
     masses.flags.writeable = False
     return masses
 
 
 def table_from_masses(
-    masses: NDArray[np.int64], zero_odds: int, letters: Alphabet
+    masses: NDArray[np.int64], zero_odds: int, alphabet: Alphabet
 ) -> NDArray[np.int64]:
-    """Shares 2**24 among zero, the escape and the symbols; what rounding leaves goes to zero."""
-    spare = TOTAL - letters.n_symbols  # every symbol has 1 already
+    """Share 2**24 among zero, the escape and the symbols; what rounding leaves goes to zero."""
+    spare = TOTAL - alphabet.n_symbols  # every symbol has 1 already
     u = zero_odds - _EVEN_ODDS
     one = 1 << POWER_BITS
     smaller = int(exp2_negative(np.array([u * u << EXPONENT_BITS >> 6], np.int64))[0])
     zero_share = spare * (one if u >= 0 else smaller) // (one + smaller)
     nonzero_share = spare - zero_share
-    escape_share = nonzero_share >> ESCAPE_SHARE_BITS if letters.has_escape else 0
+    escape_share = nonzero_share >> ESCAPE_SHARE_BITS if alphabet.has_escape else 0
     side = 1 + (nonzero_share - escape_share) * masses // (2 * int(masses.sum()))  # [half]
-    ends = [1 + escape_share] if letters.has_escape else []
+    ends = [1 + escape_share] if alphabet.has_escape else []
     table = np.concatenate([side[::-1], [0], side, np.array(ends, np.int64)])
-    table[letters.half] = TOTAL - table.sum()
+    table[alphabet.half] = TOTAL - table.sum()
     return table
 
 
 def nearest_zero_odds(n_zero: int, n_nonzero: int) -> int:
-    """Returns the zero_odds closest to these counts; an encoder's choice, so floats are fine."""
+    """Return the zero_odds closest to these counts; an encoder's choice, so floats are fine."""
     e = math.log2((n_zero + 0.5) / (n_nonzero + 0.5))
     u = round(math.copysign(8 * math.sqrt(abs(e)), e))
     return min(max(u + _EVEN_ODDS, 0), N_ODDS - 1)

@@ -1,4 +1,4 @@
-"""The classic pipeline: codes as bytes (byte_layout.py) in one Zstandard frame (RFC 8878).
+"""The classic pipeline: codes as bytes (byte_planes.py) in one Zstandard frame (RFC 8878).
 
 The frame stores no content size, checksum or dictionary id: the sizes are known to the reader.
 """
@@ -30,22 +30,13 @@ class Zstd:
         if not 1 <= self.level <= zstandard.MAX_COMPRESSION_LEVEL:
             raise UsageError(f"level={self.level} is outside 1..{zstandard.MAX_COMPRESSION_LEVEL}")
 
-    def encode(self, codes: Sequence[NDArray[np.int32]], bits: int) -> bytes:
-        """Codes all tensors into one frame; the inverse of `decode`.
+    def encode(self, codes: Sequence[NDArray[np.int32]]) -> bytes:
+        """Code all tensors into one frame; see `protocol.Coder`."""
+        return encode_smallest(codes, self._compress)
 
-        Args:
-          codes: int32 tensors of any shape, |code| <= 2**(bits-1) - 1.
-          bits: 2..16.
-        """
-        return encode_smallest(codes, bits, self._compress)
-
-    def decode(self, data: bytes, sizes: Sequence[int], bits: int) -> list[NDArray[np.int32]]:
-        """Returns one int32[size] tensor for each size.
-
-        Raises:
-          FormatError: `data` is not one frame that holds exactly sum(sizes) codes in range.
-        """
-        return decode_layout(data, sizes, bits, unpack_frame)
+    def decode(self, data: bytes, sizes: Sequence[int]) -> list[NDArray[np.int32]]:
+        """Read one int32[size] tensor for each size; see `protocol.Coder`."""
+        return decode_layout(data, sizes, unpack_frame)
 
     def _compress(self, layout: Layout) -> bytes:
         by_plane = pack_frame(layout.by_plane(), self.level)
@@ -53,7 +44,7 @@ class Zstd:
 
 
 def pack_frame(blocks: Sequence[bytes], level: int) -> bytes:
-    """Compresses the blocks in one row into one frame; each begins with tables of its own."""
+    """Compress the blocks in one row into one frame; each begins with tables of its own."""
     n_bytes = sum(map(len, blocks))
     settings = zstandard.ZstdCompressionParameters.from_level(
         level,
@@ -72,7 +63,7 @@ def pack_frame(blocks: Sequence[bytes], level: int) -> bytes:
 
 
 def unpack_frame(data: bytes, n_bytes: int) -> bytes:
-    """Undoes one frame, taking no more memory than n_bytes and a window of that order.
+    """Unpack one frame, taking no more memory than n_bytes and a window of that order.
 
     Raises:
       FormatError: `data` is not one frame, as `pack_frame` writes it, of n_bytes.

@@ -46,7 +46,7 @@ DEFAULT_MAX_PIXELS = 100_000_000
 # Multiply-adds of drawing a picture, as work.py counts them: about two minutes on two cores, twice
 # that on slow ones. Files of kinds grid and cae stay below it up to DEFAULT_MAX_PIXELS, those of
 # the default recipe up to 12 million pixels, since its networks grow with the picture. Without a
-# limit 71 bytes can ask for 11 hours.
+# limit 77 bytes can ask for 11 hours.
 DEFAULT_MAX_MACS = 10**13
 MAX_FILE_BYTES = 1 << 28  # files are read whole; 256 MB is far above any sensible network
 MAX_STAGES_BYTES = 256

@@ -7,7 +7,7 @@ from inr.coders.range_coder import RangeCoder
 from inr.format.container import SECTION_NAMES, SECTION_NETWORKS
 from inr.grid.file import GridContent, read_grid, read_networks_of
 from inr.grid.latent_coder import level_bits
-from inr.grid.network_coding import CODE_BITS, CodedNetworks
+from inr.grid.network_coding import CodedNetworks
 from inr.grid.structure import Pyramid
 from inr.grid.work import latents_macs
 from inr.options import DecodeOptions
@@ -60,7 +60,7 @@ def _groups(content: GridContent, coded: CodedNetworks) -> list[dict[str, Any]]:
     """One entry a group of tensors; their bytes add up to the section's."""
     flat = coded.by_group(content.pyramid)
     n_bytes = len(content.sections[SECTION_NETWORKS])
-    shares = tensor_bytes(RangeCoder(), list(flat.values()), CODE_BITS, n_bytes)
+    shares = tensor_bytes(RangeCoder(), list(flat.values()), n_bytes)
     return [
         {
             "name": group,

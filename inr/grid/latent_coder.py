@@ -3,17 +3,9 @@
     the whole   words of the range coder, "<u4", trailing zero bytes left out
 
 The levels follow one another in the order of pyramid.levels, the fronts of a level by rising
-x + FRONT_SLOPE * y, the latents of a front top to bottom. context.py says which mean and scale each
-latent has, laplace_tables.py how they make a frequency table and a residual a symbol. Each front is
-
-    symbols   of its latents with a narrow alphabet
-    escapes   of these: |r| - (half << n_raw) - 1, the high seven bits of all, then the low ones
-    symbols   of its latents with a wide alphabet
-    raw bits  of those with n_raw > 0 that are neither 0 nor escapes: (|r| - 1) & (2**n_raw - 1)
-    escapes   of its latents with a wide alphabet
-
-Each half of an escape is uniform over 128. Raw bits share an alphabet of 64 symbols, of which those
-from 2**n_raw on have frequency 1 and the others equal ones.
+x + FRONT_SLOPE * y, the latents of a front top to bottom. context_model.py says which mean and
+scale each latent has, coders/laplace_tables.py how they make a frequency table and a residual a
+symbol. Each front is a piece of coders/laplace_symbols.py.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +14,16 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from inr.coders.laplace_symbols import Letters, letter_bits, letters_of, read_front, write_part
+from inr.coders.laplace_symbols import (
+    LatentSymbols,
+    count_bits,
+    read_piece,
+    to_symbols,
+    write_piece,
+)
 from inr.coders.laplace_tables import LATENT_LIMIT, MEAN_BITS, LaplaceTables, laplace_tables
-from inr.coders.range_coder import (
-    Reader,
+from inr.coders.range_engine import (
+    RangeReader,
     new_reader,
     new_writer,
     words_from_bytes,
@@ -51,50 +49,47 @@ Params = Mapping[str, NDArray[np.floating]]
 
 
 def encode_latents(latents: Latents, params: Params, pyramid: Pyramid) -> bytes:
-    """Codes all latents; the inverse of `decode_latents`.
+    """Code all latents; the inverse of `decode_latents`.
 
     Args:
       latents: i32[h, w] of each level, |y| <= LATENT_LIMIT.
-      params: as for `context.exact_network`.
+      params: as for `context_model.exact_network`.
 
     Raises:
       ValueError: latents or params are not those of the pyramid, or too large.
-      FormatError: the sums of this network are too large to be exact; see `context.check_exact`.
+      FormatError: the sums of this network are too large to be exact.
     """
     tables = laplace_tables()
     writer = new_writer()
     with one_blas_thread():  # as in `decode_latents`, and the caller's threads may be busy
-        for band, letters in _all_letters(latents, params, pyramid, tables):
+        for band, symbols in _all_symbols(latents, params, pyramid, tables):
             for start, stop in pairwise(band.starts):
                 if start < stop:
-                    is_wide = letters.is_wide[start:stop]
-                    narrow, wide = start + (~is_wide).nonzero()[0], start + is_wide.nonzero()[0]
-                    write_part(writer, letters, narrow, tables.narrow)
-                    write_part(writer, letters, wide, tables.wide)
+                    write_piece(writer, symbols, start, stop, tables)
     return words_to_bytes(writer.finish())
 
 
 def latent_bits(latents: Latents, params: Params, pyramid: Pyramid) -> float:
-    """Bits that `encode_latents` takes, by its frequency tables; it raises the same."""
+    """Count the bits that `encode_latents` takes, by its frequency tables; it raises the same."""
     return sum(level_bits(latents, params, pyramid))
 
 
 def level_bits(latents: Latents, params: Params, pyramid: Pyramid) -> list[float]:
-    """`latent_bits`, level by level."""
+    """Count `latent_bits`, level by level."""
     tables = laplace_tables()
     all_bits = [0.0] * len(pyramid.levels)
     ends = np.cumsum([level.size for level in pyramid.levels])
     n_before = 0
     with one_blas_thread():
-        for band, letters in _all_letters(latents, params, pyramid, tables):
+        for band, symbols in _all_symbols(latents, params, pyramid, tables):
             level = int(np.searchsorted(ends, n_before, side="right"))
-            all_bits[level] += letter_bits(letters, tables)
+            all_bits[level] += count_bits(symbols, tables)
             n_before += band.size
     return all_bits
 
 
 def decode_latents(data: bytes, params: Params, pyramid: Pyramid) -> list[NDArray[np.int32]]:
-    """Returns i32[h, w] of each level, |y| <= LATENT_LIMIT.
+    """Read i32[h, w] of each level, |y| <= LATENT_LIMIT.
 
     Raises:
       FormatError: `data` is not what `encode_latents` makes with these params, or the sums of this
@@ -115,10 +110,10 @@ def decode_latents(data: bytes, params: Params, pyramid: Pyramid) -> list[NDArra
     return latents
 
 
-def _all_letters(
+def _all_symbols(
     latents: Latents, params: Params, pyramid: Pyramid, tables: LaplaceTables
-) -> Iterator[tuple[Band, Letters]]:
-    """All letters in the order of coding, band by band; for use within `one_blas_thread`."""
+) -> Iterator[tuple[Band, LatentSymbols]]:
+    """Yield all symbols in the order of coding, band by band; for use within `one_blas_thread`."""
     _check_latents(latents, pyramid)
     check_exact(params, pyramid)
     network = exact_network(params, pyramid)
@@ -137,7 +132,7 @@ def _all_letters(
             work.x[:n_taps] *= UNIT
             work.x[n_taps:] = features.at(band.y, band.x)
             y = values.reshape(-1).take(band.y * level.width + band.x)
-            yield band, letters_of(y, densities(network, work), tables)
+            yield band, to_symbols(y, densities(network, work), tables)
 
 
 def _check_latents(latents: Latents, pyramid: Pyramid) -> None:
@@ -154,7 +149,7 @@ def _check_latents(latents: Latents, pyramid: Pyramid) -> None:
 
 
 def _read_level(
-    reader: Reader,
+    reader: RangeReader,
     network: Network,
     tables: LaplaceTables,
     features: Features,
@@ -179,7 +174,7 @@ def _read_level(
             skewed.taps(front, top, places, out=work.x[:n_taps])
             work.x[n_taps:] = known[:, start:stop]
             mean, scale = densities(network, work)
-            residual = read_front(reader, mean, scale, tables)
+            residual = read_piece(reader, mean, scale, tables)
             y = np.add(mean >> MEAN_BITS, residual, out=values[start:stop])
             np.multiply(y, float(UNIT), out=skewed.row(front, top, n))
         if np.abs(values).max(initial=0) > LATENT_LIMIT:

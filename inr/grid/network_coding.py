@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inr.coders.protocol import MAX_CODE
 from inr.coders.range_coder import RangeCoder
 from inr.errors import FormatError
 from inr.format.wire import Reader
@@ -20,7 +21,6 @@ from inr.grid.prior import PRIOR_LIMIT, prior_networks
 from inr.grid.structure import Pyramid
 
 MAX_OCTAVES = 15
-CODE_BITS = 16  # width of a code, as the range coder counts
 # Largest differences from the prior, so that with it no number is above 64, and of an upsampling
 # kernel none above 4: sums of the fixed-point decoder rely on it.
 _MAX_DIFFERENCE = 64.0 - PRIOR_LIMIT
@@ -68,7 +68,7 @@ def quantized(
 def code_limit(group: str, octaves: int) -> int:
     """The largest |code| of a group at a step of 2**-octaves."""
     largest = _MAX_TAP_DIFFERENCE if group == "up" else _MAX_DIFFERENCE
-    return min(int(largest) << octaves, (1 << (CODE_BITS - 1)) - 1)
+    return min(int(largest) << octaves, MAX_CODE)
 
 
 def write_networks(coded: CodedNetworks, pyramid: Pyramid) -> bytes:
@@ -76,7 +76,7 @@ def write_networks(coded: CodedNetworks, pyramid: Pyramid) -> bytes:
     halves = [coded.octaves[group] for group in pyramid.groups]
     halves += [0] * (len(halves) % 2)
     head = bytes(low | high << 4 for low, high in zip(halves[::2], halves[1::2], strict=True))
-    return head + RangeCoder().encode(list(coded.by_group(pyramid).values()), CODE_BITS)
+    return head + RangeCoder().encode(list(coded.by_group(pyramid).values()))
 
 
 def read_networks(data: bytes, pyramid: Pyramid) -> CodedNetworks:
@@ -92,7 +92,7 @@ def read_networks(data: bytes, pyramid: Pyramid) -> CodedNetworks:
         raise FormatError("the section of networks: the half byte after the steps is not 0")
     octaves = dict(zip(groups, halves, strict=False))
     sizes = [sum(int(np.prod(s)) for s in shapes.values()) for shapes in groups.values()]
-    flat = RangeCoder().decode(reader.take(reader.n_left), sizes, CODE_BITS)
+    flat = RangeCoder().decode(reader.take(reader.n_left), sizes)
     codes: dict[str, np.ndarray] = {}
     for (group, shapes), tensor in zip(groups.items(), flat, strict=True):
         largest = code_limit(group, octaves[group])

@@ -13,7 +13,7 @@ import numpy as np
 
 from inr.coders.model_choice import choose_model, magnitude_bits
 from inr.fitting.memory import give_back
-from inr.grid.network_coding import CODE_BITS, MAX_OCTAVES, CodedNetworks, code_limit, quantized
+from inr.grid.network_coding import MAX_OCTAVES, CodedNetworks, code_limit, quantized
 from inr.grid.rdoq_cost import Given, curvature, gradient, losses
 from inr.grid.structure import Pyramid
 
@@ -212,7 +212,7 @@ class _BitTables:
 def _table(codes: np.ndarray) -> np.ndarray:
     """Bits of each |code| under the distribution that fits best, a little beyond the largest."""
     magnitudes = np.arange(2 * int(np.abs(codes).max()) + 2)
-    return magnitude_bits(magnitudes, choose_model(codes, CODE_BITS), CODE_BITS)
+    return magnitude_bits(magnitudes, choose_model(codes))
 
 
 def _floats(params: Arrays) -> dict[str, jax.Array]:

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from inr.coders.costs import divided, tensor_bytes
-from inr.coders.entropy import entropy_bound_bits
+from inr.coders.costs import entropy_bound_bits, share_bytes, tensor_bytes
 from inr.format.container import SECTION_NAMES, SECTION_WEIGHTS
-from inr.mlp.file import CODE_BITS, MlpContent, WeightsSection, read_section
+from inr.mlp.file import MlpContent, WeightsSection, read_section
 from inr.mlp.work import reading_macs
 
 # Larger networks are not encoded anew to tell what each tensor takes.
@@ -70,9 +69,9 @@ def _tensors(content: MlpContent, weights: WeightsSection) -> list[dict[str, Any
     coded_bytes = len(content.sections[SECTION_WEIGHTS]) - weights.n_level_bytes
     flat = list(codes.values())
     if content.n_weights <= _MAX_CODED_WEIGHTS and len(flat) <= _MAX_CODED_TENSORS:
-        shares = tensor_bytes(content.stages.coder, flat, CODE_BITS, coded_bytes)
+        shares = tensor_bytes(content.stages.coder, flat, coded_bytes)
     else:
-        shares = divided(coded_bytes, [entropy_bound_bits([tensor]) for tensor in flat])
+        shares = share_bytes(coded_bytes, [entropy_bound_bits([tensor]) for tensor in flat])
     return [
         {
             "name": name,

@@ -24,7 +24,6 @@ from inr.options import Sections
 
 NUMBER = 0  # of kind mlp, in the header
 MAX_WEIGHTS = 1 << 24  # of one file; more than any target would buy, 64 MB as float32
-CODE_BITS = 16  # width that the coders must be able to hold
 
 BandPeaks = tuple[tuple[float, ...], ...]  # per group and channel, as `wire_step` rounds them
 
@@ -59,7 +58,7 @@ def write_file(
         write_stages(stages),
         NUMBER,
     )
-    payload = stages.coder.encode(list(codes.values()), CODE_BITS)
+    payload = stages.coder.encode(list(codes.values()))
     sections = {container.SECTION_WEIGHTS: stages.quantizer.pack(list(levels.values())) + payload}
     if info.band_peaks:
         peaks = [peak for group in info.band_peaks for peak in group]
@@ -140,7 +139,7 @@ def read_section(content: MlpContent) -> WeightsSection:
     shapes, trained = field_set.shapes(), field_set.trained_shapes()
     levels = dict(zip(trained, stages.quantizer.unpack(reader, _sizes(trained)), strict=True))
     n_level_bytes = n_bytes - reader.n_left
-    flat = stages.coder.decode(reader.take(reader.n_left), _sizes(shapes), CODE_BITS)
+    flat = stages.coder.decode(reader.take(reader.n_left), _sizes(shapes))
     codes = {
         name: tensor.reshape(shape)
         for (name, shape), tensor in zip(shapes.items(), flat, strict=True)

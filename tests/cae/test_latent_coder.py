@@ -17,9 +17,9 @@ from inr.cae.latent_coder import (
     read_factorized,
     read_laplace,
 )
-from inr.coders import range_coder
+from inr.coders import range_engine
 from inr.coders.laplace_tables import NARROW_HALF, WIDE_HALF, frequencies
-from inr.coders.range_coder import new_reader, new_writer, words_from_bytes, words_to_bytes
+from inr.coders.range_engine import new_reader, new_writer, words_from_bytes, words_to_bytes
 from inr.coders.range_python import PythonReader, PythonWriter
 from inr.coders.tensor_model import TOTAL, uniform_table
 from inr.errors import FormatError
@@ -32,7 +32,7 @@ QUICK = settings(deadline=None, max_examples=50)  # the first example loads and 
 def engine(request, monkeypatch):
     if request.param == "constriction":
         pytest.importorskip("constriction")
-    monkeypatch.setattr(range_coder, "HAS_CONSTRICTION", request.param == "constriction")
+    monkeypatch.setattr(range_engine, "HAS_CONSTRICTION", request.param == "constriction")
 
 
 def logistic_tables(stretches):
@@ -306,7 +306,7 @@ def test_laplace_size_is_that_of_the_tables_and_near_the_density():
     outside = np.exp(-d / b) * np.sinh(0.5 / b)
     inside = 1 - np.exp(-0.5 / b) * np.cosh(d / b)
     mass = np.where(d > 0.5, outside, inside)
-    assert bits == pytest.approx(-np.log2(mass).sum(), rel=0.002)  # wide letters are steps
+    assert bits == pytest.approx(-np.log2(mass).sum(), rel=0.002)  # wide bins are steps
 
 
 # Wrong input.
@@ -345,9 +345,9 @@ def test_a_residual_beyond_the_limit_is_refused():
 def outcomes(data, read):
     """What both engines make of bytes: latents in range, or a FormatError."""
     found = []
-    for has_constriction in sorted({range_coder.HAS_CONSTRICTION, False}):
+    for has_constriction in sorted({range_engine.HAS_CONSTRICTION, False}):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(range_coder, "HAS_CONSTRICTION", has_constriction)
+            patch.setattr(range_engine, "HAS_CONSTRICTION", has_constriction)
             try:
                 y = decoded(data, read)
             except FormatError as error:

@@ -1,4 +1,4 @@
-"""The two byte layouts, on paper and against bad bytes; whole coders are in test_contract.py."""
+"""The two byte layouts, on paper and against bad bytes."""
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ def exactly(data, n_bytes):
     return data
 
 
-def decode(text, sizes=(3, 4), bits=16):
-    tensors = decode_layout(bytes.fromhex(text), sizes, bits, exactly)
+def decode(text, sizes=(3, 4)):
+    tensors = decode_layout(bytes.fromhex(text), sizes, exactly)
     return [tensor.tolist() for tensor in tensors]
 
 
@@ -52,16 +52,14 @@ def test_long_gaps(n_zeros, gaps):
     codes = np.zeros(n_zeros + 5, np.int32)
     codes[n_zeros] = 9
     assert sparse([codes]).planes[0][0].hex(" ") == gaps
-    assert decode(encode_smallest([codes], 8, as_they_are).hex(), [codes.size], 8) == [
-        codes.tolist()
-    ]
+    assert decode(encode_smallest([codes], as_they_are).hex(), [codes.size]) == [codes.tolist()]
 
 
 def test_the_smaller_layout_is_taken():
     few, many = np.zeros(40, np.int32), np.full(40, 7, np.int32)
     few[11] = 7
-    assert encode_smallest([few], 8, as_they_are)[0] == 1
-    assert encode_smallest([many], 8, as_they_are)[0] == 0
+    assert encode_smallest([few], as_they_are)[0] == 1
+    assert encode_smallest([many], as_they_are)[0] == 0
 
 
 def test_large_tensors_begin_blocks_of_their_own():

@@ -1,15 +1,11 @@
-"""Huffman: bytes worked by hand, sizes, and bad data. The rest is in test_contract.py."""
+"""Huffman: bytes worked by hand, tables, and bad data. The rest is in contracts/test_coder.py."""
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from inr.coders.bit_fields import BitReader, BitWriter
-from inr.coders.entropy import entropy_bound_bits
-from inr.coders.huffman import Huffman, read_sparse, write_sparse
-from inr.coders.huffman_groups import choose_groups
-from inr.coders.huffman_numbers import n_plain_bits, numbers_of, symbols_of
+from inr.coders.huffman import MAX_LENGTH, Huffman, choose_lengths, pack_blocks, unpack_blocks
 from inr.errors import FormatError
 
 
@@ -20,135 +16,147 @@ def bits_of(text):
     return bytes(int(digits[i : i + 8], 2) for i in range(0, len(digits), 8))
 
 
-# Magnitudes 0, 1, 2 occur 1, 2 and 1 times: 1 gets a bit, the others two.
-DENSE_CODES = np.array([1, -1, 0, 2], np.int32)
-DENSE_BITS = """
-    000000                     # one group, whose number takes no bits
-    0                          # dense
-    0000010 0010 11 0 10 0     # three symbols of 2, 1 and 2 bits: 10, 0, 11
-    0 0   0 1   10   11 0      # 1, -1, 0, 2; all but 0 with a sign
-"""
-
-# Gaps 1, 0, 1 and magnitudes less one 0, 0, 1.
-SPARSE_CODES = np.array([0, 1, 1, 0, -2, 0, 0], np.int32)
-SPARSE_BITS = """
-    000010 11                  # a count of two bits: three codes other than 0
-    0000001 0001 0             # gaps: two symbols of one bit each
-    0000001 0001 0             # magnitudes: the same
-    1 0 0   0 0 0   1 1 1      # gap, magnitude, sign of each
+# Bytes 0..3 occur 1, 6, 1 and 3 times. 1 + 1 = 2; 2 + 3 = 5; 5 + 6: byte 1 is one step from the
+# root, 3 two, 0 and 2 three. So the codewords are 0 of byte 1, 10 of 3, 110 of 0, 111 of 2.
+BLOCK = bytes([1, 1, 1, 0, 3, 3, 1, 2, 1, 3, 1])
+BLOCK_BITS = """
+    00000011 0011                        # the largest byte is 3; the codeword of 0 has three bits
+    11110 1110 110                       # two less, two more, one less
+    0 0 0 110 10 10 0 111 0 10 0         # 18 bits
 """
 
 
-def test_dense_bytes_on_paper():
-    data = bits_of(DENSE_BITS)
-    assert data.hex(" ") == "00 08 b4 1b 00"
-    assert Huffman().encode([DENSE_CODES], 8) == data
-    assert Huffman().decode(data, [4], 8)[0].tolist() == DENSE_CODES.tolist()
+def test_a_block_on_paper():
+    assert choose_lengths([1, 6, 1, 3]) == [3, 1, 3, 2]
+    coded = bits_of(BLOCK_BITS)
+    assert pack_blocks([BLOCK]) == bytes([11, len(coded)]) + coded
+    assert unpack_blocks(bytes([11, len(coded)]) + coded, 11) == BLOCK
 
 
-def test_sparse_bytes_on_paper():
-    writer = BitWriter()
-    write_sparse(writer, SPARSE_CODES)
-    assert writer.finish() == bits_of(SPARSE_BITS)
-    assert read_sparse(BitReader(bits_of(SPARSE_BITS)), 7, 127).tolist() == SPARSE_CODES.tolist()
+def test_a_block_that_does_not_shrink_stays_as_it_is():
+    assert pack_blocks([b"\x05\x09", b"\xff"]).hex(" ") == "02 00 05 09 01 00 ff"
 
 
-def test_zeros_alone_are_a_sparse_row_of_no_codes():
-    data = bits_of("000000  1  000000")
-    assert Huffman().encode([np.zeros(9, np.int32), np.zeros((3, 4), np.int32)], 8) == data
-    assert [t.tolist() for t in Huffman().decode(data, [9, 12], 8)] == [[0] * 9, [0] * 12]
+def test_a_block_of_one_level_takes_a_bit_a_byte():
+    data = bytes([40, 7]) + bits_of("00000000 0001" + "0" * 40)
+    assert pack_blocks([bytes(40)]) == data
+    assert unpack_blocks(data, 40) == bytes(40)
 
 
-STORED_CODES = [  # a sparse row and a dense one
+def test_tensors_that_are_mostly_zeros_stand_apart():
+    sparse, dense = np.array([0, 0, 0, -5], np.int32), np.array([1, -1, 0, 2], np.int32)
+    data = Huffman().encode([sparse, dense])
+    assert data.hex(" ") == (
+        "80 0a "  # the first of two tensors is sparse; ten bytes of dense ones
+        "00 03 00 05 00 01 01 00 02 40 "  # dense, three codes, none wide; five bytes as they are
+        "01 01 00 01 03 00 03 04 80"  # sparse, one code, none wide, one gap; gap, |code| - 1, sign
+    )
+    assert [t.tolist() for t in Huffman().decode(data, [4, 4])] == [[0, 0, 0, -5], [1, -1, 0, 2]]
+
+
+STORED_CODES = [  # sparse, empty, dense
     np.where(np.arange(120) % 29 == 0, np.arange(120) - 60, 0).astype(np.int32),
     np.zeros(0, np.int32),
-    (np.arange(60) * 7919 % 201 - 100).astype(np.int32),
+    (np.arange(90) * 7919 % 201 % 9 - 4).astype(np.int32),
 ]
 STORED = (
-    "058747ab000626a03000f5b81e8330340570b369a030368c929c9888bc69366c247e148b46008ef2f6abe13da5"
-    "ad9782bfe56dd742ffa52617033f49cca30dfb2534883ba919b421fd08404021d27c15b11eb0"
+    "80670050006462d15c3f826981308cb2658b5800160b00991ad658000000d2cb264196580b161a5800264c2c9801bb16019900908119a00c8448410668"
+    "01211230419900908118200c8048408cd00642242083340090891820cc8048408c10979ee52264bcf7291300010500050b00001c1c1c1c3b1e011a37e0"
 )
 
 
 def test_stored_bytes_stay_readable():
     """Changed bytes here make every stored file unreadable."""
-    assert Huffman().encode(STORED_CODES, 16).hex() == STORED
-    decoded = Huffman().decode(bytes.fromhex(STORED), [120, 0, 60], 16)
+    decoded = Huffman().decode(bytes.fromhex(STORED), [120, 0, 90])
     assert [t.tolist() for t in decoded] == [t.tolist() for t in STORED_CODES]
 
 
-def test_symbols_on_paper():
-    numbers = np.array([0, 3, 4, 7, 8, 9, 10, 15, 16, 19, 20])
-    symbols, plain, n_plain = symbols_of(numbers)
-    assert symbols.tolist() == [0, 3, 4, 7, 8, 8, 9, 11, 12, 12, 13]
-    assert n_plain.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
-    assert plain.tolist() == [0, 0, 0, 0, 0, 1, 0, 1, 0, 3, 0]
+counts_of_bytes = st.lists(st.integers(0, 3000), min_size=2, max_size=256)
+
+
+def package_merge(counts, limit):
+    """Larmore and Hirschberg: the best lengths of at most `limit`."""
+    leaves = sorted((count, (symbol,)) for symbol, count in enumerate(counts))
+    packages = []
+    for _ in range(limit):
+        pairs = zip(packages[::2], packages[1::2], strict=False)
+        packages = sorted(leaves + [(a[0] + b[0], a[1] + b[1]) for a, b in pairs])
+    lengths = [0] * len(counts)
+    for _, symbols in packages[: 2 * len(counts) - 2]:
+        for symbol in symbols:
+            lengths[symbol] += 1
+    return lengths
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 2**33 - 1)))
-def test_numbers_come_back(numbers):
-    symbols, plain, n_plain = symbols_of(np.array(numbers, np.int64))
-    assert numbers_of(symbols, plain).tolist() == numbers
-    assert n_plain_bits(symbols).tolist() == n_plain.tolist()
-    assert max(symbols, default=0) <= 127
+@given(counts_of_bytes)
+def test_lengths_are_the_best_there_are(counts):
+    lengths = choose_lengths(counts)
+    counts = np.maximum(counts, 1)
+    assert np.dot(lengths, counts) == np.dot(package_merge(counts.tolist(), MAX_LENGTH), counts)
+    assert sum(2.0**-length for length in lengths) == 1
 
 
-def laplace(scale, n, seed=0):
-    return np.rint(np.random.default_rng(seed).laplace(0, scale, n)).astype(np.int32)
+def test_codewords_stay_short_where_counts_grow_like_fibonacci_numbers():
+    counts = [1, 1]
+    while len(counts) < 40:
+        counts.append(counts[-1] + counts[-2])
+    assert max(choose_lengths(counts)) == MAX_LENGTH
+    block = bytes(byte for byte, count in enumerate(counts[:20]) for _ in range(count))
+    assert unpack_blocks(pack_blocks([block]), len(block)) == block
 
 
-def test_tensors_of_one_scale_share_tables():
-    groups = choose_groups([laplace(90, 4000), laplace(4, 3000), laplace(90, 200), laplace(4, 50)])
-    assert [group.members for group in groups] == [(0, 2), (1, 3)]
+@given(st.lists(st.binary(min_size=1, max_size=99) | st.integers(1, 999).map(bytes), max_size=4))
+def test_blocks_are_their_row(blocks):
+    row = b"".join(blocks)
+    assert unpack_blocks(pack_blocks(blocks), len(row)) == row
 
 
-def test_a_cost_in_bits_is_what_is_written():
-    for codes in (laplace(20, 3000), laplace(0.2, 3000)):
-        [group] = choose_groups([codes])
-        n_bits = group.cost_bits() + 6 + 1
-        if group.is_sparse():
-            n_bits += 6 + int(np.count_nonzero(codes)).bit_length()
-        assert len(Huffman().encode([codes], 16)) == (n_bits + 7) // 8
+def block(text, n_bytes=1):
+    coded = bits_of(text)
+    return bytes([n_bytes, len(coded)]) + coded
 
 
-@pytest.mark.parametrize("zeros", [0, 0.5, 0.8, 0.9, 0.95])
-def test_size_is_within_a_few_percent_of_the_entropy(zeros):
-    codes = laplace(20, 20_000)
-    codes[np.random.default_rng(1).random(20_000) < zeros] = 0
-    n_bytes = len(Huffman().encode([codes], 16))
-    assert n_bytes <= entropy_bound_bits([codes]) / 8 * 1.04
-
-
-def test_a_stream_of_many_chunks():
-    codes = laplace(300, 200_000)
-    codes[::2] = 0
-    data = Huffman().encode([codes], 16)
-    assert len(data) > 100_000
-    assert np.array_equal(Huffman().decode(data, [200_000], 16)[0], codes)
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "cut short at byte 0"),
+        (bytes([0, 0]), r"a block of 0 bytes, 1\.\.11 expected"),
+        (bytes([12, 0]) + bytes(12), r"a block of 12 bytes, 1\.\.11 expected"),
+        (bytes([11, 0]) + bytes(10), "11 bytes expected, 10 left"),
+        (bytes([11, 0]) + bytes(12), "1 bytes too many"),
+        (bytes([11, 1, 0]), "11 codewords where only 8 bits are"),
+        (block("00000000", 8), "a table is cut short"),
+        (block(BLOCK_BITS, 9), "does not end with its last codeword"),
+        (block(BLOCK_BITS + "00000000", 11), "does not end with its last codeword"),
+        (block(BLOCK_BITS + "1", 11), "does not end with its last codeword"),
+        (bytes([11, 5]) + bits_of(BLOCK_BITS)[:5], "11 codewords expected: reached end"),
+        (block("00000001 0000 10 "), r"codewords of \[0, 1\] bits, 1\.\.15 expected"),
+        (block("00000001 1111 10 "), r"codewords of \[15, 16\] bits"),
+        (block("00000001 0010 0"), r"codewords of \[2, 2\] bits make no complete code"),
+        (block("00000010 0001 0 0"), r"codewords of \[1, 1, 1\] bits make no complete code"),
+        (block("00000000 0010 0"), r"codewords of \[2\] bits make no complete code"),
+        (block("00000001 0001" + "1" * 36), "its lengths differ too much"),
+        (block("00000001 0001 1111"), "a table is cut short"),
+    ],
+)
+def test_wrong_blocks(data, message):
+    with pytest.raises(FormatError, match=message):
+        unpack_blocks(data, 11)
 
 
 @pytest.mark.parametrize(
     ("text", "sizes", "message"),
     [
-        ("", [4], "6 bits expected, 0 left"),
-        ("000001 0 0", [4, 4], "2 groups, and some of them without tensors"),
-        ("000001", [4], "2 groups, and some of them without tensors"),
-        ("000000 0 0000000", [4], "a dense row of zeros"),
-        (DENSE_BITS, [40], "40 numbers where only 16 bits are left"),
-        (DENSE_BITS, [12], "bits expected|numbers too early"),
-        (DENSE_BITS + "00000000", [4], "does not end with its last symbol"),
-        (DENSE_BITS, [0], "does not end with its last symbol"),
-        ("000000 1" + SPARSE_BITS, [4], "a code stands at 4, but there are 4"),
-        ("000000 1 000100 1111", [7], "a count of 4 bits for at most 7 codes"),
-        ("000000 1 000011 111 0000001 0001 0 0000001 0001 0", [7], "7 numbers where only 0 bits"),
+        ("", [4], "cut short at byte 0"),
+        ("40 00", [4], "a bit is set for a tensor that does not exist"),
+        ("01 00", [], "1 bytes for tensors that do not exist"),
+        ("80 01 00", [4], "1 bytes for tensors that do not exist"),
+        ("00 05 000000 0400 00000000 00", [4], "cut short at byte 2"),
+        ("00 04 000000", [4], "4 bytes expected, 3 left"),
+        ("00 07 000000 0200 0000 00", [4], "cut short"),
     ],
 )
-def test_wrong_bytes(text, sizes, message):
+def test_wrong_streams(text, sizes, message):
     with pytest.raises(FormatError, match=message):
-        Huffman().decode(bits_of(text), sizes, 8)
-
-
-def test_codes_out_of_range():
-    with pytest.raises(FormatError, match=r"outside -1\.\.1"):
-        Huffman().decode(bits_of(DENSE_BITS), [4], 2)
+        Huffman().decode(bytes.fromhex(text), sizes)

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from inr.coders.laplace_symbols import letters_of
+from inr.coders.laplace_symbols import count_bits, to_symbols
 from inr.coders.laplace_tables import (
     LEAST_FREQUENCY,
     N_NARROW,
@@ -49,7 +49,7 @@ def test_every_row_is_a_valid_table_that_falls_on_both_sides(scales, half):
     assert (table.sum(axis=-1) == TOTAL).all()
     assert table.min() >= LEAST_FREQUENCY
     for side in (table[..., 1:-2:2], table[..., 2:-2:2]):
-        assert (np.diff(side) <= 0).all()  # of letters 1..half; the escapes hold a whole tail
+        assert (np.diff(side) <= 0).all()  # of bins 1..half; the escapes hold a whole tail
 
 
 @pytest.mark.parametrize(("scales", "half"), ALPHABETS)
@@ -97,10 +97,7 @@ def test_tables_cost_little_more_than_the_density_itself():
     ideal = -np.log2(np.maximum(np.where(distance < 0.5, inside, 0.5 * (near - far)), 2.0**-16))
     density = np.floor(np.stack([mean * 32 + 16.5, log_scale * 16 + 80.5])).astype(np.int64)
     tables = laplace_tables()
-    letters = letters_of(y.astype(np.int32), density, tables)
-    bits = float(letters.n_raw.sum() + 14 * letters.is_escape.sum())
-    for rows, part in ((tables.narrow, ~letters.is_wide), (tables.wide, letters.is_wide)):
-        bits -= np.log2((rows[letters.row[part], letters.symbol[part]] + 1) / TOTAL).sum()
+    bits = count_bits(to_symbols(y.astype(np.int32), density, tables), tables)
     assert ideal.sum() < bits < ideal.sum() * 1.002
 
 

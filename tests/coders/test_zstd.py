@@ -1,4 +1,4 @@
-"""Zstd: its frame, and frames that lie. What all coders have in common is in test_contract.py."""
+"""Zstd: its frame, and frames that lie. The rest is in contracts/test_coder.py."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ NO_ZEROS = bytes([0, 0, 0])  # the head of a dense layout without codes other th
 
 
 def test_bytes_of_a_few_codes():
-    data = Zstd().encode([np.array([1, -2, 0, 3], np.int32)], 8)
+    data = Zstd().encode([np.array([1, -2, 0, 3], np.int32)])
     # dense, 3 codes, none wide; frame of the smallest window; one last block of 5 bytes, stored
     assert data.hex(" ") == "00 03 00 28 b5 2f fd 00 00 29 00 00 01 02 00 03 40"
 
@@ -39,15 +39,15 @@ def test_levels_out_of_range(level):
 def test_a_bomb_is_refused_before_it_unpacks():
     stated = zstandard.ZstdCompressor().compress(bytes(10_000_000))
     with pytest.raises(FormatError, match="states a content size"):
-        Zstd().decode(NO_ZEROS + stated, [5], 8)
+        Zstd().decode(NO_ZEROS + stated, [5])
     unstated = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(10_000_000))
     with pytest.raises(FormatError, match="window"):
-        Zstd().decode(NO_ZEROS + unstated, [5], 8)
+        Zstd().decode(NO_ZEROS + unstated, [5])
     narrow = pack_frame([bytes(2000)], 19)
     with pytest.raises(FormatError, match="zstd: "):
-        Zstd().decode(NO_ZEROS + narrow, [1500], 8)
+        Zstd().decode(NO_ZEROS + narrow, [1500])
 
 
 def test_a_frame_that_is_too_short():
     with pytest.raises(FormatError, match="zstd: 4 bytes unpacked, 5 expected"):
-        Zstd().decode(NO_ZEROS + pack_frame([bytes(4)], 19), [5], 8)
+        Zstd().decode(NO_ZEROS + pack_frame([bytes(4)], 19), [5])

@@ -112,14 +112,14 @@ def test_tensors_come_back_from_bytes(quantizer, coder):
     tensors = [drawn(shape, seed) for seed, shape in enumerate(SHAPES)]
     levels = [quantizer.fitted(w) for w in tensors]
     codes = [quantizer.codes(w, each) for w, each in zip(tensors, levels, strict=True)]
-    data = quantizer.pack(levels) + coder.encode(codes, 16)
+    data = quantizer.pack(levels) + coder.encode(codes)
 
     sizes = [w.size for w in tensors]
     reader = Reader(data, "the test")
     read = read_fields(type(quantizer), quantizer.WIRE, Reader(write_fields(quantizer), "the test"))
     read_levels = read.unpack(reader, sizes)
     assert quantizer.pack(read_levels) == quantizer.pack(levels)
-    flat = coder.decode(reader.take(reader.n_left), sizes, 16)
+    flat = coder.decode(reader.take(reader.n_left), sizes)
     for i, w in enumerate(tensors):
         decoded = read.dequantize(flat[i].reshape(w.shape), read_levels[i])
         assert same_bits(decoded, quantizer.dequantize(codes[i], levels[i]))

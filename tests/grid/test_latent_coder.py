@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from threadpoolctl import threadpool_limits
 
-from inr.coders import range_coder
+from inr.coders import range_engine
 from inr.coders.laplace_tables import LATENT_LIMIT, NARROW_HALF, WIDE_HALF, frequencies
-from inr.coders.range_coder import words_to_bytes
+from inr.coders.range_engine import words_to_bytes
 from inr.coders.range_python import PythonWriter
 from inr.coders.tensor_model import uniform_table
 from inr.errors import FormatError
@@ -25,7 +25,7 @@ from inr.grid.wavefront import bands
 def engine(request, monkeypatch):
     if request.param == "constriction":
         pytest.importorskip("constriction")
-    monkeypatch.setattr(range_coder, "HAS_CONSTRICTION", request.param == "constriction")
+    monkeypatch.setattr(range_engine, "HAS_CONSTRICTION", request.param == "constriction")
 
 
 def random_params(pyramid, seed=0):
@@ -334,7 +334,7 @@ def test_any_bytes_give_latents_or_format_error(data, seed, has_constriction):
     pyramid = pyramid_of(5, 19, n_taps=5, n_features=2)
     with pytest.MonkeyPatch.context() as patch:
         if not has_constriction:
-            patch.setattr(range_coder, "HAS_CONSTRICTION", False)
+            patch.setattr(range_engine, "HAS_CONSTRICTION", False)
         try:
             decoded = decode_latents(data, random_params(pyramid, seed), pyramid)
         except FormatError:
@@ -355,7 +355,7 @@ def test_damaged_bytes_read_the_same_in_both_engines():
         outcomes = []
         for has_constriction in (True, False):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(range_coder, "HAS_CONSTRICTION", has_constriction)
+                patch.setattr(range_engine, "HAS_CONSTRICTION", has_constriction)
                 try:
                     decoded = decode_latents(bytes(damaged), params, pyramid)
                     outcomes.append([each.tolist() for each in decoded])

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from inr.coders.range_coder import RangeCoder
 from inr.errors import FormatError
 from inr.grid.network_coding import (
-    CODE_BITS,
     MAX_OCTAVES,
     CodedNetworks,
     code_limit,
@@ -60,7 +59,7 @@ def test_the_rest_is_the_range_coder_with_one_tensor_a_group():
     params, octaves = random_networks(SMALLEST)
     coded = quantized(params, octaves, SMALLEST)
     data = write_networks(coded, SMALLEST)
-    tensors = RangeCoder().decode(data[5:], [4, 4, 8, 6, 1, 2, 2, 18, 2], CODE_BITS)
+    tensors = RangeCoder().decode(data[5:], [4, 4, 8, 6, 1, 2, 2, 18, 2])
     codes = [codes.ravel() for codes in coded.codes.values()]
     assert np.array_equal(np.concatenate(tensors), np.concatenate(codes))
 

@@ -13,7 +13,6 @@ from inr.grid.fit.model import drawn, rate_bits
 from inr.grid.fit.program import FitProblem, GridFitting
 from inr.grid.fit.settings import GridFit
 from inr.grid.network_coding import (
-    CODE_BITS,
     MAX_OCTAVES,
     CodedNetworks,
     quantized,
@@ -42,7 +41,7 @@ def network_bits(coded, pyramid):
     bits = 0.0
     for shapes in pyramid.groups.values():
         codes = np.concatenate([coded.codes[name].ravel() for name in shapes])
-        bits += cost_bits(np.bincount(np.abs(codes)), choose_model(codes, CODE_BITS), CODE_BITS)
+        bits += cost_bits(np.bincount(np.abs(codes)), choose_model(codes))
     return bits
 
 

@@ -21,13 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from inr.coders.model_choice import choose_model
-from inr.coders.tensor_model import PRECISION_BITS, alphabet, frequency_table
+from inr.coders.tensor_model import PRECISION_BITS, choose_alphabet, frequency_table
 from inr.mlp.fit.problem import Codes
 
 Params = dict[str, jax.Array]
 
-_CODE_BITS = 16
-# Powers t, t**2, t**4 in the exponent of the density, by TensorModel.shape >> 1 (tables.py).
+# Powers t, t**2, t**4 in the exponent of the density, by TensorModel.shape >> 1 (tensor_model.py).
 _EXPONENTS = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _MAX_EXPONENT = np.float32(PRECISION_BITS)  # no symbol costs more
 _LEAST_RMS = 1e-3  # codes; below it a tensor is all zeros and its scale means nothing
@@ -43,11 +42,11 @@ def coder_curve(codes: np.ndarray) -> np.ndarray:
       f32[7]: cost of code 0, cost of code 1 less its exponent, codes per scale, three powers, root
       mean square of the codes.
     """
-    model = choose_model(codes, _CODE_BITS)
-    letters = alphabet(model.log2_scale, _CODE_BITS)
-    table = frequency_table(model, _CODE_BITS)
-    zero_bits = PRECISION_BITS - np.log2(table[letters.half])
-    one_bits = PRECISION_BITS - np.log2(table[letters.half + 1]) + letters.n_raw_bits
+    model = choose_model(codes)
+    alphabet = choose_alphabet(model.log2_scale)
+    table = frequency_table(model)
+    zero_bits = PRECISION_BITS - np.log2(table[alphabet.half])
+    one_bits = PRECISION_BITS - np.log2(table[alphabet.half + 1]) + alphabet.n_raw_bits
     scale = 2.0 ** (model.log2_scale / 8 - 1)
     powers = np.array(_EXPONENTS[model.shape >> 1])
     t = 1 / scale

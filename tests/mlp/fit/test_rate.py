@@ -50,7 +50,7 @@ def on_device(arrays):
 
 def coded_bits(codes):
     """What the codes take under the model that the range coder chooses for them."""
-    return cost_bits(np.bincount(np.abs(codes)), choose_model(codes, 16), 16)
+    return cost_bits(np.bincount(np.abs(codes)), choose_model(codes))
 
 
 def gaussians(spreads, seed=0):
@@ -84,7 +84,7 @@ def test_codes_without_noise_cost_what_the_coder_takes(name):
 def test_those_bits_are_what_the_coder_takes(name):
     codes = some_codes()[name]
     bits = coded_bits(codes)
-    n_bytes = len(RangeCoder().encode([codes], 16))
+    n_bytes = len(RangeCoder().encode([codes]))
     # Two bytes of model, and what the coder needs to end, up to a word.
     assert bits / 8 <= n_bytes <= bits / 8 + 8
 

@@ -158,9 +158,7 @@ def test_the_bytes_of_small_tensors_are_known_beforehand(coder):
     weights = np.random.default_rng(0).normal(0, 0.05, 500).astype(np.float32)
     quantizer = KMeans()
     levels = quantizer.fitted(weights)
-    n_bytes = len(quantizer.pack([levels])) + len(
-        coder.encode([quantizer.codes(weights, levels)], 16)
-    )
+    n_bytes = len(quantizer.pack([levels])) + len(coder.encode([quantizer.codes(weights, levels)]))
     assert 500 + quantizer.level_bytes(500) == pytest.approx(n_bytes, rel=0.05)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from inr.coders.entropy import entropy_bound_bits
+from inr.coders.costs import entropy_bound_bits
 from inr.mlp.quantize.distribution import Distribution
 from inr.mlp.quantize.ste import (
     add_noise,
