@@ -28,7 +28,7 @@ from inr.grid.file import draw_grid, read_grid
 from inr.grid.fit.init import first_networks
 from inr.grid.fit.model import drawn, rate_bits
 from inr.grid.fit.settings import GridFit
-from inr.grid.fit.step import Data, Inputs, Loop, noise_pool
+from inr.grid.fit.step import Data, Inputs, Stepper, noise_pool
 from inr.grid.structure import Pyramid, Structure
 from inr.image.region import Region
 from inr.image.resample import resample
@@ -44,10 +44,10 @@ def bench_step() -> None:
     """Median and best milliseconds a step over some blocks."""
     for height, width in ((256, 256), (512, 768)):
         pyramid = Pyramid(height, width, 3, Structure(prior=1))
-        loop = Loop(pyramid, GridFit())
+        stepper = Stepper(pyramid, GridFit())
         picture = np.random.default_rng(0).random((1, 3, height, width), np.float32)
         networks = first_networks(pyramid, picture[0].mean((1, 2)), np.random.default_rng(0))
-        state = loop.start([networks], [fit_key(0, 0)])
+        state = stepper.start([networks], [fit_key(0, 0)])
         data = Data(picture, np.full(1, 1e-3 / (height * width), np.float32))
         pool = jnp.asarray(noise_pool(height * width))
         ids = np.arange(_N_STEPS)
@@ -58,7 +58,7 @@ def bench_step() -> None:
             on, off = np.full(_N_STEPS, True), np.full(_N_STEPS, False)
             rate = np.ones(_N_STEPS, np.float32)
             started_at = time.monotonic()
-            state, _ = loop.block(state, Inputs(on, off, position, rate, steps), data, pool)
+            state, _ = stepper.block(state, data, Inputs(on, off, position, rate, steps), pool)
             jax.block_until_ready(state)
             seconds.append((time.monotonic() - started_at) / _N_STEPS)
         best, median = min(seconds[1:]), float(np.median(seconds[1:]))

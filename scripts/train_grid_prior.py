@@ -28,10 +28,10 @@ from inr.grid.fit.step import (
     LATENT_ADAM,
     Data,
     Inputs,
-    Loop,
-    moved_latents,
-    moved_networks,
+    Stepper,
     noise_pool,
+    update_latents,
+    update_networks,
 )
 from inr.grid.prior import PRIOR_LIMIT, UNIT_BITS
 from inr.grid.structure import Pyramid, Structure
@@ -61,7 +61,7 @@ def fitted(pictures: np.ndarray) -> dict[str, np.ndarray]:
     """f32 tensors that suit all pictures."""
     n, n_channels, height, width = pictures.shape
     pyramid = Pyramid(height, width, n_channels, Structure())
-    loop = Loop(pyramid, FIT)
+    stepper = Stepper(pyramid, FIT)
     pool = jnp.asarray(noise_pool(max(level.size for level in pyramid.levels)))
     lambdas = np.resize(np.array(LAMBDAS), n)
     data = Data(pictures, (lambdas / (height * width)).astype(np.float32))
@@ -74,8 +74,8 @@ def fitted(pictures: np.ndarray) -> dict[str, np.ndarray]:
     keys = jnp.stack([fit_key(SEED, i) for i in range(n)])
 
     def weighted(params, latents, key, pool, x, data, weight):
-        loss, told = loop.loss(params, latents, key, pool, x, data)
-        return weight * loss, told
+        loss, metrics = stepper.loss(params, latents, key, pool, x, data)
+        return weight * loss, metrics
 
     @jax.jit
     def block(state, xs, data, weights, pool):
@@ -84,20 +84,20 @@ def fitted(pictures: np.ndarray) -> dict[str, np.ndarray]:
 
             def add(total, i):
                 picked, of_crop = jax.tree.map(lambda leaf: leaf[i], (latents, data))
-                grads, told = jax.grad(weighted, (0, 1), has_aux=True)(
+                grads, metrics = jax.grad(weighted, (0, 1), has_aux=True)(
                     params, picked, keys[i], pool, x, of_crop, weights[i]
                 )
-                return jax.tree.map(jnp.add, total, grads[0]), (grads[1], told)
+                return jax.tree.map(jnp.add, total, grads[0]), (grads[1], metrics)
 
             zeros = jax.tree.map(jnp.zeros_like, params)
-            total, (of_latents, told) = jax.lax.scan(add, zeros, jnp.arange(n))
+            total, (of_latents, metrics) = jax.lax.scan(add, zeros, jnp.arange(n))
             cosine = 0.5 * (1 + jnp.cos(jnp.pi * x.position))
-            params, soap = moved_networks(params, soap, total, FIT.learning_rate * cosine)
-            latents, adam = moved_latents(
+            params, soap = update_networks(params, soap, total, FIT.learning_rate * cosine)
+            latents, adam = update_latents(
                 latents, adam, of_latents, FIT.latent_rate * cosine, FIT.gain
             )
-            bpp = told.bits / (height * width)
-            return (params, latents, soap, adam), weights @ (told.mse + lambdas * bpp)
+            bpp = metrics.bits / (height * width)
+            return (params, latents, soap, adam), weights @ (metrics.mse + lambdas * bpp)
 
         return jax.lax.scan(step, state, xs)
 

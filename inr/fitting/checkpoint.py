@@ -39,7 +39,7 @@ class StateStore(Protocol):
         """Replaces what was saved before."""
 
     def save_when_due(self, state: Callable[[], State]) -> None:
-        """Saves if the last save was SECONDS_BETWEEN_SAVES ago; `state` is called only then."""
+        """Saves if the last save was so many seconds ago; `state` is called only then."""
 
 
 def checkpoint_of(path: Path | None, pixels: np.ndarray, settings: object) -> "Checkpoint | None":
@@ -62,9 +62,13 @@ def checkpoint_of(path: Path | None, pixels: np.ndarray, settings: object) -> "C
 class Checkpoint:
     """Saves and loads arrays and a few numbers under one path."""
 
-    def __init__(self, path: Path, fingerprint: str) -> None:
+    def __init__(
+        self, path: Path, fingerprint: str, seconds_between_saves: float | None = None
+    ) -> None:
+        """seconds_between_saves: of `save_when_due`; None: SECONDS_BETWEEN_SAVES."""
         self._path = path
         self._fingerprint = fingerprint
+        self._seconds = seconds_between_saves
         self._saved_at = time.monotonic()
         self._own: tuple[int, ...] | None = None  # the file as we wrote or verified it
         self._is_checked = False
@@ -90,8 +94,9 @@ class Checkpoint:
         self._own, self._saved_at = self._identity(), time.monotonic()
 
     def save_when_due(self, state: Callable[[], State]) -> None:
-        """Saves if the last save was SECONDS_BETWEEN_SAVES ago; `state` is called only then."""
-        if time.monotonic() - self._saved_at > SECONDS_BETWEEN_SAVES:
+        """Saves if the last save was so many seconds ago; `state` is called only then."""
+        seconds = SECONDS_BETWEEN_SAVES if self._seconds is None else self._seconds
+        if time.monotonic() - self._saved_at >= seconds:
             self.save(*state())
 
     def load(self) -> State | None:

@@ -71,46 +71,60 @@ def budget_of(options: EncodeOptions) -> TimeBudget | None:
     )
 
 
+@dataclass(frozen=True)
+class Phase:
+    """A part of a fit's schedule in which all blocks run one program."""
+
+    until: float  # progress 0..1 of the fit at which it ends
+    cost: float = 1.0  # of a step, in steps of the last phase
+
+
+@dataclass
+class Costs:
+    """Seconds of a fit besides its steps, about."""
+
+    a_block: list[float]  # of each phase
+    compiling: list[float]  # of each phase, as long as it is to be done
+    reserved: float = 0.0  # after the last block
+
+
 @dataclass
 class Pace:
-    """How much of its schedule a fit passes in one step.
-
-    A fit has two phases, each with a program of its own: in the first, blocks of steps do little
-    else; at the end of each block of the last one, files are coded and measured.
-    """
+    """How much of its schedule a fit passes in one step."""
 
     n_steps: int  # of the whole schedule, where time does not matter
-    last_from: float  # progress 0..1 at which the last phase begins
+    phases: tuple[Phase, ...]
     block_length: int  # steps
     time_budget: TimeBudget | None
     edges: tuple[float, ...] = ()  # progress at which a block has to end
-    reserved: float = 0.0  # seconds after the last block
-    last_compile: float = 0.0  # seconds of what the last phase compiles, as long as it has not
-    step_seconds: float = 0.0  # 0: not known yet
-    first_overhead: float = 0.0  # seconds a block, besides its steps
-    last_overhead: float = 0.0
+    costs: Costs = field(default_factory=lambda: Costs([], []))  # of no seconds, if not given
+    step_seconds: float = 0.0  # in the last phase; 0: not known yet
 
-    def took(self, is_last: bool, n_steps: int, block_seconds: float, overhead: float) -> None:
-        """Learns what a block of n_steps has taken."""
-        self.step_seconds = block_seconds / n_steps
-        if not is_last:
-            self.first_overhead = overhead
-        elif self.last_compile == 0:
-            self.last_overhead = overhead
-        self.last_compile = 0.0 if is_last else self.last_compile  # the first block has done it
+    def __post_init__(self) -> None:
+        if not self.costs.a_block:
+            self.costs.a_block = [0.0] * len(self.phases)
+            self.costs.compiling = [0.0] * len(self.phases)
+
+    def learn(self, phase: int, n_steps: int, block_seconds: float, overhead: float) -> None:
+        """Takes note of what a block of n_steps has taken, and what came besides it."""
+        self.step_seconds = block_seconds / n_steps / self.phases[phase].cost
+        if self.costs.compiling[phase] == 0:  # a first block, which compiles, is no measure
+            self.costs.a_block[phase] = overhead
+        self.costs.compiling[phase] = 0.0
 
     def seconds_for(self, n_steps: float, progress: float) -> float:
-        """Seconds of the rest of a fit whose whole schedule takes n_steps."""
-        first = max(0.0, self.last_from - progress) * n_steps
-        last = (1 - max(progress, self.last_from)) * n_steps
-        n_edges = sum(edge > progress for edge in self.edges)
-        seconds = self.reserved + self.last_compile
-        for n, n_blocks, overhead in (
-            (first, max(1, n_edges), self.first_overhead),
-            (last, 1, self.last_overhead),
-        ):
-            if n > 0:
-                seconds += n * self.step_seconds + overhead * max(n_blocks, n / self.block_length)
+        """Tells the seconds of the rest of a fit whose whole schedule takes n_steps."""
+        costs, begin = self.costs, 0.0
+        seconds = costs.reserved
+        each = zip(self.phases, costs.a_block, costs.compiling, strict=True)
+        for phase, overhead, compiling in each:
+            begin, end = max(begin, progress), phase.until
+            if end > begin:
+                n = (end - begin) * n_steps
+                n_edges = sum(begin < edge <= end for edge in self.edges)
+                n_blocks = max(1, n_edges, n / self.block_length)
+                seconds += n * phase.cost * self.step_seconds + overhead * n_blocks + compiling
+            begin = end
         return seconds
 
     def progress_a_step(self, progress: float) -> float:

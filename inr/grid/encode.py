@@ -6,21 +6,21 @@ for the checksum -> file -> decoded again
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from inr.errors import FitError, FormatError
 from inr.fitting.checkpoint import Checkpoint, checkpoint_of
 from inr.fitting.compile_time import OF_GRID, seconds_to_compile
-from inr.fitting.memory import give_back
-from inr.fitting.time_budget import LEAST_STEPS, Pace, TimeBudget, budget_of
+from inr.fitting.loop import give_back
+from inr.fitting.time_budget import LEAST_STEPS, TimeBudget, budget_of
 from inr.format.checksum import pixels_crc
 from inr.format.container import pack_icc, unpack
 from inr.grid.decode import render_content
 from inr.grid.file import check_sides, read_content, write_grid
 from inr.grid.fit.init import first_networks
-from inr.grid.fit.program import FitProblem, FitResult, GridFitting
+from inr.grid.fit.program import FitProblem, FitResult, SecondsAfter, fit
 from inr.grid.network_coding import CodedNetworks, quantized
 from inr.grid.rdoq import chosen_networks
 from inr.grid.recipe import GridRecipe
@@ -56,8 +56,15 @@ def encode(jobs: Sequence[Job[GridRecipe]], report: Report | None) -> list[Candi
     checkpoint, budget = grid_checkpoint(jobs[0]), budget_of(options)
     coding = None if budget is None else seconds_to_code(picture, recipe)
     refuse_too_short(budget, coding)
-    fitting = GridFitting([problem_of(job) for job in jobs], pyramid, recipe.fit, budget)
-    results = fitting.run(checkpoint, report, after=after_fit(coding))
+    results = fit(
+        [problem_of(job) for job in jobs],
+        pyramid,
+        recipe.fit,
+        time_budget=budget,
+        store=checkpoint,
+        report=report,
+        seconds_after=after_fit(coding, recipe.fit.steps, budget),
+    )
     give_back()  # what the fit held, before more is compiled
     search_until = before_coding(budget, coding)
     made = []
@@ -101,17 +108,19 @@ def refuse_too_short(budget: TimeBudget | None, coding_seconds: float | None) ->
         rest.require(compile_seconds + fit_seconds, "compiling, a short fit, coding and drawing")
 
 
-def after_fit(coding_seconds: float | None) -> Callable[[Pace, float], float]:
-    """For `GridFitting.run`: the seconds of an encoding after its fit.
+def after_fit(
+    coding_seconds: float | None, n_steps: int, budget: TimeBudget | None
+) -> SecondsAfter:
+    """Return what tells the seconds of an encoding after its fit.
 
     coding_seconds: of drawing, coding and decoding; None where there is no time budget.
     """
 
-    def seconds(pace: Pace, compile_seconds: float) -> float:
-        a_round = _STEPS_OF_A_ROUND * pace.step_seconds
-        moving = _n_rounds(pace.n_steps) * a_round
-        if pace.time_budget is not None:
-            moving = min(moving, max(a_round, _SHARE_OF_MOVES * pace.time_budget.left()))
+    def seconds(step_seconds: float, compile_seconds: float) -> float:
+        a_round = _STEPS_OF_A_ROUND * step_seconds
+        moving = _n_rounds(n_steps) * a_round
+        if budget is not None:
+            moving = min(moving, max(a_round, _SHARE_OF_MOVES * budget.left()))
         return _SEARCH_COMPILE_SHARE * compile_seconds + moving + (coding_seconds or 0.0)
 
     return seconds

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from inr.coders.model_choice import choose_model, magnitude_bits
-from inr.fitting.memory import give_back
+from inr.fitting.loop import give_back
 from inr.grid.network_coding import MAX_OCTAVES, CodedNetworks, code_limit, quantized
 from inr.grid.rdoq_cost import Given, curvature, gradient, losses
 from inr.grid.structure import Pyramid

@@ -30,7 +30,7 @@ from inr.grid.encode import (
     seconds_to_code,
     write_checked,
 )
-from inr.grid.fit.program import FitProblem, FitResult, GridFitting
+from inr.grid.fit.program import FitProblem, FitResult, fit
 from inr.grid.latent_coder import latent_bits
 from inr.grid.network_coding import CodedNetworks, write_networks
 from inr.grid.recipe import GridRecipe
@@ -44,8 +44,7 @@ _AIM = 1.015  # of the bytes asked for: what is aimed at
 _CODINGS = 5  # of all latents after a fit, with the search for a dead zone
 _BITS_A_NUMBER = 3.3  # of the networks, before they are coded
 _HEADER_BYTES = 40
-_LATEST = 0.9  # of a fit: later, lambda changes little
-_EARLIEST = 0.15  # before, bits say nothing about the end
+_EARLIEST = 0.15  # of a fit: before, bits say nothing about the end
 _RESPONSE_STEPS = 100.0  # in which latents follow lambda; corrections are made as slowly
 _LARGEST = math.log(1.6)  # correction of lambda at once
 _LAMBDAS = (1e-7, 1.0)
@@ -96,10 +95,19 @@ def encode_to_target(job: Job[GridRecipe], report: Report | None = None) -> Cand
         else:
             # Half of the time that is left, so that a second fit has some.
             share = None if budget is None else budget.reserving(max(0.0, budget.left() / 2))
-            fitting = GridFitting([problem], pyramid, recipe.fit, share)
             begin = None if result is None or is_far else (result, _FURTHER)
             try:
-                (result,) = fitting.run(fits, report, target.steer, begin, after_fit(coding))
+                (result,) = fit(
+                    [problem],
+                    pyramid,
+                    recipe.fit,
+                    time_budget=share,
+                    store=fits,
+                    report=report,
+                    steer=target.steer,
+                    begin=begin,
+                    seconds_after=after_fit(coding, recipe.fit.steps, share),
+                )
             except TooShort:
                 if not tried:
                     raise
@@ -309,7 +317,7 @@ def _steered(
       n_steps: since the lambdas were last looked at.
       wanted: f64[members], change of log lambda.
     """
-    if not _EARLIEST <= progress <= _LATEST:
+    if progress < _EARLIEST:
         return lambdas
     step = np.clip(_followed(n_steps) * wanted, -_LARGEST, _LARGEST)
     moved: np.ndarray = np.clip(lambdas * np.exp(step), *_LAMBDAS)

@@ -94,10 +94,9 @@ def test_the_advice_for_a_foreign_archive_does_not_speak_of_pickles(path):
     assert "pickle" not in str(refused.value)
 
 
-def test_saves_wait_until_they_are_due(path, monkeypatch):
-    checkpoint = Checkpoint(path, "ab12")
-    checkpoint.save_when_due(lambda: pytest.fail("too early"))
-    monkeypatch.setattr("inr.fitting.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)
+def test_saves_wait_until_they_are_due(path):
+    Checkpoint(path, "ab12").save_when_due(lambda: pytest.fail("too early"))
+    checkpoint = Checkpoint(path, "ab12", seconds_between_saves=0.0)
     checkpoint.save_when_due(lambda: ({"step": 1}, []))
     assert checkpoint.load() == ({"step": 1}, [])
 

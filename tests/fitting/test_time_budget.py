@@ -6,7 +6,7 @@ import pytest
 
 from inr.errors import UsageError
 from inr.fitting.compile_time import seconds_to_compile
-from inr.fitting.time_budget import Pace, TimeBudget, TooShort
+from inr.fitting.time_budget import Costs, Pace, Phase, TimeBudget, TooShort
 
 
 def budget(left, **more):
@@ -14,9 +14,13 @@ def budget(left, **more):
     return TimeBudget(left / 0.97, **more)
 
 
-def pace(left=None, **more):
-    """Of 100 steps of a second each in blocks of 10, the last fifth another phase."""
-    made = Pace(100, 0.8, 10, None if left is None else budget(left), **more)
+TWO_PHASES = (Phase(0.8), Phase(1.0))
+
+
+def pace(left=None, phases=TWO_PHASES, edges=(), **costs):
+    """100 steps of a second each in blocks of 10, the last fifth another phase."""
+    made = Pace(100, phases, 10, None if left is None else budget(left), edges)
+    made.costs = Costs(**{"a_block": [0.0] * len(phases), "compiling": [0.0] * len(phases)} | costs)
     made.step_seconds = 1.0
     return made
 
@@ -39,29 +43,34 @@ def test_a_short_budget_shortens_the_schedule():
 
 def test_what_comes_after_the_steps_is_reserved():
     assert n_steps(pace(left=50.0, reserved=30.0)) == pytest.approx(20, abs=1)
-    assert n_steps(pace(left=50.0, last_compile=10.0)) == pytest.approx(40, abs=1)
+    assert n_steps(pace(left=50.0, compiling=[0.0, 10.0])) == pytest.approx(40, abs=1)
 
 
 def test_blocks_of_the_last_phase_have_their_own_overhead():
-    made = pace(left=50.0)
-    made.last_overhead = 20.0  # a block of 10 steps takes 30 s
+    made = pace(left=50.0, a_block=[0.0, 20.0])  # the last one's of 10 steps take 30 s
     # n steps: 0.8 n of the first phase, and 0.2 n with one block's overhead at least.
     assert n_steps(made) == pytest.approx(30, abs=1)
 
 
 def test_each_edge_costs_a_block():
-    made = pace(left=60.0, edges=tuple(i / 50 for i in range(1, 40)))
-    made.first_overhead = 1.0
+    made = pace(left=60.0, edges=tuple(i / 50 for i in range(1, 40)), a_block=[1.0, 0.0])
     assert n_steps(made) == pytest.approx(60 - 39, abs=1)
 
 
-def test_the_first_block_of_the_last_phase_compiles_and_does_not_count_as_usual():
-    made = pace(left=100.0, last_compile=5.0)
-    made.last_overhead = 2.0
-    made.took(is_last=True, n_steps=10, block_seconds=20.0, overhead=9.0)
-    assert (made.step_seconds, made.last_overhead, made.last_compile) == (2.0, 2.0, 0.0)
-    made.took(is_last=True, n_steps=10, block_seconds=10.0, overhead=3.0)
-    assert (made.step_seconds, made.last_overhead) == (1.0, 3.0)
+def test_steps_of_a_trial_cost_as_much_as_it_has_members():
+    three_starts = (Phase(0.1, cost=3.0), Phase(0.8), Phase(1.0))
+    assert n_steps(pace(left=60.0, phases=three_starts)) == pytest.approx(60 / 1.2, abs=1)
+    made = pace(phases=three_starts)
+    made.learn(0, n_steps=10, block_seconds=60.0, overhead=1.0)
+    assert (made.step_seconds, made.costs.a_block) == (2.0, [1.0, 0.0, 0.0])
+
+
+def test_the_first_block_of_a_phase_compiles_and_does_not_count_as_usual():
+    made = pace(left=100.0, a_block=[0.0, 2.0], compiling=[0.0, 5.0])
+    made.learn(1, n_steps=10, block_seconds=20.0, overhead=9.0)
+    assert (made.step_seconds, made.costs) == (2.0, Costs([0.0, 2.0], [0.0, 0.0]))
+    made.learn(1, n_steps=10, block_seconds=10.0, overhead=3.0)
+    assert (made.step_seconds, made.costs.a_block) == (1.0, [0.0, 3.0])
 
 
 def test_a_fit_that_has_no_place_is_refused_with_what_it_takes():

@@ -14,27 +14,21 @@ def unfitted(monkeypatch):
     the rest of an encoding, with nothing to compile. Returns what the fits were given."""
     fits = []
 
-    class Fitting:
-        def __init__(self, jobs, pyramid, settings, time_budget=None):
-            self.jobs, self.pyramid = jobs, pyramid
-            fits.append((jobs, pyramid, settings, time_budget))
+    def fit(problems, pyramid, settings, *, time_budget=None, store=None, **how):
+        fits.append((problems, pyramid, settings, time_budget, store))
+        return [fresh_result(problem, pyramid) for problem in problems]
 
-        def run(self, store=None, report=None, *, after=None):
-            fits[-1] += (store,)
-            return [self.fitted(job) for job in self.jobs]
-
-        def fitted(self, job):
-            rng = np.random.default_rng(job.seed)
-            params = first_networks(self.pyramid, job.picture.mean((1, 2)), rng)
-            latents = [
-                rng.integers(-2, 3, (level.height, level.width), np.int32)
-                for level in self.pyramid.levels
-            ]
-            return FitResult(params, latents, job.lambda_, n_steps=7)
+    def fresh_result(problem, pyramid):
+        rng = np.random.default_rng(problem.seed)
+        params = first_networks(pyramid, problem.picture.mean((1, 2)), rng)
+        latents = [
+            rng.integers(-2, 3, (level.height, level.width), np.int32) for level in pyramid.levels
+        ]
+        return FitResult(params, latents, problem.lambda_, n_steps=7)
 
     def chosen_networks(params, latents, picture, lambda_, pyramid, *_, **__):
         return quantized(params, dict.fromkeys(pyramid.groups, 8), pyramid)
 
-    monkeypatch.setattr("inr.grid.encode.GridFitting", Fitting)
+    monkeypatch.setattr("inr.grid.encode.fit", fit)
     monkeypatch.setattr("inr.grid.encode.chosen_networks", chosen_networks)
     return fits

@@ -10,7 +10,7 @@ import pytest
 from inr.coders.model_choice import choose_model, cost_bits
 from inr.grid.fit.init import first_networks
 from inr.grid.fit.model import drawn, rate_bits
-from inr.grid.fit.program import FitProblem, GridFitting
+from inr.grid.fit.program import FitProblem, fit
 from inr.grid.fit.settings import GridFit
 from inr.grid.network_coding import (
     MAX_OCTAVES,
@@ -159,7 +159,7 @@ def test_a_fitted_picture():
     waves = [np.sin(5 * x + 3 * y), np.cos(4 * y - x), np.sin(6 * x * y)]
     picture = (0.5 + 0.4 * np.stack(waves)).astype(np.float32)
     settings = GridFit(steps=400, n_starts=1)
-    (fitted,) = GridFitting([FitProblem(picture, LAMBDA, 0)], PYRAMID, settings).run()
+    (fitted,) = fit([FitProblem(picture, LAMBDA, 0)], PYRAMID, settings)
     coded = chosen_networks(fitted.params, fitted.latents(), picture, LAMBDA, PYRAMID, seed=0)
     assert_good(coded, fitted.params, fitted.latents(), picture, LAMBDA, PYRAMID)
     fine = quantized(fitted.params, same_steps(PYRAMID, 12), PYRAMID)

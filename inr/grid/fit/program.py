@@ -1,34 +1,35 @@
-"""The host's side of the fit of latent grids: starts, blocks of steps, snapshots, checkpoints."""
+"""The fit of latent grids as the loop of fits runs it: trial of several starts, soft, tail.
 
-import math
-import time
+In the trial several first networks of each picture are fitted; the best of them go on. In the soft
+phase latents and networks learn under noise, in the tail the networks learn the rounded latents.
+After each block the latents are rounded, and error and bits measured as the file will have them.
+"""
+
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inr.errors import FitError, UsageError
-from inr.fitting.checkpoint import State as Stored
+from inr.fitting import loop
 from inr.fitting.checkpoint import StateStore
 from inr.fitting.jax_settings import platform
-from inr.fitting.memory import give_back
+from inr.fitting.loop import Block, FitRun, join_members, pick_members
 from inr.fitting.random_keys import fit_key
-from inr.fitting.time_budget import Pace, TimeBudget
+from inr.fitting.time_budget import Costs, Phase, TimeBudget
 from inr.grid.fit.init import first_networks
 from inr.grid.fit.settings import GridFit
-from inr.grid.fit.step import Data, Inputs, Loop, State, noise_pool, picked
+from inr.grid.fit.step import Data, Inputs, State, StepMetrics, Stepper, noise_pool
 from inr.grid.structure import Pyramid
-from inr.mlp.fit.problem import NotANumberError
-from inr.options import Progress
+from inr.options import Report
 
-_MAX_RETRIES = 3  # after a NaN, each at half the rates
 _BLOCK_PIXELS = 12_000_000  # steps times pixels of a block: two to five seconds on two cores
 _MOST_STEPS, _BLOCKS = 50, 20  # of a block; blocks of a fit, at least
 _SPREAD = 0.3  # of all starts but the first around the prior
 _SNAPSHOTS_FROM = 0.5  # of the fit; before, later ones are always better
+STEERED_UNTIL = 0.9  # of the fit: later, lambda changes little; snapshots have one lambda
+_FAILED = np.finfo(np.float64).max  # loss of a start that is no number
 
 
 @dataclass(frozen=True)
@@ -61,322 +62,202 @@ class FitResult:
 # (progress, progress since the last call, lambdas, MSE, bits of the latents) -> new lambdas; arrays
 # are of each member.
 Steer = Callable[[float, float, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+# (seconds of a step, seconds of compiling it) -> seconds of an encoding after its fit
+SecondsAfter = Callable[[float, float], float]
 
 
-_RUN_NUMBERS = ("step", "progress", "steered_at", "rate")
+def fit(
+    problems: Sequence[FitProblem],
+    pyramid: Pyramid,
+    settings: GridFit,
+    *,
+    time_budget: TimeBudget | None = None,
+    store: StateStore | None = None,
+    report: Report | None = None,
+    steer: Steer | None = None,
+    begin: tuple[FitResult, float] | None = None,
+    seconds_after: SecondsAfter | None = None,
+) -> list[FitResult]:
+    """Fits pictures of one size, as one batch.
+
+    Args:
+      time_budget, store, report: see `fitting.loop.run`.
+      steer: may change the lambdas after each block, up to STEERED_UNTIL.
+      begin: of a single problem, an earlier result and the progress at which to go on from it.
+      seconds_after: what of the time budget to reserve for what comes after the fit.
+    Raises:
+      FitError: NaN in spite of lower rates.
+      UsageError: a time budget that cannot be kept, or a checkpoint of something else.
+    """
+    earlier, progress = (None, 0.0) if begin is None else begin
+    program = GridProgram(problems, pyramid, settings, steer, earlier, seconds_after)
+    begun = (0 if earlier is None else earlier.n_steps, progress)
+    return loop.run(program, time_budget=time_budget, store=store, report=report, begin=begun)
 
 
-@dataclass
-class _Run:
-    """What changes from block to block."""
+class FitState(NamedTuple):
+    """What changes from block to block; arrays have an axis of members unless they say so."""
 
-    state: State
-    lambdas: np.ndarray  # f64[members]
-    step: int = 0
-    progress: float = 0.0
-    best_losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    best: State | None = None
-    steered_at: float = 0.0  # progress at which the lambdas were last looked at
-    rate: float = 1.0  # factor on the learning rates, halved by each retry
+    steps: State
+    lambdas: np.ndarray  # f64
+    mse: np.ndarray  # f64, of the last block, with rounded latents
+    bits: np.ndarray  # f64, of the latents, likewise
+    rate_scale: np.ndarray  # f64[], factor on the learning rates of all members
+    steered_at: np.ndarray  # f64[], progress at which the lambdas were last looked at
 
 
-class GridFitting:
-    """Fits several jobs whose pictures have one size, as one batch."""
+class GridProgram:
+    """See `fitting.loop.FitProgram`."""
+
+    rate_setting = "fit.learning_rate"
+    edges = ()
 
     def __init__(
         self,
-        jobs: Sequence[FitProblem],
+        problems: Sequence[FitProblem],
         pyramid: Pyramid,
         settings: GridFit,
-        time_budget: TimeBudget | None = None,
+        steer: Steer | None = None,
+        earlier: FitResult | None = None,
+        seconds_after: SecondsAfter | None = None,
     ) -> None:
-        self.jobs, self.pyramid, self.settings = jobs, pyramid, settings
-        self.time_budget = time_budget
-        self.loop = Loop(pyramid, settings)
+        """The arguments of `fit`."""
+        self.problems, self.pyramid, self.settings = problems, pyramid, settings
+        self.steer, self.earlier, self.seconds_after = steer, earlier, seconds_after
+        self.stepper = Stepper(pyramid, settings)
         self.n_pixels = pyramid.height * pyramid.width
         self.pool = jnp.asarray(noise_pool(max(level.size for level in pyramid.levels)))
-        longest = max(1, _BLOCK_PIXELS // (self.n_pixels * len(jobs)))
+        self.n_steps = settings.steps
+        longest = max(1, _BLOCK_PIXELS // (self.n_pixels * len(problems)))
         self.block_length = min(longest, _MOST_STEPS, -(-settings.steps // _BLOCKS))
         self.soft_until = 1 - max(1, round(settings.tail * settings.steps)) / settings.steps
-        self.pace = Pace(settings.steps, self.soft_until, self.block_length, time_budget)
-        self.compile_seconds = 0.0
+        trial_until = min(settings.trial, self.soft_until)
+        self.has_trial = earlier is None and settings.n_starts > 1 and trial_until > 0
+        self.n_starts = settings.n_starts if self.has_trial else 1
+        # A GPU fits all starts in the time of one. Cores take as many at once as there are
+        # problems: they have enough to do, and another number would be compiled anew.
+        self.n_at_once = len(problems) * (1 if platform() == "cpu" else self.n_starts)
+        trial = Phase(trial_until, cost=len(problems) * self.n_starts / self.n_at_once)
+        self.phases = (*([trial] if self.has_trial else []), Phase(self.soft_until), Phase(1.0))
 
-    def run(
-        self,
-        store: StateStore | None = None,
-        report: Callable[[Progress], None] | None = None,
-        steer: Steer | None = None,
-        begin: tuple[FitResult, float] | None = None,
-        after: Callable[[Pace, float], float] | None = None,
-    ) -> list[FitResult]:
-        """Fits all jobs.
+    def start(self, rate_scale: float) -> FitState:
+        """Makes the first networks of all starts, or takes those of the earlier result."""
+        pairs = [(problem, k) for k in range(self.n_starts) for problem in self.problems]
+        keys = [fit_key(problem.seed, k) for problem, k in pairs]
+        steered_at = 0.0
+        if self.earlier is None:
+            steps = self.stepper.start([self._first_networks(*pair) for pair in pairs], keys)
+        else:
+            steps, gain = self.stepper.start([self.earlier.params], keys), self.settings.gain
+            latents = [jnp.asarray(y[None] / np.float32(gain)) for y in self.earlier.unrounded]
+            steps, steered_at = steps._replace(latents=latents), self.earlier.steered_at
+        lambdas, zeros = np.array([problem.lambda_ for problem, _ in pairs]), np.zeros(len(pairs))
+        return FitState(steps, lambdas, zeros, zeros, np.array(rate_scale), np.array(steered_at))
 
-        Args:
-          store: where to save the state every few seconds, and where to go on from, in whichever
-            try it was.
-          report: called after each block.
-          steer: may change the lambdas after each block.
-          begin: of a single job, an earlier result and the progress at which to go on from it.
-          after: of a time budget, the seconds of it that come after the fit, from its pace and the
-            seconds that its program took to compile.
-        Raises:
-          FitError: NaN in spite of lower rates.
-          UsageError: a time budget that cannot be kept, or a checkpoint of something else.
-        """
-        stored = None if store is None else store.load()
-        run = None if stored is None else self._restored(stored)
-        first_try = 0 if run is None else round(-math.log2(run.rate))
-        for attempt in range(first_try, _MAX_RETRIES + 1):
-            try:
-                if run is None:
-                    rate = 0.5**attempt
-                    run = self._started(rate) if begin is None else self._begun(*begin, rate)
-                    if store is not None and attempt > 0:  # a kill must not bring the last try back
-                        store.save(*self._saved(run))
-                return self._run(run, store, report, steer, after)
-            except NotANumberError as error:
-                run, step = None, error.step
-        raise FitError(
-            f"the loss stopped being a number at step {step}, also at 1/{2**_MAX_RETRIES} of the "
-            "learning rates; give a lower fit.learning_rate"
-        )
+    def _first_networks(self, problem: FitProblem, start: int) -> dict[str, np.ndarray]:
+        mean, rng = problem.picture.mean((1, 2)), np.random.default_rng([problem.seed, 1, start])
+        return first_networks(self.pyramid, mean, rng, spread=_SPREAD if start else 0.0)
 
-    def _run(
-        self,
-        run: _Run,
-        store: StateStore | None,
-        report: Callable[[Progress], None] | None,
-        steer: Steer | None,
-        after: Callable[[Pace, float], float] | None,
-    ) -> list[FitResult]:
-        """The rest of one try."""
-        self._compile(run, self._data(run.lambdas))
-        if self.time_budget is not None:
-            self._measure(run, after)
-        while run.progress < 1:
-            block_at, n_before = time.monotonic(), run.step
-            is_tail = run.progress >= self.soft_until
-            data = self._data(run.lambdas)
-            block_seconds = self._advance(run, data)
-            mse, bits = self._validated(run.state, data)
-            if not np.isfinite(mse + bits).all():
-                raise NotANumberError(run.step)
-            if run.progress >= _SNAPSHOTS_FROM:
-                self._keep_best(run, mse, bits)
-            if steer is not None and run.progress < 1:
-                since = abs(run.progress - run.steered_at)
-                lambdas = steer(run.progress, since, run.lambdas, mse, bits)
-                run.steered_at = run.progress
-                if not np.array_equal(lambdas, run.lambdas):
-                    run.lambdas, run.best = lambdas, None  # older losses are not comparable
-            if report is not None:
-                report(self._progress(run, mse, bits))
-            if store is not None:
-                store.save_when_due(lambda: self._saved(run))
-            overhead = time.monotonic() - block_at - block_seconds
-            self.pace.took(is_tail, run.step - n_before, block_seconds, overhead)
-        return self._fitted(run)
+    def estimate_costs(self, state: FitState, compile_seconds: float, step_seconds: float) -> Costs:
+        """Tells what `Costs` are; after each block a step measures, and phases share a program."""
+        n, after = len(self.phases), self.seconds_after
+        reserved = 0.0 if after is None else after(step_seconds, compile_seconds)
+        return Costs([step_seconds] * n, [0.0] * n, reserved)
 
-    def _measure(self, run: _Run, after: Callable[[Pace, float], float] | None) -> None:
-        """Measures a step, and refuses a time budget in which a fit has no place."""
-        started_at = time.monotonic()
-        self._validated(run.state, self._data(run.lambdas))
-        self.pace.step_seconds = time.monotonic() - started_at
-        self.pace.first_overhead = self.pace.last_overhead = (
-            self.pace.step_seconds
-        )  # that very step
-        if after is not None:
-            self.pace.reserved = after(self.pace, self.compile_seconds)
-        self.pace.require("a short fit, coding and drawing")
-
-    def _data(self, lambdas: np.ndarray, jobs: Sequence[FitProblem] | None = None) -> Data:
-        jobs = self.jobs if jobs is None else jobs
-        return Data(
-            np.stack([job.picture for job in jobs]),
-            (lambdas / self.n_pixels).astype(np.float32),
-        )
-
-    def _started(self, rate: float) -> _Run:
-        """The first networks; of several the ones that are best after a trial."""
-        s = self.settings
-        lambdas = np.array([job.lambda_ for job in self.jobs])
-        runs = []
-        # A GPU fits all starts of all jobs in the time of one. Cores don't, and would compile anew.
-        for starts in self._start_batches():
-            jobs = [self.jobs[i] for i, _ in starts]
-            networks = [
-                first_networks(
-                    self.pyramid,
-                    self.jobs[i].picture.mean((1, 2)),
-                    np.random.default_rng([self.jobs[i].seed, 1, n]),
-                    spread=_SPREAD if n else 0.0,
-                )
-                for i, n in starts
-            ]
-            keys = [fit_key(self.jobs[i].seed, n) for i, n in starts]
-            lambdas_here = np.array([job.lambda_ for job in jobs])
-            run = _Run(self.loop.start(networks, keys), lambdas_here, rate=rate)
-            data = self._data(run.lambdas, jobs)
-            self._compile(run, data)
-            until = s.trial if s.n_starts > 1 else 0.0
-            while run.progress < until:
-                self._advance(run, data, until)
-            mse, bits = self._validated(run.state, data) if until else (np.zeros(len(jobs)),) * 2
-            runs.append((run, starts, mse + run.lambdas * bits / self.n_pixels))
-        best: list[State] = []
-        for i in range(len(self.jobs)):
-            found = [
-                (float(loss), picked(run.state, k))
-                for run, starts, losses in runs
-                for k, ((job, _), loss) in enumerate(zip(starts, losses, strict=True))
-                if job == i
-            ]
-            best.append(min(found, key=lambda pair: pair[0] if np.isfinite(pair[0]) else np.inf)[1])
-        first = runs[0][0]
-        return _Run(
-            self.loop.stacked(best),
-            lambdas,
-            first.step,
-            first.progress,
-            rate=rate,
-        )
-
-    def _begun(self, fitted: FitResult, progress: float, rate: float) -> _Run:
-        """A run that goes on from an earlier result, with fresh optimizers."""
-        (job,) = self.jobs
-        state = self.loop.start([fitted.params], [fit_key(job.seed, 0)])
-        latents = [jnp.asarray(y[None] / np.float32(self.settings.gain)) for y in fitted.unrounded]
-        lambdas = np.array([job.lambda_ for job in self.jobs])
-        return _Run(
-            state._replace(latents=latents),
-            lambdas,
-            fitted.n_steps,
-            progress,
-            steered_at=fitted.steered_at,
-            rate=rate,
-        )
-
-    def _start_batches(self) -> list[list[tuple[int, int]]]:
-        """(job, start) of all that is tried, in batches."""
-        n = self.settings.n_starts
-        if n == 1 or len(self.jobs) > 1 or platform() != "cpu":
-            return [[(i, k) for i in range(len(self.jobs)) for k in range(n)]]
-        return [[(0, k)] for k in range(n)]
-
-    def _advance(self, run: _Run, data: Data, until: float = 1.0) -> float:
-        """One block, up to the end of the phase at most; returns the seconds that it took."""
-        is_tail = run.progress >= self.soft_until
-        edge = min(until, 1.0 if is_tail else self.soft_until)
-        a_step = self.pace.progress_a_step(run.progress)
-        n_left_here = max(1, round((edge - run.progress) / a_step))
-        n = min(self.block_length, n_left_here)
-        ids = np.arange(self.block_length)
-        a_step = (edge - run.progress) / n_left_here
-        progress = run.progress + ids * a_step
+    def run_block(self, state: FitState, block: Block) -> tuple[FitState, np.ndarray]:
+        """Runs a block; the losses are the errors of its last step, under noise."""
+        is_tail = block.phase == len(self.phases) - 1
         begin, end = (self.soft_until, 1.0) if is_tail else (0.0, self.soft_until)
+        position = (block.progress_at(0.0) - begin) / (end - begin)
         xs = Inputs(
-            ids < n,
-            np.full(ids.size, is_tail),
-            ((progress - begin) / (end - begin)).astype(np.float32),
-            np.full(ids.size, run.rate, np.float32),
-            (run.step + ids).astype(np.uint32),
+            active=block.active,
+            is_tail=np.full(block.length, is_tail),
+            position=position.astype(np.float32),
+            rate=np.full(block.length, state.rate_scale, np.float32),
+            step=block.steps.astype(np.uint32),
         )
-        started_at = time.monotonic()
-        run.state, told = self.loop.block(run.state, xs, data, self.pool)
-        last = np.asarray(told.mse)[n - 1]
-        if not np.isfinite(last).any():
-            raise NotANumberError(run.step)
-        seconds = time.monotonic() - started_at
-        run.step += n
-        run.progress = edge if n == n_left_here else run.progress + n * a_step
-        return seconds
+        steps, metrics = self._run_steps(state, xs)
+        losses = metrics.mse[:, max(0, block.n_steps - 1)]
+        if self._is_trial(block):  # a start that fails only loses
+            losses = np.where(np.isfinite(losses), losses, _FAILED)
+        return state._replace(steps=steps), losses
 
-    def _validated(self, state: State, data: Data) -> tuple[np.ndarray, np.ndarray]:
-        """MSE and bits of the latents with all of them rounded, f64[members] each: one step of
-        the loop whose result is thrown away, since another program would have to be compiled."""
-        _, told = self.loop.block(state, self._still(1), data, self.pool)
-        return np.asarray(told.mse)[0].astype(np.float64), np.asarray(told.bits)[0].astype(
-            np.float64
-        )
+    def after_block(
+        self, state: FitState, block: Block, losses: np.ndarray
+    ) -> tuple[FitState, np.ndarray | None]:
+        """Measures the state with rounded latents, ends the trial and steers the lambdas."""
+        state, scores = self._measure(state)
+        if self._is_trial(block):
+            return (self._pick_best(state, scores) if block.ends_phase else state), None
+        if self.steer is None:
+            is_candidate = block.end >= _SNAPSHOTS_FROM
+        else:
+            is_candidate = block.end > STEERED_UNTIL
+            state = self._steer(state, block.end)
+        return state, scores if is_candidate or not np.isfinite(scores).all() else None
 
-    def _compile(self, run: _Run, data: Data) -> None:
-        """Compiles the block before there is much else in memory."""
-        started_at = time.monotonic()
-        self.loop.block(run.state, self._still(0), data, self.pool)
-        self.compile_seconds = max(self.compile_seconds, time.monotonic() - started_at)
-        give_back()
+    def estimate_quality(self, state: FitState, losses: np.ndarray) -> tuple[float, float]:
+        """Tells the means over members, with rounded latents."""
+        psnr_db = -10 * np.log10(np.maximum(state.mse, 1e-30))
+        return float(np.mean(psnr_db)), float(state.bits.mean()) / self.n_pixels
 
-    def _still(self, n_steps: int) -> Inputs:
-        """Steps of the tail that change nothing."""
-        n = self.block_length
-        zeros = np.zeros(n, np.float32)
-        active, all_tail = np.arange(n) < n_steps, np.full(n, True)
-        return Inputs(active, all_tail, zeros, zeros, np.zeros(n, np.uint32))
-
-    def _keep_best(self, run: _Run, mse: np.ndarray, bits: np.ndarray) -> None:
-        losses = mse + run.lambdas * bits / self.n_pixels
-        if run.best is None:
-            run.best, run.best_losses = run.state, losses
-            return
-        best = [
-            picked(run.state if new < old else run.best, i)
-            for i, (new, old) in enumerate(zip(losses, run.best_losses, strict=True))
-        ]
-        run.best = self.loop.stacked(best)
-        run.best_losses = np.minimum(losses, run.best_losses)
-
-    def _fitted(self, run: _Run) -> list[FitResult]:
+    def result(self, run: FitRun[FitState]) -> list[FitResult]:
+        """Returns the networks and latents of the best state of each member."""
         assert run.best is not None
-        unrounded = [np.asarray(z) * np.float32(self.settings.gain) for z in run.best.latents]
+        best = run.best.steps
+        unrounded = [np.asarray(z) * np.float32(self.settings.gain) for z in best.latents]
         return [
             FitResult(
-                {name: np.asarray(run.best.params[name][i]) for name in self.pyramid.shapes},
-                [each[i] for each in unrounded],
-                float(run.lambdas[i]),
-                run.step,
-                run.steered_at,
+                params={name: np.asarray(best.params[name][i]) for name in self.pyramid.shapes},
+                unrounded=[each[i] for each in unrounded],
+                lambda_=float(run.state.lambdas[i]),
+                n_steps=run.step,
+                steered_at=float(run.state.steered_at),
             )
-            for i in range(len(self.jobs))
+            for i in range(len(self.problems))
         ]
 
-    def _progress(self, run: _Run, mse: np.ndarray, bits: np.ndarray) -> Progress:
-        steps_left = round((1 - run.progress) * self.settings.steps)
-        seconds_left = self.pace.seconds_for(self.settings.steps, run.progress)
-        if self.time_budget is not None:
-            seconds_left = min(seconds_left, max(0.0, self.time_budget.left()))
-        return Progress(
-            run.step,
-            run.step + steps_left,
-            float(np.mean(-10 * np.log10(np.maximum(mse, 1e-30)))),
-            seconds_left,
-            float(bits.mean()) / self.n_pixels,
-        )
+    def _is_trial(self, block: Block) -> bool:
+        return self.has_trial and block.phase == 0
 
-    def _saved(self, run: _Run) -> Stored:
-        """Numbers and arrays of a run, for a checkpoint."""
-        numbers: dict[str, Any] = {name: vars(run)[name] for name in _RUN_NUMBERS}
-        numbers["lambdas"] = run.lambdas.tolist()
-        numbers["best_losses"] = run.best_losses.tolist()
-        numbers["has_best"] = run.best is not None
-        leaves = jax.tree.leaves((run.state, run.best))
-        return numbers, [np.asarray(leaf) for leaf in leaves]
+    def _run_steps(self, state: FitState, xs: Inputs) -> tuple[State, StepMetrics]:
+        """Runs the active steps of all members; the metrics are f64[members, n]."""
+        made, n = [], self.n_at_once
+        for i in range(0, len(state.lambdas), n):
+            some = slice(i, i + n)
+            problems = [self.problems[k % len(self.problems)] for k in range(n)]
+            data = Data(
+                picture=np.stack([problem.picture for problem in problems]),
+                lambda_per_bit=(state.lambdas[some] / self.n_pixels).astype(np.float32),
+            )
+            steps, metrics = self.stepper.block(
+                pick_members(state.steps, some), data, xs, self.pool
+            )
+            made.append((steps, StepMetrics(*(np.asarray(x.T, np.float64) for x in metrics))))
+        return join_members(made)
 
-    def _restored(self, stored: Stored) -> _Run:
-        """The inverse of `_saved`."""
-        numbers, arrays = stored
-        networks = {name: np.zeros(s, np.float32) for name, s in self.pyramid.shapes.items()}
-        like = self.loop.start(
-            [networks] * len(self.jobs), [fit_key(job.seed, 0) for job in self.jobs]
-        )
-        template = (like, like if numbers["has_best"] else None)
-        leaves, tree = jax.tree_util.tree_flatten(template)
-        if [np.shape(leaf) for leaf in leaves] != [array.shape for array in arrays]:
-            raise UsageError("the checkpoint has other tensors; delete it to start again")
-        state, best = jax.tree_util.tree_unflatten(tree, [jnp.asarray(a) for a in arrays])
-        return _Run(
-            state,
-            np.array(numbers["lambdas"]),
-            best_losses=np.array(numbers["best_losses"]),
-            best=best,
-            **{name: numbers[name] for name in _RUN_NUMBERS},
-        )
+    def _measure(self, state: FitState) -> tuple[FitState, np.ndarray]:
+        """Takes MSE and bits with rounded latents, and returns the losses too, f64[members]: one
+        step that changes nothing, since another program would have to be compiled."""
+        n = self.block_length
+        zeros, counts = np.zeros(n, np.float32), np.zeros(n, np.uint32)
+        still = Inputs(np.arange(n) < 1, np.full(n, True), zeros, zeros, counts)
+        _, (mse, bits) = self._run_steps(state, still)
+        state = state._replace(mse=mse[:, 0], bits=bits[:, 0])
+        return state, state.mse + state.lambdas * state.bits / self.n_pixels
+
+    def _pick_best(self, state: FitState, scores: np.ndarray) -> FitState:
+        """Returns the best start of each problem."""
+        n = len(self.problems)
+        finite = np.where(np.isfinite(scores), scores, np.inf).reshape(-1, n)  # [starts, problems]
+        return pick_members(state, np.argmin(finite, axis=0) * n + np.arange(n))
+
+    def _steer(self, state: FitState, progress: float) -> FitState:
+        """Has the lambdas changed, as long as that changes much."""
+        assert self.steer is not None
+        if progress == 1:
+            return state
+        lambdas, since = state.lambdas, abs(progress - float(state.steered_at))
+        if progress <= STEERED_UNTIL:
+            lambdas = self.steer(progress, since, lambdas, state.mse, state.bits)
+        return state._replace(lambdas=lambdas, steered_at=np.array(progress))

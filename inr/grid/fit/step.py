@@ -8,7 +8,6 @@ All of it runs over a leading axis of members: starts of one picture, or several
 """
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -18,6 +17,7 @@ import numpy as np
 import optax
 
 from inr.coders.laplace_tables import LATENT_LIMIT
+from inr.fitting.loop import over_members, stack_members
 from inr.fitting.random_keys import FOR_NOISE, step_key
 from inr.grid.fit.blocks import squared_error, total_bits
 from inr.grid.fit.model import Latents, Params, contexts, features_of, seen_by_level, soft_round
@@ -63,60 +63,50 @@ class Inputs(NamedTuple):
     step: Any  # u32: number of the step, folded into the key of each member
 
 
-class Told(NamedTuple):
-    """What a step tells, f32[] each."""
+class StepMetrics(NamedTuple):
+    """What a step measures on its way, f32[] each."""
 
     mse: Any  # on 0..1, neither clipped nor rounded to samples
     bits: Any  # of the latents
 
 
-Step = Callable[["State", "Inputs", "Data"], tuple["State", "Told"]]
-
-# Over which axes members are stacked; counts of steps are shared, so that a condition on them
-# stays a condition.
-_SOAP_AXES: Any = SoapState(*cast(Any, (None, 0, 0, 0, 0, 0, 0)))
-_STATE_AXES: Any = State(*cast(Any, (0, 0, _SOAP_AXES, optax.ScaleByAdamState(None, 0, 0), 0)))
-
-
 @dataclass(frozen=True)
-class Loop:
-    """Static: the pyramid and the settings."""
+class Stepper:
+    """The jitted part; static: the pyramid and the settings."""
 
     pyramid: Pyramid
     settings: GridFit
 
-    def start(self, params: list[dict[str, np.ndarray]], keys: list[jax.Array]) -> State:
+    def start(self, networks: list[dict[str, np.ndarray]], keys: list[jax.Array]) -> State:
         """Members with these networks and keys (`random_keys.fit_key`), and zero latents."""
-        stacked = {k: jnp.stack([jnp.asarray(each[k]) for each in params]) for k in params[0]}
-        latents = [
-            jnp.zeros((len(params), level.height, level.width), jnp.float32)
-            for level in self.pyramid.levels
-        ]
-        soap = jax.vmap(scale_by_soap().init, out_axes=_SOAP_AXES)(stacked)
-        adam = jax.vmap(LATENT_ADAM.init, out_axes=_STATE_AXES.adam)(latents)
-        return State(stacked, latents, soap, adam, jnp.stack(keys))
-
-    def stacked(self, states: list[State]) -> State:
-        """The inverse of `picked`; all have made as many steps."""
-        one = states[0]
-        each = [_with_counts(state, (), ()) for state in states]
-        together: State = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-        return _with_counts(together, one.soap.step, one.adam.count)
+        states = []
+        for each, key in zip(networks, keys, strict=True):
+            params = {name: jnp.asarray(w) for name, w in each.items()}
+            latents = [
+                jnp.zeros((level.height, level.width), jnp.float32) for level in self.pyramid.levels
+            ]
+            soap, adam = scale_by_soap().init(params), LATENT_ADAM.init(latents)
+            states.append(State(params, latents, soap, adam, key))
+        # Counts of steps are common to all, so that a condition on them stays a condition.
+        stacked, one = stack_members(states), states[0]
+        return stacked._replace(
+            soap=stacked.soap._replace(step=one.soap.step),
+            adam=stacked.adam._replace(count=one.adam.count),
+        )
 
     @functools.partial(jax.jit, static_argnums=0, compiler_options=COMPILER_OPTIONS)
-    def block(self, state: State, xs: Inputs, data: Data, pool: jax.Array) -> tuple[State, Told]:
-        """Runs the active steps of a block; also what each tells, f32[n, members]."""
-        step: Step = functools.partial(self._step, pool)
-        if data.lambda_per_bit.size == 1:  # a batch of one runs a third slower than the one alone
-            step = _alone(step)
-        else:
-            axes = (_STATE_AXES, None, 0)
-            step = jax.vmap(step, in_axes=axes, out_axes=(_STATE_AXES, 0))
+    def block(
+        self, state: State, data: Data, xs: Inputs, pool: jax.Array
+    ) -> tuple[State, StepMetrics]:
+        """Runs the active steps of a block; also the metrics of each, f32[n, members]."""
 
-        def body(state: State, x: Inputs) -> tuple[State, Told]:
-            idle = jnp.full(data.lambda_per_bit.shape, jnp.nan)
-            moved: tuple[State, Told] = jax.lax.cond(
-                x.active, lambda: step(state, x, data), lambda: (state, Told(idle, idle))
+        n = len(state.key)
+        step = over_members(self.step, n, (False, True, True))
+        idle = StepMetrics(jnp.full(n, jnp.nan), jnp.full(n, jnp.nan))
+
+        def body(state: State, x: Inputs) -> tuple[State, StepMetrics]:
+            moved: tuple[State, StepMetrics] = jax.lax.cond(
+                x.active, lambda: step(state, data, x, pool), lambda: (state, idle)
             )
             return moved
 
@@ -130,7 +120,7 @@ class Loop:
         pool: jax.Array,
         x: Inputs,
         data: Data,
-    ) -> tuple[jax.Array, Told]:
+    ) -> tuple[jax.Array, StepMetrics]:
         """MSE + lambda * bpp of one member, softly rounded with noise, or rounded in the tail."""
         s = self.settings
         temperature = s.temperature + (s.final_temperature - s.temperature) * x.position
@@ -150,25 +140,26 @@ class Loop:
         y = jnp.concatenate([each.reshape(-1) for each in seen])
         bits = total_bits(params, context, y, jnp.ones_like(y))
         paid = bits + s.network_rate * network_bits(params, self.pyramid)
-        return mse + data.lambda_per_bit * paid, Told(mse, bits)
+        return mse + data.lambda_per_bit * paid, StepMetrics(mse, bits)
 
-    def _step(self, pool: jax.Array, state: State, x: Inputs, data: Data) -> tuple[State, Told]:
+    def step(
+        self, state: State, data: Data, x: Inputs, pool: jax.Array
+    ) -> tuple[State, StepMetrics]:
+        """One step of one member."""
         s = self.settings
-        differentiated = jax.grad(self.loss, (0, 1), has_aux=True)
-        grads, told = differentiated(state.params, state.latents, state.key, pool, x, data)
+        differentiate = jax.grad(self.loss, (0, 1), has_aux=True)
+        grads, metrics = differentiate(state.params, state.latents, state.key, pool, x, data)
         cosine = 0.5 * (1 + jnp.cos(jnp.pi * x.position)) * x.rate
-        params, soap = moved_networks(
-            *(state.params, state.soap, grads[0]),
-            s.learning_rate * cosine * jnp.where(x.is_tail, _TAIL_RATE, 1.0),
-        )
+        network_rate = s.learning_rate * cosine * jnp.where(x.is_tail, _TAIL_RATE, 1.0)
+        params, soap = update_networks(state.params, state.soap, grads[0], network_rate)
         lambda_ = data.lambda_per_bit * (self.pyramid.height * self.pyramid.width)
         finer = (_USUAL_LAMBDA / lambda_) ** _RATE_BY_LAMBDA
         latent_rate = s.latent_rate * finer * cosine * jnp.where(x.is_tail, 0.0, 1.0)
-        latents, adam = moved_latents(state.latents, state.adam, grads[1], latent_rate, s.gain)
-        return State(params, latents, soap, adam, state.key), told
+        latents, adam = update_latents(state.latents, state.adam, grads[1], latent_rate, s.gain)
+        return State(params, latents, soap, adam, state.key), metrics
 
 
-def moved_latents(
+def update_latents(
     latents: Latents, adam: optax.OptState, grads: Latents, rate: jax.Array, gain: float
 ) -> tuple[Latents, optax.ScaleByAdamState]:
     """One step of Adam at rate f32[], within what a file can hold; gain: codes in a unit."""
@@ -178,36 +169,7 @@ def moved_latents(
     return moved, cast(optax.ScaleByAdamState, adam)
 
 
-def _alone(step: Step) -> Step:
-    """The step for members of which there is but one."""
-
-    def stacked(state: State, x: Inputs, data: Data) -> tuple[State, Told]:
-        moved, told = step(picked(state, 0), x, jax.tree.map(lambda each: each[0], data))
-        with_axis = _mapped(lambda leaf: leaf[None], moved)
-        return with_axis, jax.tree.map(lambda each: each[None], told)
-
-    return stacked
-
-
-def picked(state: State, i: int) -> State:
-    """One member, without the axis of members."""
-    return _mapped(lambda leaf: leaf[i], state)
-
-
-def _mapped(change: Callable[[jax.Array], jax.Array], state: State) -> State:
-    """The state with all changed that has an axis of members; counts of steps have none."""
-    soap_step, adam_count = state.soap.step, state.adam.count
-    changed: State = jax.tree.map(change, _with_counts(state, (), ()))
-    return _with_counts(changed, soap_step, adam_count)
-
-
-def _with_counts(state: State, soap_step: Any, adam_count: Any) -> State:
-    return state._replace(
-        soap=state.soap._replace(step=soap_step), adam=state.adam._replace(count=adam_count)
-    )
-
-
-def moved_networks(
+def update_networks(
     params: Params, soap: SoapState, grads: Params, rate: jax.Array
 ) -> tuple[Params, SoapState]:
     """One step of SOAP."""

@@ -16,7 +16,7 @@ import optax
 from inr.fitting.checkpoint import State as Stored
 from inr.fitting.checkpoint import StateStore
 from inr.fitting.random_keys import fit_key
-from inr.fitting.time_budget import ROUNDING_COMPILE_SHARE, Pace, TimeBudget
+from inr.fitting.time_budget import ROUNDING_COMPILE_SHARE, Pace, Phase, TimeBudget
 from inr.mlp.fields.protocol import n_weights
 from inr.mlp.fit.data import batch_pixels, block_steps, shuffled, slices_of
 from inr.mlp.fit.guard import guard
@@ -93,7 +93,7 @@ class Fitting:
             self.block_length = min(self.block_length, longest)
         self.pace = Pace(
             settings.steps,
-            self.rounding_from,
+            (Phase(self.rounding_from), Phase(1.0)),
             self.block_length,
             time_budget,
             tuple(self.mask_edges),
@@ -169,7 +169,7 @@ class Fitting:
             if store is not None:
                 store.save_when_due(lambda: saved(run))
             overhead = time.monotonic() - block_at - self.block_seconds
-            self.pace.took(was_rounding, run.step - n_before, self.block_seconds, overhead)
+            self.pace.learn(int(was_rounding), run.step - n_before, self.block_seconds, overhead)
         return [landed(self, run, i) for i in range(len(self.jobs))]
 
     def measure(self, run: Run) -> None:
@@ -193,10 +193,10 @@ class Fitting:
                 self.finishers[i].n_bytes(params, masks, first_levels(self, run, i, params))
             code_seconds = time.monotonic() - coding_at
         validation = self.loop.n_validation_pixels(self.data_of_each[0]) / (3 * sum(self.batch))
-        pace.last_overhead = _CODINGS_A_BLOCK * code_seconds + validation * pace.step_seconds
-        pace.reserved = _CODINGS_AT_THE_END * code_seconds
+        pace.costs.a_block[1] = _CODINGS_A_BLOCK * code_seconds + validation * pace.step_seconds
+        pace.costs.reserved = _CODINGS_AT_THE_END * code_seconds
         if not run.is_rounding:
-            pace.last_compile = ROUNDING_COMPILE_SHARE * first_seconds
+            pace.costs.compiling[1] = ROUNDING_COMPILE_SHARE * first_seconds
         pace.require("a short fit of this network, its coding and drawing")
 
     def compile(self, run: Run) -> None:
@@ -210,7 +210,7 @@ class Fitting:
         )
         self.compiled.add(run.is_rounding)
         if run.is_rounding:  # what is left to compile is small
-            self.pace.last_compile *= _VALIDATION_COMPILE_SHARE
+            self.pace.costs.compiling[1] *= _VALIDATION_COMPILE_SHARE
 
     def started(self, rate_scale: float) -> Run:
         """The first weights; of several seeds the one that is best after a trial."""
