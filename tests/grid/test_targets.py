@@ -45,8 +45,8 @@ def test_too_good_a_picture_raises_lambda():
     assert steered(PsnrTarget(30.0, 1000), bits=1, mse=1e-2) < 1e-3  # 20 dB
 
 
-@pytest.mark.parametrize("progress", [0.0, 0.14, 0.91, 1.0])
-def test_lambda_stays_at_the_beginning_and_at_the_end(progress):
+@pytest.mark.parametrize("progress", [0.0, 0.14])  # at the end the fit asks no more
+def test_lambda_stays_at_the_beginning(progress):
     assert steered(bytes_target(), bits=1e6, progress=progress) == 1e-3
 
 
