@@ -139,8 +139,8 @@ def built_cae(
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (height, width, n_channels), np.uint8)
     rate = codec.n_rates // 2
-    latents = codec.latents_of(colours_of(pixels), rate)
-    crc = pixels_crc(codec.draw(latents, height, width, rate))
+    latents = codec.analyse(colours_of(pixels), rate)
+    crc = pixels_crc(codec.synthesize(latents, height, width, rate))
     coded = Coded(0, bytes.fromhex(weights.sha256)[:HASH_BYTES], rate, 0, crc)
     alpha = encode_alpha(pixels[..., -1]) if n_channels in (2, 4) else None
     return pack_cae(pixels.shape, coded, codec.write(latents, rate), alpha, icc_profile)

@@ -18,7 +18,8 @@ import charts
 import lab
 
 from inr.cae.codec import CaeCodec
-from inr.cae.model import PRIOR_SCALE, Factorized, Hyperprior, Model
+from inr.cae.model import Model
+from inr.cae.priors import PRIOR_SCALE, Factorized, Hyperprior
 from inr.cae.training.autoencoder import Params
 from inr.cae.training.configs import Config
 from inr.cae.training.entropy_models import FILTERS
@@ -122,8 +123,8 @@ def coded(codec: CaeCodec, picture: Path, lambda_: float) -> lab.Row:
         pixels = np.asarray(opened.convert("RGB"))
     height, width, _ = pixels.shape
     rate = codec.rate_of(lambda_)
-    data = codec.write(codec.latents_of(pixels, rate), rate)
-    drawn = codec.draw(codec.read(data, height, width, rate), height, width, rate)
+    data = codec.write(codec.analyse(pixels, rate), rate)
+    drawn = codec.synthesize(codec.read(data, height, width, rate), height, width, rate)
     return {
         "picture": picture.name,
         "n_bytes": len(data),

@@ -6,8 +6,9 @@ cubic convolution (resample.py).
 
 import numpy as np
 
-from inr.cae.codec import CaeCodec, Latents
+from inr.cae.codec import CaeCodec
 from inr.cae.file import CaeContent, pixels_of
+from inr.cae.priors import Latents
 from inr.cae.weight_store import weights_of
 from inr.errors import FormatError
 from inr.format.checksum import check_pixels
@@ -61,7 +62,7 @@ def latents_of(content: CaeContent, codec: CaeCodec) -> Latents:
 def _drawn(content: CaeContent, codec: CaeCodec, region: Region, *, is_whole: bool) -> np.ndarray:
     header = content.header
     latents = latents_of(content, codec)
-    colours = codec.draw(latents, header.height, header.width, content.coded.rate, region)
+    colours = codec.synthesize(latents, header.height, header.width, content.coded.rate, region)
     if is_whole:
         check_pixels(colours, content.coded.crc)
     alpha = content.alpha()

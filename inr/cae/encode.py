@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inr.cae.alpha import encode_alpha
-from inr.cae.codec import CaeCodec, Latents
+from inr.cae.codec import CaeCodec
 from inr.cae.decode import render_content
 from inr.cae.file import (
     HASH_BYTES,
@@ -18,6 +18,7 @@ from inr.cae.file import (
     pixels_of,
     read_content,
 )
+from inr.cae.priors import Latents
 from inr.cae.recipe import CaeRecipe
 from inr.cae.weight_store import weights_named
 from inr.errors import FitError, UsageError
@@ -63,14 +64,14 @@ class _Encoder:
     def at(self, rate: int) -> _Trial:
         """The file, and what it draws."""
         picture = self._picture
-        latents = self.codec.latents_of(self._colours, rate)
-        drawn = self.codec.draw(latents, picture.height, picture.width, rate)
+        latents = self.codec.analyse(self._colours, rate)
+        drawn = self.codec.synthesize(latents, picture.height, picture.width, rate)
         data = self._packed(rate, latents, pixels_crc(drawn))
         return _Trial(rate, data, pixels_of(drawn, self._alpha, picture.n_channels))
 
     def n_bytes_at(self, rate: int) -> int:
         """The length of the file, without the work of drawing it."""
-        return len(self._packed(rate, self.codec.latents_of(self._colours, rate), crc=0))
+        return len(self._packed(rate, self.codec.analyse(self._colours, rate), crc=0))
 
     def _packed(self, rate: int, latents: Latents, crc: int) -> bytes:
         picture = self._picture

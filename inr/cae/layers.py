@@ -118,6 +118,19 @@ Layer = Conv | Deconv | Gdn | Scale | Relu | Abs | Shuffle | Sum | Gate
 Chain = tuple[Layer, ...]
 
 
+def join(*parts: Layer | Chain) -> Chain:
+    """Join layers and chains, one behind the other."""
+    joined: list[Layer] = []
+    for part in parts:
+        joined += part if isinstance(part, tuple) else (part,)
+    return tuple(joined)
+
+
+def modulate(name: str, n: int, is_on: bool) -> Chain:
+    """Return the layer that multiplies n channels by the vector of that name; nothing if off."""
+    return (Scale(name, n),) if is_on else ()
+
+
 def walk(chain: Chain) -> Iterator[Layer]:
     """All layers, those inside of Sum and Gate in their place."""
     for layer in chain:

@@ -6,7 +6,8 @@ the region, each with the blocks around it that reach into it.
 
 from inr.cae import layers
 from inr.cae.exact.tiles import Span, side, spans
-from inr.cae.model import HYPER_BLOCK, Hyperprior, Model
+from inr.cae.model import Model
+from inr.cae.priors import HYPER_BLOCK
 from inr.cae.transforms import BLOCK
 from inr.exact.work import CALL_MACS, DOUBLE_MACS, LATENT_MACS
 from inr.image.region import Region, Size
@@ -24,8 +25,8 @@ def rendering_macs(
     """Count the multiply-adds of `decode.render_content`. model: of the one width that is used."""
     rows, cols = -(-own_size.height // BLOCK), -(-own_size.width // BLOCK)
     total = LATENT_MACS * rows * cols * model.n_latents
-    if isinstance(model.prior, Hyperprior):
-        chain = model.chains()["hyper_synthesis"]
+    chain = model.chains().get("hyper_synthesis")
+    if chain is not None:
         each = LATENT_MACS * model.n_coded + DOUBLE_MACS * round(layers.macs(chain))
         total += -(-rows // HYPER_BLOCK) * -(-cols // HYPER_BLOCK) * each
     if n_channels in (2, 4):
@@ -37,7 +38,7 @@ def rendering_macs(
 
 
 def _drawing_macs(model: Model, own_size: Size, region: Region) -> int:
-    """Count those of `CaeCodec.draw`."""
+    """Count those of `CaeCodec.synthesize`."""
     chain = model.chains()["synthesis"]
     tile, halo = side(chain, 1, None), -(-layers.reach(chain) // BLOCK)
     down = spans(region.y, region.y + region.height, own_size.height, tile)
@@ -49,6 +50,6 @@ def _drawing_macs(model: Model, own_size: Size, region: Region) -> int:
 
 
 def _n_blocks(tiles: list[Span], halo: int) -> int:
-    """Rows or columns of blocks that the tiles compute."""
-    parts = [tile.widened(halo) for tile in tiles]
+    """Count rows or columns of blocks that the tiles compute."""
+    parts = [tile.widen(halo) for tile in tiles]
     return sum(int(part.stop - part.start) for part in parts)

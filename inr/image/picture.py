@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Orthonormal axes of RGB: brightness, then two of colour.
+COLOUR_AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
+
 
 @dataclass(frozen=True)
 class Picture:

@@ -9,9 +9,10 @@ from helpers.cae_coding_models import MODELS, SLIMMABLE, picture, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inr.cae.codec import N_RATES, CaeCodec, Latents, _extended, _rounded
+from inr.cae.codec import N_RATES, CaeCodec
 from inr.cae.density_tables import LIMIT
-from inr.cae.exact.chain import analysed
+from inr.cae.exact.chain import ExactChain, analyse
+from inr.cae.priors import Latents
 from inr.cae.weights import N_KNOTS
 from inr.errors import FormatError
 from inr.image.region import Region
@@ -38,7 +39,7 @@ def test_latents_come_back(name, height, width):
     own = codec(name)
     pixels = picture(height, width)
     for rate in sorted({0, 100 % own.n_rates, own.n_rates - 1}):
-        latents = own.latents_of(pixels, rate)
+        latents = own.analyse(pixels, rate)
         assert latents.y.dtype == np.int32
         assert latents.y.shape == (-(-height // 16), -(-width // 16), 6)
         if latents.z is not None:
@@ -47,15 +48,13 @@ def test_latents_come_back(name, height, width):
         assert data == own.write(latents, rate)
         assert not data.endswith(b"\0")
         assert equal(own.read(data, height, width, rate), latents)
-        drawn = own.draw(latents, height, width, rate)
+        drawn = own.synthesize(latents, height, width, rate)
         assert (drawn.shape, drawn.dtype) == ((height, width, 3), np.uint8)
 
 
 def test_a_higher_lambda_makes_smaller_files():
     pixels = picture(96, 80)
-    sizes = [
-        len(codec().write(codec().latents_of(pixels, rate), rate)) for rate in (0, 85, 170, 255)
-    ]
+    sizes = [len(codec().write(codec().analyse(pixels, rate), rate)) for rate in (0, 85, 170, 255)]
     assert sizes == sorted(set(sizes), reverse=True)
 
 
@@ -73,76 +72,30 @@ def test_latents_far_outside_of_what_densities_expect_come_back():
 # ---------------------------------------------------------------- hand-worked
 
 
-def test_latents_are_rounded_halves_up_and_clipped():
-    features = np.array([-8192, -0.5, -0.500244140625, 0.499755859375, 0.5, 8192])
-    assert _rounded(features).tolist() == [-LIMIT, 0, -1, 0, 1, LIMIT]
-    assert _rounded(features).dtype == np.int32
-
-
 def test_latents_are_those_of_the_analysis():
     own, pixels = codec("factorized"), picture(20, 30)
-    scales = {name: v[0].astype(np.float64) for name, v in own.weights.vectors.items()}
-    expected = np.floor(analysed(own._chain("analysis"), pixels, scales) + 0.5)
-    np.testing.assert_array_equal(own.latents_of(pixels, 0).y, expected)
-
-
-def test_latents_are_extended_to_whole_hyperblocks():
-    y = np.arange(1, 3, dtype=np.int32).reshape(1, 2, 1)
-    assert _extended(y)[..., 0].tolist() == [[1, 2, 2, 2]] * 4
-    whole = np.zeros((4, 8, 2), np.int32)
-    assert _extended(whole).shape == whole.shape
-
-
-def test_densities_that_a_constant_hyperprior_tells():
-    weights = weights_of()
-    told = {name: w * np.float16(0) for name, w in weights.tensors["hyper_synthesis"].items()}
-    told["hs2_b"] = np.array([0.25] * 6 + [0.5] * 6, np.float16)  # log b, mean
-    tensors = weights.tensors | {"hyper_synthesis": told}
-    own = CaeCodec(dataclasses.replace(weights, tensors=tensors))
-    z = np.zeros((1, 1, 4), np.int32)
-    # The first latent's m is 16 at rate 0 and 2 at the last; float16 has 2.7734 and 0.6934 for log.
-    for rate, log_m, m in ((0, 2.7734375, 16), (255, 0.693359375, 2)):
-        mean, scale = own._told(z, (2, 3, 6), rate)
-        assert mean.shape == scale.shape == (2, 3, 6)
-        assert set(mean[..., 0].flat) == {m * 0.5 * 32}
-        assert set(scale[..., 0].flat) == {round(80 + 16 * (0.25 + log_m))}
-    assert scale[0, 0, 0] == 95
-
-
-def test_scales_and_means_are_clipped():
-    weights = weights_of()
-    told = {name: w * np.float16(0) for name, w in weights.tensors["hyper_synthesis"].items()}
-    told["hs2_b"] = np.array([8000, -8000, 9, -9, 0, 0, 8000, -8000, 0, 0, 0, 0], np.float16)
-    tensors = weights.tensors | {"hyper_synthesis": told}
-    own = CaeCodec(dataclasses.replace(weights, tensors=tensors))
-    mean, scale = own._told(np.zeros((1, 1, 4), np.int32), (1, 1, 6), 0)
-    assert scale[0, 0, :4].tolist() == [160, 0, 160, 0]
-    assert mean[0, 0, :3].tolist() == [LIMIT * 32, -LIMIT * 32, 0]
-
-
-def test_without_means_the_centre_is_zero():
-    own = codec("scales_only")
-    latents = own.latents_of(picture(65, 33), 0)
-    mean, scale = own._told(latents.z, latents.y.shape, 0)
-    assert not mean.any()
-    assert np.unique(scale).size > 3
+    weights = own.weights
+    chain = ExactChain.of(weights.model.chains()["analysis"], weights.tensors["analysis"])
+    scales = {name: v[0].astype(np.float64) for name, v in weights.vectors.items()}
+    expected = np.floor(analyse(chain, pixels, scales) + 0.5)
+    np.testing.assert_array_equal(own.analyse(pixels, 0).y, expected)
 
 
 def test_scales_of_channels_lie_between_knots():
     own = codec()
     knots = own.weights.vectors["ma2"].astype(np.float64)
-    np.testing.assert_array_equal(own._scales(0)["ma2"], knots[0])
-    np.testing.assert_array_equal(own._scales(N_RATES - 1)["ma2"], knots[-1])
+    np.testing.assert_array_equal(own.tools(0).latent_scale, knots[0])
+    np.testing.assert_array_equal(own.tools(N_RATES - 1).latent_scale, knots[-1])
     # 100 * 32 / 255 = 12 + 140 / 255
     expected = knots[12] + (knots[13] - knots[12]) * (140 / 255)
-    np.testing.assert_array_equal(own._scales(100)["ma2"], expected)
+    np.testing.assert_array_equal(own.tools(100).latent_scale, expected)
 
 
 def test_densities_are_those_of_the_nearest_knot():
-    found = [codec()._knot(rate) for rate in range(N_RATES)]
+    found = [codec().tools(rate).knot for rate in range(N_RATES)]
     assert found == [round(rate * (N_KNOTS - 1) / (N_RATES - 1)) for rate in range(N_RATES)]
     assert (found[0], found[-1]) == (0, N_KNOTS - 1)
-    assert codec("slimmable")._knot(0) == 0
+    assert codec("slimmable").tools(0).knot == 0
 
 
 # ---------------------------------------------------------------- lambda
@@ -177,7 +130,7 @@ def test_widths_are_models_of_their_own():
     pixels = picture(40, 24)
     for width in SLIMMABLE.widths:
         own = codec("slimmable", width)
-        latents = own.latents_of(pixels, 0)
+        latents = own.analyse(pixels, 0)
         assert latents.y.shape == (3, 2, width)
         assert equal(own.read(own.write(latents, 0), 40, 24, 0), latents)
 
@@ -188,15 +141,15 @@ def test_widths_are_models_of_their_own():
 @pytest.mark.parametrize("name", ["hyperprior", "residual"])
 def test_a_region_is_that_crop_of_the_whole(name):
     own = codec(name)
-    latents = own.latents_of(picture(75, 90), 20)
-    whole = own.draw(latents, 75, 90, 20)
+    latents = own.analyse(picture(75, 90), 20)
+    whole = own.synthesize(latents, 75, 90, 20)
     for x, y, width, height in ((0, 0, 1, 1), (17, 30, 40, 9), (89, 74, 1, 1), (3, 0, 87, 75)):
-        part = own.draw(latents, 75, 90, 20, Region(x, y, width, height))
+        part = own.synthesize(latents, 75, 90, 20, Region(x, y, width, height))
         np.testing.assert_array_equal(part, whole[y : y + height, x : x + width])
 
 
 WHOLE = {
-    name: codec(name).write(codec(name).latents_of(picture(40, 70), 50), 50)
+    name: codec(name).write(codec(name).analyse(picture(40, 70), 50), 50)
     for name in ("hyperprior", "factorized")
 }
 
@@ -246,4 +199,4 @@ def test_weights_of_another_transform_are_refused():
     short = {name: w[..., :3] for name, w in weights.tensors["analysis"].items()}
     own = CaeCodec(dataclasses.replace(weights, tensors=weights.tensors | {"analysis": short}))
     with pytest.raises(ValueError, match=r"is it another width\?"):
-        own.latents_of(picture(16, 16), 0)
+        own.analyse(picture(16, 16), 0)

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import inr
-from inr.cae.codec import CaeCodec, Latents
+from inr.cae.codec import CaeCodec
 from inr.cae.decode import latents_of
 from inr.cae.file import pack_cae, read_content
+from inr.cae.priors import Latents
 from inr.codec import describe
 from inr.errors import FormatError
 from inr.format.container import SECTION_ALPHA, SECTION_LATENTS, pack, unpack

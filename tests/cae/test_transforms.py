@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inr.cae.layers import Conv, Deconv, Gdn, Scale, n_params, scales, shapes, walk
-from inr.cae.model import (
-    HYPER_INPUT_SCALE,
-    PRIOR_SCALE,
-    Factorized,
-    Hyperprior,
-    Model,
-    model_from_json,
-    model_to_json,
-)
+from inr.cae.model import Model, model_from_json, model_to_json
+from inr.cae.priors import HYPER_INPUT_SCALE, PRIOR_SCALE, Factorized, Hyperprior
 from inr.cae.training.networks import Network
 from inr.cae.transforms import Balle2017, Residual
 

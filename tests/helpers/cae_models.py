@@ -17,7 +17,8 @@ from inr.cae.layers import (
     Shuffle,
     Sum,
 )
-from inr.cae.model import Factorized, Hyperprior, Model
+from inr.cae.model import Model
+from inr.cae.priors import Factorized, Hyperprior
 from inr.cae.training.held_out import identity
 from inr.cae.training.pictures import Pictures, Source
 from inr.cae.training.settings import TrainSettings

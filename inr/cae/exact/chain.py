@@ -28,14 +28,14 @@ from itertools import product
 
 import numpy as np
 
-from inr.cae.exact.layers import computed
+from inr.cae.exact.layers import compute
 from inr.cae.exact.pointwise import LIMIT, ONE, Tensors
 from inr.cae.exact.tensors import exact_scales, exact_tensors
-from inr.cae.exact.tiles import computed_tile, side, spans
+from inr.cae.exact.tiles import compute_tile, side, spans
 from inr.cae.layers import Chain
 from inr.cae.transforms import BLOCK, N_COLOURS
 from inr.exact.threads import tile_pool
-from inr.image.region import Region
+from inr.image.region import Region, Size
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class ExactChain:
 
     @classmethod
     def of(cls, chain: Chain, params: Tensors) -> "ExactChain":
-        """Rounds the tensors; see `exact_tensors` for what is accepted and what is refused."""
+        """Round the tensors; see `exact_tensors` for what is accepted and what is refused."""
         return cls(chain, exact_tensors(chain, params))
 
     def apply(self, x: np.ndarray, scales: Tensors, n_threads: int | None = None) -> np.ndarray:
-        """What the chain makes of the whole of x.
+        """Compute what the chain makes of the whole of x.
 
         Args:
           x: f64[height, width, channels], multiples of 2**-12 within +-2**13.
@@ -64,17 +64,17 @@ class ExactChain:
         """
         features, vectors = _features(x), exact_scales(self.chain, scales)
         with tile_pool(n_threads) as pool:
-            return computed(self.chain, self.tensors, vectors, features, pool) * (1 / ONE)
+            return compute(self.chain, self.tensors, vectors, features, pool) * (1 / ONE)
 
 
-def analysed(
+def analyse(
     chain: ExactChain,
     pixels: np.ndarray,
     scales: Tensors,
     n_threads: int | None = None,
     tile: int | None = None,
 ) -> np.ndarray:
-    """The latents of a picture, not yet rounded to integers.
+    """Compute the latents of a picture, not yet rounded to integers.
 
     Args:
       chain: from 3 channels to latents at a sixteenth of the sides.
@@ -106,14 +106,14 @@ def analysed(
         for row in spans(0, height, height, size):
             tiles = [(row, col) for col in spans(0, width, width, size)]
             one_row = [
-                computed_tile(chain.chain, chain.tensors, vectors, load, at, BLOCK, pool)
+                compute_tile(chain.chain, chain.tensors, vectors, load, at, BLOCK, pool)
                 for at in tiles
             ]
             made.append(np.concatenate(one_row, 1) * (1 / ONE))
     return np.concatenate(made)
 
 
-def drawn(
+def synthesize(
     chain: ExactChain,
     latents: np.ndarray,
     height: int,
@@ -123,14 +123,14 @@ def drawn(
     n_threads: int | None = None,
     tile: int | None = None,
 ) -> np.ndarray:
-    """The picture of latents, or a region of it.
+    """Compute the picture of latents, or a region of it.
 
     Args:
       chain: from latents to 3 channels at 16 times the sides.
       latents: f64[ceil(height / 16), ceil(width / 16), n_latents], multiples of 2**-12 within
         +-2**13.
       height, width: of the picture.
-      scales, n_threads, tile: see `analysed`.
+      scales, n_threads, tile: see `analyse`.
       region: the part to draw, within the picture; None for all.
     Returns:
       u8[region height, region width, 3], the same as that crop of the whole.
@@ -138,12 +138,9 @@ def drawn(
       ValueError: latents, region or tile are something else; for the scales see
         `ExactChain.apply`.
     """
-    region = region if region is not None else Region(0, 0, width, height)
-    if not (
-        0 <= region.x < region.x + region.width <= width
-        and 0 <= region.y < region.y + region.height <= height
-    ):
-        raise ValueError(f"{region} is not within {width} x {height} pixels; draw what is inside")
+    picture = Size(height, width)
+    region = Region.whole(picture) if region is None else region
+    region.check_inside(picture)
     features, vectors = _features(latents), exact_scales(chain.chain, scales)
     if features.shape[:2] != (-(-height // BLOCK), -(-width // BLOCK)):
         raise ValueError(f"latents are {_kind(latents)}: not those of {width} x {height} pixels")
@@ -158,7 +155,7 @@ def drawn(
 
     with tile_pool(n_threads) as pool:
         for row, col in product(rows, cols):
-            made = computed_tile(chain.chain, chain.tensors, vectors, load, (row, col), 1, pool)
+            made = compute_tile(chain.chain, chain.tensors, vectors, load, (row, col), 1, pool)
             (y, to_y), (x, to_x) = row.crop(region.y, bottom), col.crop(region.x, right)
             colours = np.clip(made[y, x] * (1 / ONE) + 0.5, 0, 1)
             out[to_y, to_x] = np.floor(colours * 255 + 0.5)
@@ -166,7 +163,7 @@ def drawn(
 
 
 def _features(x: np.ndarray) -> np.ndarray:
-    """In units of 2**-12."""
+    """Return features in units of 2**-12."""
     units = np.asarray(x, np.float64) * ONE
     if units.ndim != 3 or not units.size:
         raise ValueError(f"features are {_kind(x)}, not [height, width, channels] of at least one")

@@ -17,10 +17,10 @@ from inr.cae.layers import Abs, Chain, Conv, Deconv, Gate, Gdn, Layer, Relu, Sca
 _BAND_VALUES = 1 << 18  # 2 MB of the matrix that a band is made of
 
 
-def computed(
+def compute(
     chain: Chain, tensors: Tensors, scales: Tensors, x: np.ndarray, pool: Executor
 ) -> np.ndarray:
-    """What the chain makes of x.
+    """Compute what the chain makes of x.
 
     Args:
       tensors, scales: of `exact_tensors` and `exact_scales`.
@@ -33,12 +33,12 @@ def computed(
     """
     for part in parts(chain):
         head = _head(part[0], tensors, scales, x, pool)
-        x = _filled(head, [change_of(layer, tensors, scales) for layer in part[1:]], pool)
+        x = _fill(head, [change_of(layer, tensors, scales) for layer in part[1:]], pool)
     return x
 
 
 def parts(chain: Chain) -> Iterator[Chain]:
-    """Cuts the chain into layers, each with those behind it that change single places."""
+    """Cut the chain into layers, each with those behind it that change single places."""
     while chain:
         n = 1
         while n < len(chain) and isinstance(chain[n], Gdn | Scale | Relu | Abs):
@@ -56,7 +56,7 @@ class _Head:
     fill: Callable[[int, np.ndarray], None]  # makes out[start : start + len(band)] in band
 
 
-def _filled(head: _Head, then: list[Change], pool: Executor) -> np.ndarray:
+def _fill(head: _Head, then: list[Change], pool: Executor) -> np.ndarray:
     h, s, width, n = head.shape
     out = np.empty(head.shape)
     size = max(1, _BAND_VALUES // head.values)
@@ -75,26 +75,26 @@ def _filled(head: _Head, then: list[Change], pool: Executor) -> np.ndarray:
 def _head(layer: Layer, tensors: Tensors, scales: Tensors, x: np.ndarray, pool: Executor) -> _Head:
     match layer:
         case Conv():
-            return _convolved(layer, tensors, x)
+            return _convolve(layer, tensors, x)
         case Deconv():
-            return _deconvolved(layer, tensors, x)
+            return _deconvolve(layer, tensors, x)
         case Shuffle(factor):
-            return _shuffled(factor, x)
+            return _shuffle(factor, x)
         case Sum(branches):
-            return _summed([computed(branch, tensors, scales, x, pool) for branch in branches])
+            return _sum([compute(branch, tensors, scales, x, pool) for branch in branches])
         case Gate(gate, value):
-            g, v = (computed(part, tensors, scales, x, pool) for part in (gate, value))
-            return _gated(g, v)
+            g, v = (compute(part, tensors, scales, x, pool) for part in (gate, value))
+            return _gate(g, v)
         case _:
             if isinstance(layer, Gdn | Scale):
-                _checked(x, layer, layer.n)
-            return _changed(change_of(layer, tensors, scales), x)
+                _check(x, layer, layer.n)
+            return _change(change_of(layer, tensors, scales), x)
 
 
-def _convolved(layer: Conv, tensors: Tensors, x: np.ndarray) -> _Head:
+def _convolve(layer: Conv, tensors: Tensors, x: np.ndarray) -> _Head:
     """Each band is one product: the kernels' inputs, copied side by side, times w."""
     k, s = layer.kernel, layer.stride
-    _checked(x, layer, layer.n_in, s)
+    _check(x, layer, layer.n_in, s)
     height, width, n_in = x.shape
     before = max(0, k - s) // 2
     w = tensors[f"{layer.name}_w"].reshape(k * k * n_in, layer.n_out)
@@ -114,10 +114,10 @@ def _convolved(layer: Conv, tensors: Tensors, x: np.ndarray) -> _Head:
     return _Head((h, 1, columns, layer.n_out), columns * k * k * n_in, fill)
 
 
-def _deconvolved(layer: Deconv, tensors: Tensors, x: np.ndarray) -> _Head:
+def _deconvolve(layer: Deconv, tensors: Tensors, x: np.ndarray) -> _Head:
     """Input blocks times w give k x k outputs each; where those overlap they are added."""
     k, s, n = layer.kernel, layer.stride, layer.n_out
-    _checked(x, layer, layer.n_in)
+    _check(x, layer, layer.n_in)
     h, width, n_in = x.shape
     w, bias = tensors[f"{layer.name}_w"], _bias(layer, tensors)
     blocks = _blocks(k, s)
@@ -143,8 +143,8 @@ def _deconvolved(layer: Deconv, tensors: Tensors, x: np.ndarray) -> _Head:
 
 
 def _blocks(kernel: int, stride: int) -> list[tuple[int, slice, slice]]:
-    """Blocks of the output that one input reaches: how far on they lie, the places inside of
-    the block, and those of the kernel."""
+    """List the blocks of the output that one input reaches: how far on they lie, the places inside
+    of the block, and those of the kernel."""
     before = max(0, kernel - stride) // 2
     found = []
     for d in range(-before // stride, (kernel - 1 - before) // stride + 1):
@@ -154,7 +154,7 @@ def _blocks(kernel: int, stride: int) -> list[tuple[int, slice, slice]]:
     return found
 
 
-def _shuffled(factor: int, x: np.ndarray) -> _Head:
+def _shuffle(factor: int, x: np.ndarray) -> _Head:
     height, width, n = x.shape
     if n % factor**2:
         raise ValueError(f"Shuffle({factor}) takes a multiple of {factor**2} channels, x has {n}")
@@ -167,7 +167,7 @@ def _shuffled(factor: int, x: np.ndarray) -> _Head:
     return _Head((height, factor, width * factor, channels), width * n, fill)
 
 
-def _summed(branches: list[np.ndarray]) -> _Head:
+def _sum(branches: list[np.ndarray]) -> _Head:
     def fill(start: int, band: np.ndarray) -> None:
         band[:, 0] = branches[0][start : start + len(band)]
         for branch in branches[1:]:
@@ -177,7 +177,7 @@ def _summed(branches: list[np.ndarray]) -> _Head:
     return _alike(branches[0], fill)
 
 
-def _gated(gate: np.ndarray, value: np.ndarray) -> _Head:
+def _gate(gate: np.ndarray, value: np.ndarray) -> _Head:
     def fill(start: int, band: np.ndarray) -> None:
         g = gate[start : start + len(band), None] * (1 / ONE)
         root = g * g
@@ -192,7 +192,7 @@ def _gated(gate: np.ndarray, value: np.ndarray) -> _Head:
     return _alike(value, fill)
 
 
-def _changed(change: Change, x: np.ndarray) -> _Head:
+def _change(change: Change, x: np.ndarray) -> _Head:
     def fill(start: int, band: np.ndarray) -> None:
         band[:, 0] = x[start : start + len(band)]
         change(band.reshape(-1, band.shape[-1]))
@@ -210,7 +210,7 @@ def _bias(layer: Conv | Deconv, tensors: Tensors) -> np.ndarray:
 
 
 def _window(x: np.ndarray, rows: tuple[int, int], cols: tuple[int, int]) -> np.ndarray:
-    """x[rows, cols] with zeros where x has none."""
+    """Cut x[rows, cols], with zeros where x has none."""
     height, width, n = x.shape
     top, bottom = max(rows[0], 0), min(rows[1], height)
     left, right = max(cols[0], 0), min(cols[1], width)
@@ -221,8 +221,8 @@ def _window(x: np.ndarray, rows: tuple[int, int], cols: tuple[int, int]) -> np.n
     return out
 
 
-def _checked(x: np.ndarray, layer: Conv | Deconv | Gdn | Scale, n: int, stride: int = 1) -> None:
-    """Channels and sides that the layer takes."""
+def _check(x: np.ndarray, layer: Conv | Deconv | Gdn | Scale, n: int, stride: int = 1) -> None:
+    """Refuse channels and sides that the layer does not take."""
     *sides, channels = x.shape
     if channels != n:
         raise ValueError(f"{layer.name!r} takes {n} channels, not {channels}; check the input")

@@ -21,7 +21,7 @@ Change = Callable[[np.ndarray], object]
 
 
 def change_of(layer: Layer, tensors: Tensors, scales: Tensors) -> Change:
-    """The layer as a function that changes f64[places, channels].
+    """Return the layer as a function that changes f64[places, channels].
 
     Args:
       tensors, scales: rounded, by the names of layers.
@@ -62,7 +62,7 @@ def _relu(x: np.ndarray, slope: float) -> None:
 
 
 def round_in_place(x: np.ndarray) -> None:
-    """The end of every layer: rounded(., 12) and clipped."""
+    """End a layer: round to 2**-12 and clip."""
     x += 0.5
     np.floor(x, out=x)
     np.clip(x, -LIMIT, LIMIT, out=x)

@@ -1,4 +1,4 @@
-"""Rounds the tensors of `inr.cae.exact.chain`, and proves that sums of their products are exact.
+"""Round the tensors of `inr.cae.exact.chain`, and proves that sums of their products are exact.
 
 A sum is exact, in any order, if the sum of all |products| stays below 2**53 in units of the finest.
 """
@@ -25,7 +25,7 @@ _EXACT_BITS = 53  # float64 holds every integer up to 2**53
 
 
 def exact_tensors(chain: Chain, params: Tensors) -> dict[str, np.ndarray]:
-    """Rounds the tensors of all layers.
+    """Round the tensors of all layers.
 
     Args:
       params: f16, f32 or f64, at least the tensors of `layers.shapes(chain)`.
@@ -49,7 +49,7 @@ def exact_tensors(chain: Chain, params: Tensors) -> dict[str, np.ndarray]:
 
 
 def exact_scales(chain: Chain, scales: Tensors) -> dict[str, np.ndarray]:
-    """Rounds the vectors of all Scale layers.
+    """Round the vectors of all Scale layers.
 
     Args:
       scales: f16, f32 or f64[n] by the names of the layers.
@@ -77,7 +77,8 @@ def _given(name: str, shape: Shape, params: Tensors) -> np.ndarray:
 
 
 def _exact_conv(layer: Conv | Deconv, found: Tensors) -> dict[str, np.ndarray]:
-    """Of a Deconv each output meets some places of the kernel only: the bound is not tight."""
+    """Round kernel and bias. Each output of a Deconv meets a part of its kernel only, so that there
+    the bound is not tight."""
     name = f"{layer.name}_w"
     tensors = {name: _rounded(found[name], WEIGHT_BITS)}
     axes = (0, 1, 2) if isinstance(layer, Conv) else (0, 1, 3)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inr.cae import layers
-from inr.cae.exact.layers import computed, parts
+from inr.cae.exact.layers import compute, parts
 from inr.cae.exact.pointwise import Tensors
 from inr.cae.layers import Chain, Conv, Deconv, Gate, Shuffle, Sum
 from inr.cae.transforms import BLOCK
@@ -31,31 +31,31 @@ class Span:
     last: int
     n: int
 
-    def widened(self, halo: int) -> slice:
-        """With as many blocks around as that, as far as there are."""
+    def widen(self, halo: int) -> slice:
+        """Take as many blocks around as that, as far as there are."""
         return slice(max(0, self.first - halo), min(self.n, self.last + halo))
 
     def within(self, wide: int, halo: int, samples: int) -> slice:
-        """The samples of `widened(halo)` among those of `widened(wide)`."""
-        start, part = self.widened(wide).start, self.widened(halo)
+        """Find the samples of `widen(halo)` among those of `widen(wide)`."""
+        start, part = self.widen(wide).start, self.widen(halo)
         return slice((part.start - start) * samples, (part.stop - start) * samples)
 
     def crop(self, start: int, stop: int) -> tuple[slice, slice]:
-        """The pixels start to stop of the span, counted from its own first and from start."""
+        """Find the pixels start to stop of the span, counted from its own first and from start."""
         own = self.first * BLOCK
         first, last = max(start, own), min(stop, self.last * BLOCK)
         return slice(first - own, last - own), slice(first - start, last - start)
 
 
 def spans(start: int, stop: int, out_of: int, tile: int) -> list[Span]:
-    """Cuts pixels start to stop, of out_of in all, into spans of tile pixels or fewer."""
+    """Cut pixels start to stop, of out_of in all, into spans of tile pixels or fewer."""
     first, last, n = start // BLOCK, -(-stop // BLOCK), -(-out_of // BLOCK)
     size = tile // BLOCK
     return [Span(at, min(at + size, last), n) for at in range(first, last, size)]
 
 
 def side(chain: Chain, samples: int, tile: int | None) -> int:
-    """Pixels a side of a tile: those given, or so many that memory stays bounded.
+    """Choose the pixels a side of a tile: those given, or so many that memory stays bounded.
 
     Args:
       samples: a side of a block, of what the chain takes: 16 of pixels, 1 of latents.
@@ -68,7 +68,7 @@ def side(chain: Chain, samples: int, tile: int | None) -> int:
     return tile
 
 
-def computed_tile(
+def compute_tile(
     chain: Chain,
     tensors: Tensors,
     scales: Tensors,
@@ -77,7 +77,7 @@ def computed_tile(
     samples: int,
     pool: Executor,
 ) -> np.ndarray:
-    """What `computed` would make of the whole picture, of the blocks of the tile.
+    """Compute the blocks of a tile as `compute` would make them of the whole picture.
 
     Args:
       load: makes f64[rows, columns, channels] of what the chain takes, of those rows and columns
@@ -85,12 +85,12 @@ def computed_tile(
       samples: a side of a block, of that: 16 of pixels, 1 of latents.
     """
     halo, finest_behind = -(-layers.reach(chain) // BLOCK), BLOCK // samples
-    x = load(*(span.widened(halo) for span in tile))
+    x = load(*(span.widen(halo) for span in tile))
     rest = chain
     for part in parts(chain):
-        x = computed(part, tensors, scales, x, pool)
+        x = compute(part, tensors, scales, x, pool)
         rest = rest[len(part) :]
-        blocks = tile[0].widened(halo)
+        blocks = tile[0].widen(halo)
         samples = len(x) // (blocks.stop - blocks.start)
         # `reach` counts samples of the finer end of the rest.
         needed = min(halo, -(-layers.reach(rest) // max(samples, finest_behind)))
@@ -100,7 +100,7 @@ def computed_tile(
 
 
 def _densest(chain: Chain, samples: float) -> tuple[float, float]:
-    """Values per pixel that are held at once, and places per pixel behind the chain."""
+    """Count the values per pixel that are held at once, and places per pixel behind the chain."""
     most = samples
     for layer in chain:
         match layer:

@@ -10,7 +10,8 @@ import numpy as np
 
 from inr.cae.density_tables import DensityTables, tables_of
 from inr.cae.layers import shapes
-from inr.cae.model import PRIOR_SCALE, Model
+from inr.cae.model import Model
+from inr.cae.priors import PRIOR_SCALE
 from inr.cae.training import gdn
 from inr.cae.training.autoencoder import Params, vectors
 from inr.cae.training.entropy_models import FactorizedDensity

@@ -26,13 +26,13 @@ import numpy as np
 
 from inr.errors import UsageError
 from inr.format.wire import FloatField, NameField, VarintField, Wire, write_fields
+from inr.image.picture import COLOUR_AXES
 from inr.mlp.fields.protocol import Field
 from inr.mlp.splits.protocol import Grid
 
 _MODE = "symmetric"
 _MAX_LEVELS = 8  # the approximation then has a 65536th of the samples
 _MIN_HIDDEN = 4
-_AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 
 
 def known_wavelets() -> list[str]:
@@ -169,5 +169,5 @@ def _axes(n_channels: int) -> np.ndarray:
     """The colour transform, f64 [n_channels, n_channels]; grey and alpha stay as they are."""
     axes = np.eye(n_channels)
     if n_channels >= 3:
-        axes[:3, :3] = _AXES
+        axes[:3, :3] = COLOUR_AXES
     return axes

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inr.cae import layers
-from inr.cae.exact.chain import ExactChain, analysed, drawn
+from inr.cae.exact.chain import ExactChain, analyse, synthesize
 from inr.cae.layers import Abs, Conv, Deconv, Gate, Gdn, Relu, Scale, Shuffle, Sum
 from inr.cae.transforms import Balle2017, Residual
 from inr.image.region import Region
@@ -248,7 +248,7 @@ def test_tiles_threads_and_regions_change_nothing(net, height, width):
     latents = exact.apply(rounded(extended / 255 - 0.5), scales, n_threads=1)
     assert latents.shape == (h, w, net.n_latents)
     for tile, n_threads in ((None, 1), (16, 4), (48, 1), (48, 4)):
-        assert latents.tobytes() == analysed(exact, pixels, scales, n_threads, tile).tobytes()
+        assert latents.tobytes() == analyse(exact, pixels, scales, n_threads, tile).tobytes()
 
     exact = ExactChain.of(net.synthesis(), params_of(net.synthesis(), 1))
     latents = np.floor(latents * 3)
@@ -256,12 +256,12 @@ def test_tiles_threads_and_regions_change_nothing(net, height, width):
     picture = np.floor(np.clip(colours + 0.5, 0, 1) * 255 + 0.5).astype(np.uint8)
     assert picture.size < 10 or 20 < picture.mean() < 235  # not only black and white
     for tile, n_threads in ((None, 4), (16, 1), (48, 4)):
-        mine = drawn(exact, latents, height, width, scales, n_threads=n_threads, tile=tile)
+        mine = synthesize(exact, latents, height, width, scales, n_threads=n_threads, tile=tile)
         assert np.array_equal(mine, picture)
     region = Region(width // 3, height // 4, -(-width // 2), -(-height // 2))
     part = picture[region.y :, region.x :][: region.height, : region.width]
-    assert np.array_equal(part, drawn(exact, latents, height, width, scales, region))
-    assert np.array_equal(part, drawn(exact, latents, height, width, scales, region, tile=32))
+    assert np.array_equal(part, synthesize(exact, latents, height, width, scales, region))
+    assert np.array_equal(part, synthesize(exact, latents, height, width, scales, region, tile=32))
 
 
 @given(st.permutations(range(7)))
@@ -346,14 +346,14 @@ def test_pictures_that_are_refused():
     scales = scales_of(net.analysis()) | scales_of(net.synthesis())
     for pixels in (np.zeros((2, 2, 3)), np.zeros((2, 2), np.uint8), np.zeros((2, 2, 4), np.uint8)):
         with pytest.raises(ValueError, match=r"pixels are .*, not uint8\[height, width, 3\]"):
-            analysed(analysis, pixels, scales)
+            analyse(analysis, pixels, scales)
     with pytest.raises(ValueError, match=r"pixels are uint8\[0, 2, 3\]: none"):
-        analysed(analysis, np.zeros((0, 2, 3), np.uint8), scales)
+        analyse(analysis, np.zeros((0, 2, 3), np.uint8), scales)
     with pytest.raises(ValueError, match="tile=24 is not a multiple of 16"):
-        analysed(analysis, np.zeros((2, 2, 3), np.uint8), scales, tile=24)
+        analyse(analysis, np.zeros((2, 2, 3), np.uint8), scales, tile=24)
     synthesis = ExactChain.of(net.synthesis(), params_of(net.synthesis()))
     with pytest.raises(ValueError, match=r"latents are .*: not those of 17 x 16 pixels"):
-        drawn(synthesis, np.zeros((1, 1, 6)), 16, 17, scales)
+        synthesize(synthesis, np.zeros((1, 1, 6)), 16, 17, scales)
     for region in (Region(1, 0, 16, 16), Region(0, -1, 2, 2), Region(0, 0, 0, 1)):
-        with pytest.raises(ValueError, match="is not within 16 x 16 pixels"):
-            drawn(synthesis, np.zeros((1, 1, 6)), 16, 16, scales, region)
+        with pytest.raises(ValueError, match="does not lie inside the picture of 16x16"):
+            synthesize(synthesis, np.zeros((1, 1, 6)), 16, 16, scales, region)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from inr.cae.training import gdn
 from inr.cae.training.autoencoder import (
+    add_noise,
     block_basis,
     block_log_amplitude,
     forward,
     init,
-    noisy,
-    rounded,
+    ste_round,
     vectors,
 )
 from inr.cae.training.entropy_models import factorized_bits, laplace_bits
@@ -65,8 +65,8 @@ def test_without_a_key_latents_are_rounded():
 
 def test_rounding_passes_gradients():
     y = jnp.array([-1.6, -0.4, 0.2, 2.7])
-    assert rounded(y).tolist() == [-2, 0, 0, 3]
-    slope = jax.grad(lambda y: (rounded(y) * jnp.arange(4.0)).sum())(y)
+    assert ste_round(y).tolist() == [-2, 0, 0, 3]
+    slope = jax.grad(lambda y: (ste_round(y) * jnp.arange(4.0)).sum())(y)
     assert slope.tolist() == [0, 1, 2, 3]
 
 
@@ -74,12 +74,12 @@ def test_rounding_passes_gradients():
 @given(st.integers(0, 2**31 - 1))
 def test_noise_stands_in_for_rounding(seed):
     y = jnp.zeros((1, 20, 20, 5))
-    noise = np.asarray(noisy(y, jax.random.key(seed)))
+    noise = np.asarray(add_noise(y, jax.random.key(seed)))
     assert -0.5 <= noise.min() < -0.45
     assert 0.45 < noise.max() < 0.5
     assert abs(noise.mean()) < 0.04  # six deviations of the mean of 2000
     assert noise.var() == pytest.approx(1 / 12, rel=0.15)
-    np.testing.assert_array_equal(noisy(y + 0.4, None), y)
+    np.testing.assert_array_equal(add_noise(y + 0.4, None), y)
 
 
 def test_hard_decoders_see_rounded_latents_and_soft_ones_noise(params, pictures):

@@ -11,7 +11,8 @@ from helpers.cae_models import PLAIN, QUICK, SLIM, TINY, in_memory, photo
 
 from inr.cae import latent_coder
 from inr.cae.codec import CaeCodec
-from inr.cae.model import PRIOR_SCALE, Factorized, Model
+from inr.cae.model import Model
+from inr.cae.priors import PRIOR_SCALE, Factorized
 from inr.cae.training import gdn
 from inr.cae.training.autoencoder import forward, vectors
 from inr.cae.training.configs import Config
@@ -73,10 +74,10 @@ def test_bytes_and_pixels_of_a_file_are_those_of_training(params, weights, rate)
     scales = vectors(FACTORIZED, params, jnp.full(1, 2 * rate / 255 - 1))
     x = jnp.asarray(PICTURE[None] / 255, jnp.float32)
     drawn, bits = jax.jit(forward, static_argnums=0)(FACTORIZED, params, x, scales, None)
-    found = codec.latents_of(PICTURE, rate)
+    found = codec.analyse(PICTURE, rate)
     n_bytes = len(codec.write(found, rate))
     assert 8 * n_bytes == pytest.approx(float(bits[0]), rel=0.02, abs=64)  # a word at the end
-    pixels = codec.draw(found, 128, 128, rate).astype(float)
+    pixels = codec.synthesize(found, 128, 128, rate).astype(float)
     expected = np.clip(np.asarray(drawn[0]), 0, 1) * 255
     error = np.square(pixels - expected).mean()
     assert error < 0.1 * np.square(expected - PICTURE).mean() + 1 / 12
@@ -133,7 +134,7 @@ def test_a_slimmable_model_has_tables_of_each_width():
         *(f"ga0@{width}_{part}" for width in (2, 4) for part in ("beta", "gamma"))
     }
     narrow = CaeCodec(weights.at_width(2))
-    assert narrow.latents_of(PICTURE[:32, :48], 0).y.shape == (2, 3, 2)
+    assert narrow.analyse(PICTURE[:32, :48], 0).y.shape == (2, 3, 2)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, 1e6])
