@@ -10,11 +10,11 @@ to multiples of 2**-ACTIVATION_BITS, r(v) = floor(v * 2**10 + 0.5) / 2**10:
     mean index  = floor(mean * 32 + 0.5), clipped to +-LATENT_LIMIT * 32
     scale       = floor(clip(log_scale, -5, 5) * 16 + 0.5) + 80
 
-The numbers are carried by float64: whole multiples of a power of two with sums below 2**53 are
-exact in any order, so BLAS may do the sums. `check_exact` refuses networks whose sums could be
-larger. Inside, activations are in units of 2**-10, and as max(0, .) and adding whole units
-commute with rounding, r(x + max(0, v)) is x + max(0, floor(v + 0.5)). A row of ones in x, which
-all layers keep, lets the products add the biases and the 0.5.
+The numbers are carried by float64, in which BLAS may do sums that are exact in any order (see
+`inr.exact.fixed_point`). `check_exact` refuses networks whose sums could be too large. Inside,
+activations are in units of 2**-10, and as max(0, .) and adding whole units commute with rounding,
+r(x + max(0, v)) is x + max(0, floor(v + 0.5)). A row of ones in x, which all layers keep, lets the
+products add the biases and the 0.5.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inr.coders.laplace_tables import EVEN_SCALE, LATENT_LIMIT, MEAN_BITS, N_SCALES, SCALE_STEPS
-from inr.errors import FormatError
+from inr.exact.fixed_point import Bounds, round_in_place
 from inr.grid.structure import Pyramid
 
 ACTIVATION_BITS = 10  # fractional bits of activations
@@ -33,7 +33,6 @@ UNIT = 1 << ACTIVATION_BITS  # of a latent, in activations as they are carried
 WEIGHT_BITS = 16  # fractional bits of a weight, at most
 WEIGHT_LIMIT = 64  # largest |weight|
 
-_EXACT = 2.0**53
 _SEEN_VALUES = 1 << 20  # 8 MB: coarser levels repeated to the size of one would take gigabytes
 _MOST_VALUES = 1 << 25  # 256 MB of features; those of 20 million pixels by the recipes are fewer
 _HALF_LATENT = 1 << (MEAN_BITS - 1)
@@ -75,7 +74,7 @@ class Workspace:
 
 
 def exact_network(params: Mapping[str, NDArray[np.floating]], pyramid: Pyramid) -> Network:
-    """Puts the network together.
+    """Put the network together.
 
     Args:
       params: tensors with the names and shapes of pyramid.context_groups, others are ignored;
@@ -107,24 +106,31 @@ def exact_network(params: Mapping[str, NDArray[np.floating]], pyramid: Pyramid) 
 
 
 def check_exact(params: Mapping[str, NDArray[np.floating]], pyramid: Pyramid) -> None:
-    """Refuses a network whose sums might not be exact in float64.
+    """Refuse a network whose sums might not be exact in float64.
 
     Raises:
-      FormatError: with latents of LATENT_LIMIT a sum could reach 2**53 of its finest unit.
+      FormatError: with latents of LATENT_LIMIT a sum could be too large.
       ValueError: as for `exact_network`.
     """
     network = exact_network(params, pyramid)
     n_taps, n_features = pyramid.structure.n_taps, pyramid.structure.n_features
     most = np.zeros(n_features)
     for name, weights in network.features.items():
-        most = np.maximum(most, _sums(name, weights, np.full(weights.shape[1], LATENT_LIMIT)))
-    x0 = np.concatenate([np.full(n_taps, LATENT_LIMIT * UNIT), most, [1.0]])
-    sums = _sums("context_w0", network.first, x0)
-    x1 = x0 + sums[:-2]
-    x2 = x1 + _sums("context_w1", network.second, x1)
+        latents = Bounds.of([LATENT_LIMIT] * weights.shape[1])
+        features = latents.product(weights, 0.5)
+        features.check(name)
+        most = np.maximum(most, features.most)
+    # Taps, features and a one, all of them whole numbers of units; so are they after each layer.
+    x0 = Bounds.of([LATENT_LIMIT * UNIT] * n_taps).join(Bounds.of([*most, 1.0]))
+    first = x0.product(network.first)
+    first.check("context_w0")
+    x1 = Bounds.of(x0.most + first.most[:-2])
+    second = x1.product(network.second)
+    second.check("context_w1")
+    x2 = Bounds.of(x1.most + second.most)
     # As one product, so that the unit is the finest of both.
     both = np.concatenate([network.last, network.first[-2:]], axis=1)
-    _sums("context_out", both, np.concatenate([x2, x0]))
+    x2.join(x0).product(both).check("context_out")
 
 
 class Features(Protocol):
@@ -174,7 +180,7 @@ def features_of(
     latents: Sequence[NDArray[np.int32]],
     most_values: int = _MOST_VALUES,
 ) -> Features:
-    """Features of the level of that index, made of latents[:index]; zeros where it has none.
+    """Make the features of the level of that index, of latents[:index]; zeros where it has none.
 
     most_values: of more than that, none are kept.
     """
@@ -199,13 +205,11 @@ def features_of(
 
 
 def _features(weights: Array, seen: Array, out: Array) -> None:
-    np.matmul(weights, seen, out=out)
-    out += 0.5
-    np.floor(out, out=out)
+    round_in_place(np.matmul(weights, seen, out=out))
 
 
 def densities(network: Network, work: Workspace) -> NDArray[np.int64]:
-    """Evaluates the network.
+    """Evaluate the network.
 
     Args:
       work: x holds taps and features in units, and ones; it is overwritten.
@@ -243,19 +247,3 @@ def _checked(
             f"+-{WEIGHT_LIMIT}; quantise them first"
         )
     return weights
-
-
-def _sums(name: str, weights: Array, most: Array) -> Array:
-    """The largest |weights @ x + 0.5| for |x| <= most; FormatError where they may not be exact."""
-    sums: Array = np.abs(weights) @ most + 1.0
-    unit_bits = np.ones(len(weights), np.int64)  # of each row, for whole x; 1 for the 0.5
-    for bits in range(1, WEIGHT_BITS + ACTIVATION_BITS):
-        scaled = weights * (1 << bits)
-        unit_bits += (scaled != np.floor(scaled)).any(axis=1)
-    worst = float((sums * 2.0**unit_bits).max())
-    if worst >= _EXACT:
-        raise FormatError(
-            f"context model: sums of {name!r} may reach {worst:.3g} of their finest "
-            f"unit, but only those below 2**53 are exact; its weights are too large"
-        )
-    return sums

@@ -1,14 +1,14 @@
 """Draws a grid picture: upsampling and synthesis of `inr.grid.fit.model` in exact fixed point.
 
-    rounded(v, k)   floor(v * 2**k + 0.5) * 2**-k
+    round(v, k)     floor(v * 2**k + 0.5) * 2**-k
     latents         integers
-    features        rounded(., 10) once an octave, after the pass over rows and that over columns
+    features        round(., 10) once an octave, after the pass over rows and that over columns
     hidden          exact, or rounded as `inr.grid.synthesis_bounds` says
-    colours         rounded(., 20) and clipped to +-8, then rounded(., 20) after each convolution
-    samples         rounded(colour in 0..1 * peak, 0)
+    colours         round(., 20) and clipped to +-8, then round(., 20) after each convolution
+    samples         round(colour in 0..1 * peak, 0)
 
 A larger picture is drawn of features that are interpolated by cubic convolution (resample.py),
-first along columns, and rounded(., 10) after each axis: of photographs at half size, that comes
+first along columns, and round(., 10) after each axis: of photographs at half size, that comes
 nearer to the original than the drawn picture interpolated (scripts/bench grid scale).
 
 `check_exact` proves that all sums are exact, so that their order does not matter. The picture is
@@ -21,6 +21,7 @@ from itertools import product
 
 import numpy as np
 
+from inr.exact.fixed_point import round_in_place
 from inr.exact.threads import tile_pool
 from inr.grid.structure import Pyramid
 from inr.grid.synthesis_bounds import (
@@ -80,11 +81,11 @@ def draw(
         features = _features(planes, row, col, rounding.row_bits)
         for axis, span in ((1, row), (2, col)):
             if span.taps is not None:
-                features = _rounded(apply_taps(features, span.taps, axis))
+                features = round_in_place(apply_taps(features, span.taps, axis))
         colours = _synthesis(features, net, row, col)
         samples = np.clip(colours, 0, 1 / _COLOUR_UNIT) * (peak * _COLOUR_UNIT)
         y, x = row.start - region.y, col.start - region.x
-        out[y : y + row.size, x : x + col.size] = _rounded(samples).transpose(1, 2, 0)
+        out[y : y + row.size, x : x + col.size] = round_in_place(samples).transpose(1, 2, 0)
 
     with tile_pool(n_threads) as pool:
         cols = _spans(params, widths, region.x, region.width, width)
@@ -174,10 +175,12 @@ def _features(
             tall = row.doubling[e] @ coarser  # [n, h, coarser w]
             bits = row_bits[e]
             if bits is not None:
-                tall = _rounded(tall * 2.0 ** (bits - FEATURE_BITS)) * 2.0 ** (FEATURE_BITS - bits)
+                tall = round_in_place(tall * 2.0 ** (bits - FEATURE_BITS)) * 2.0 ** (
+                    FEATURE_BITS - bits
+                )
             wide = stack[:n].reshape(n * h, w)
             np.matmul(tall.reshape(n * h, -1), col.doubling[e].T, out=wide)
-            _rounded(wide)
+            round_in_place(wide)
         for i, y in enumerate(planes[e], n):
             np.multiply(y[np.ix_(row.needed[e], col.needed[e])], 1 / _FEATURE_UNIT, out=stack[i])
         coarser = stack
@@ -223,18 +226,18 @@ def _synthesis(features: np.ndarray, net: _Net, row: _Span, col: _Span) -> np.nd
         h = np.matmul(net.w0, part, out=hidden[:, : part.shape[1]])
         np.maximum(h, 0, out=h)
         if net.hidden_bits is not None:
-            h = _rounded(h * 2.0**net.hidden_bits) * 2.0**-net.hidden_bits
+            h = round_in_place(h * 2.0**net.hidden_bits) * 2.0**-net.hidden_bits
         out[:, at : at + _CHUNK] = net.w1 @ h + net.linear @ part
     limit = COLOUR_LIMIT / _COLOUR_UNIT
     (w0, b0), (w1, b1) = net.convs
     colours = out[: len(b0)].reshape(len(b0), *features.shape[1:])
-    colours = np.clip(_rounded(colours), -limit, limit, out=colours)
+    colours = np.clip(round_in_place(colours), -limit, limit, out=colours)
     change = _convolved(colours, w0, b0)
     np.maximum(change, 0, out=change)
-    colours = _rounded(np.add(change, colours[:, 1:-1, 1:-1], out=change))
+    colours = round_in_place(np.add(change, colours[:, 1:-1, 1:-1], out=change))
     _repeat_edges(colours, row, col)
     change = _convolved(colours, w1, b1)
-    return _rounded(np.add(change, colours[:, 1:-1, 1:-1], out=change))
+    return round_in_place(np.add(change, colours[:, 1:-1, 1:-1], out=change))
 
 
 def _convolved(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -256,10 +259,3 @@ def _repeat_edges(x: np.ndarray, row: _Span, col: _Span) -> None:
             view[0] = view[1]
         if span.touches[1]:
             view[-1] = view[-2]
-
-
-def _rounded(x: np.ndarray) -> np.ndarray:
-    """floor(x + 0.5), in place."""
-    x += 0.5
-    np.floor(x, out=x)
-    return x

@@ -1,17 +1,16 @@
 """Proves that the drawing of a grid picture is exact, from its weights and its largest latent.
 
-All numbers of `inr.grid.synthesis` are multiples of powers of two, carried by float64. Sums of such
-numbers are exact, in any order and with or without fused multiply-add, while they stay below 2**53
-in units of the finest of them: any BLAS, any number of threads and any GPU give the same bits.
+All numbers of `inr.grid.synthesis` are multiples of powers of two, carried by float64. Bounds of
+each layer follow from those of the layer before, see `inr.exact.fixed_point`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from inr.coders.laplace_tables import LATENT_LIMIT
 from inr.errors import FormatError
+from inr.exact.fixed_point import EXACT_BITS, Bounds, fraction_bits
 from inr.grid.structure import Pyramid
 
 NumpyParams = dict[str, np.ndarray]
@@ -22,7 +21,6 @@ COLOUR_LIMIT = 8  # largest |colour| before the convolutions
 _WEIGHT_BITS = 16  # finest fraction of a weight
 _TAP_LIMIT, _WEIGHT_LIMIT = 4, 64  # largest |weight| of the upsampling and of all others
 _LEAST_BITS = 4  # nothing is rounded coarser than this
-_EXACT_BITS = 53  # float64 holds every integer up to 2**53
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Rounding:
 
 
 def check_exact(params: NumpyParams, pyramid: Pyramid, max_latent: int) -> Rounding:
-    """Proves that every sum of the drawing is exact.
+    """Prove that every sum of the drawing is exact.
 
     Args:
       params: f64, the tensors of `pyramid.synthesis_groups`, as the file holds them.
@@ -46,103 +44,68 @@ def check_exact(params: NumpyParams, pyramid: Pyramid, max_latent: int) -> Round
     """
     if not 0 <= max_latent <= LATENT_LIMIT:
         raise FormatError(f"|latent| {max_latent} is outside 0..{LATENT_LIMIT}; encode again")
-    names = [name for group in pyramid.synthesis_groups.values() for name in group]
-    units = {name: _units(name, params[name]) for name in names}
-    bits = {name: _fraction_bits(units[name]) for name in names}
+    p = {
+        name: _check_weights(name, params[name])
+        for group in pyramid.synthesis_groups.values()
+        for name in group
+    }
+    features, row_bits = _bound_features(p, pyramid, max_latent)
+    hidden = features.product(p["synth_w0"], p["synth_b0"])
+    hidden.check("synth_w0")
+    second = np.concatenate([p["synth_w1"], p["synth_linear"]], axis=1)
+    colour = hidden.join(features).product(second, p["synth_b1"])
+    beside = features.product(p["synth_linear"], p["synth_b1"])  # the hidden ones may be rounded
+    halves = np.maximum(beside.fraction_bits, COLOUR_BITS + 1)  # of steps, which rounding adds
+    Bounds(colour.most, halves).check("synth_linear")
+    hidden_bits = _choose_rounding("synth_w1", colour, hidden, p["synth_w1"])
 
-    features, feature_bits, row_bits = _bounds_of_features(units, bits, pyramid, max_latent)
-    hidden = _bounds(units["synth_w0"], features, units["synth_b0"])
-    fraction = max(feature_bits + bits["synth_w0"], bits["synth_b0"])
-    _check("synth_w0", max(hidden), fraction)
-    second = np.concatenate([units["synth_w1"], units["synth_linear"]], axis=1)
-    colour = max(_bounds(second, hidden + features, units["synth_b1"]))
-    beside = max(feature_bits + bits["synth_linear"], bits["synth_b1"], COLOUR_BITS + 1)
-    _check("synth_linear", colour, beside)
-    hidden_bits = _rounded_to("synth_w1", colour, fraction, bits["synth_w1"])
-
-    colours = [COLOUR_LIMIT << COLOUR_BITS] * pyramid.n_channels  # from here on in steps
+    colours = Bounds.of([COLOUR_LIMIT << COLOUR_BITS] * pyramid.n_channels)  # now in steps
     for i in range(2):
         w, b = f"conv_w{i}", f"conv_b{i}"
-        change = _bounds(units[w], colours * 9, units[b] << COLOUR_BITS)
-        colours = [x + y for x, y in zip(colours, change, strict=True)]
-        _check(w, max(colours), max(bits[w], 1))
+        neighbours = Bounds.of(np.tile(colours.most, 9))
+        change = neighbours.product(p[w], p[b] * (1 << COLOUR_BITS))
+        colours = Bounds(colours.most + change.most, np.maximum(change.fraction_bits, 1))
+        colours.check(w)
     return Rounding(row_bits, hidden_bits)
 
 
-def _bounds_of_features(
-    units: NumpyParams, bits: dict[str, int], pyramid: Pyramid, max_latent: int
-) -> tuple[list[int], int, tuple[int | None, ...]]:
-    """Largest |feature| of each drawn level, their fraction in bits, and `Rounding.row_bits`."""
+def _bound_features(
+    p: NumpyParams, pyramid: Pyramid, max_latent: int
+) -> tuple[Bounds, tuple[int | None, ...]]:
+    """Bound the features of the drawn levels, and choose `Rounding.row_bits`."""
     drawn = [level.exponent for level in pyramid.levels if not level.is_hyper]
     coarsest = pyramid.levels[0].exponent
-    bounds, feature_bits = [max_latent] * drawn.count(coarsest), 0
+    features = Bounds.of([max_latent] * drawn.count(coarsest))
     row_bits: list[int | None] = []
     for e in reversed(range(coarsest)):
         name = f"up{e}"
-        gain = int(units[name].sum())
-        rows = [_in_ones(gain * bound) + 1 for bound in bounds]
-        bounds = [_in_ones(gain * bound) + 1 for bound in rows]
-        fraction = feature_bits + bits[name]
-        _check(name, max(rows), fraction)
-        _check(name, max(bounds), FEATURE_BITS + 1)
-        row_bits.append(_rounded_to(name, max(bounds), fraction, bits[name]))
-        bounds += [max_latent] * drawn.count(e)
-        feature_bits = FEATURE_BITS
-    return bounds, feature_bits, tuple(reversed(row_bits))
+        rows = features.convolve(p[name])
+        rows.check(name)
+        both = rows.convolve(p[name])
+        Bounds.of(both.most, FEATURE_BITS + 1).check(name)
+        row_bits.append(_choose_rounding(name, both, rows, p[name]))
+        features = Bounds.of(both.most, FEATURE_BITS).join(Bounds.of([max_latent] * drawn.count(e)))
+    return features, tuple(reversed(row_bits))
 
 
-def _units(name: str, w: np.ndarray) -> np.ndarray:
-    """|w| in units of 2**-16, i64."""
+def _check_weights(name: str, w: np.ndarray) -> np.ndarray:
     limit = _TAP_LIMIT if name.startswith("up") else _WEIGHT_LIMIT
     if not (np.abs(w) <= limit).all():  # NaN too
         raise FormatError(f"{name!r} has a weight outside +-{limit}; encode again")
-    scaled = np.abs(w) * 2.0**_WEIGHT_BITS
-    if (scaled != np.floor(scaled)).any():
+    if fraction_bits(w).max() > _WEIGHT_BITS:
         raise FormatError(f"{name!r} is finer than 2**-{_WEIGHT_BITS}; encode with larger steps")
-    units: np.ndarray = scaled.astype(np.int64)
-    return units
+    return w
 
 
-def _fraction_bits(units: np.ndarray) -> int:
-    """The least k for which all weights are multiples of 2**-k."""
-    used = int(np.bitwise_or.reduce(units, axis=None))
-    return max(0, _WEIGHT_BITS + 1 - (used & -used).bit_length()) if used else 0
+def _choose_rounding(name: str, sums: Bounds, x: Bounds, weights: np.ndarray) -> int | None:
+    """Choose the finest rounding of x that makes the sums of their products with weights exact.
 
-
-def _bounds(w: np.ndarray, x: Sequence[int], b: np.ndarray) -> list[int]:
-    """Largest |w x + b| of each row, and 1 for what rounding adds. Python integers, rounded up:
-    the same on every machine."""
-    return [
-        _in_ones(sum(a * c for a, c in zip(row, x, strict=True)) + bias) + 1
-        for row, bias in zip(w.tolist(), b.tolist(), strict=True)
-    ]
-
-
-def _in_ones(bound: int) -> int:
-    """From units of 2**-16, rounded up."""
-    return -(-bound >> _WEIGHT_BITS)
-
-
-def _check(name: str, bound: int, fraction: int) -> None:
-    """Sums below bound, of multiples of 2**-fraction, must be exact."""
-    if bound.bit_length() + fraction > _EXACT_BITS:
-        raise FormatError(
-            f"sums of {name!r} may reach {bound} in steps of 2**-{fraction}, beyond the "
-            f"{_EXACT_BITS} bits of exact arithmetic; encode with smaller weights or larger steps"
-        )
-
-
-def _rounded_to(name: str, bound: int, fraction: int, weight_bits: int) -> int | None:
-    """Rounding of multiples of 2**-fraction that makes sums of their products with weights exact.
-
-    Args:
-      bound: of those sums.
-      weight_bits: fraction of the weights.
     Returns:
-      The most bits of fraction that are safe; None if all are.
+      The most bits of fraction that are safe; None if all of x are.
     """
-    safe = _EXACT_BITS - bound.bit_length() - weight_bits
-    if safe >= fraction:
+    most, weight_bits = sums.most.max(), int(fraction_bits(weights).max())
+    safe = EXACT_BITS - int(most).bit_length() - weight_bits
+    if safe >= x.fraction_bits.max():
         return None
-    _check(name, bound, weight_bits + _LEAST_BITS)
+    Bounds.of([most], weight_bits + _LEAST_BITS).check(name)
     return safe

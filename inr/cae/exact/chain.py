@@ -1,19 +1,19 @@
 """Transforms of a trained autoencoder in exact arithmetic: the same bits on every machine.
 
-    rounded(v, k)   floor(v * 2**k + 0.5) * 2**-k
+    round(v, k)     floor(v * 2**k + 0.5) * 2**-k
     features        multiples of 2**-12, clipped to +-2**13 after every layer that computes
-    Conv, Deconv    w rounded(., 14), b rounded(., 26); the sum is exact, then rounded(., 12)
-    Gdn             u = rounded(x, 8) clipped to +-2**10, norm = beta + sum_j gamma_ij u_j^2,
-                    rounded(x / sqrt(norm), 12), of the inverse rounded(x * sqrt(norm), 12);
-                    gamma rounded(., g), beta rounded(., 16 + g) but at least 1e-6, with the
+    Conv, Deconv    w round(., 14), b round(., 26); the sum is exact, then round(., 12)
+    Gdn             u = round(x, 8) clipped to +-2**10, norm = beta + sum_j gamma_ij u_j^2,
+                    round(x / sqrt(norm), 12), of the inverse round(x * sqrt(norm), 12);
+                    gamma round(., g), beta round(., 16 + g) but at least 1e-6, with the
                     largest g <= 24, one for the layer, for which all sums are exact
-    Scale           m rounded(., 14), then rounded(x * m, 12)
-    Relu            max(x, rounded(slope * x, 12))
+    Scale           m round(., 14), then round(x * m, 12)
+    Relu            max(x, round(slope * x, 12))
     Sum             exact
-    Gate            rounded(value * (1 + g / sqrt(1 + g * g)) / 2, 12)
-    picture         sample s becomes rounded(s / 255 - 0.5, 12); its last row and column are
+    Gate            round(value * (1 + g / sqrt(1 + g * g)) / 2, 12)
+    picture         sample s becomes round(s / 255 - 0.5, 12); its last row and column are
                     repeated up to whole blocks of 16 x 16; the feature v becomes the sample
-                    rounded(clip(v + 0.5, 0, 1) * 255, 0)
+                    round(clip(v + 0.5, 0, 1) * 255, 0)
 
 float64 carries all of it. Sums of products stay below 2**53 in units of the finest number, so they
 are exact in any order and with or without fused multiply-add: any BLAS and any number of threads

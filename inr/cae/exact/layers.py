@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inr.cae.exact.pointwise import LIMIT, ONE, Change, Tensors, change_of, round_in_place
+from inr.cae.exact.pointwise import LIMIT, ONE, Change, Tensors, change_of, round_and_clip
 from inr.cae.layers import Abs, Chain, Conv, Deconv, Gate, Gdn, Layer, Relu, Scale, Shuffle, Sum
 
 _BAND_VALUES = 1 << 18  # 2 MB of the matrix that a band is made of
@@ -108,7 +108,7 @@ def _convolve(layer: Conv, tensors: Tensors, x: np.ndarray) -> _Head:
         seen = seen.transpose(0, 1, 3, 4, 2).reshape(-1, k * k * n_in)  # [places, inputs], a copy
         y = np.matmul(seen, w, out=band.reshape(-1, layer.n_out))
         y += bias
-        round_in_place(y)
+        round_and_clip(y)
 
     h, columns = height // s, width // s
     return _Head((h, 1, columns, layer.n_out), columns * k * k * n_in, fill)
@@ -137,7 +137,7 @@ def _deconvolve(layer: Deconv, tensors: Tensors, x: np.ndarray) -> _Head:
                 left, right = max(dx, 0), min(width + dx, width)
                 if left < right:
                     below[:, :, left:right, cols] += y[:, :, left - dx : right - dx, kx]
-        round_in_place(band)
+        round_and_clip(band)
 
     return _Head((h, s, width * s, n), width * max(-(-k // s) * s * k, s * s) * n, fill)
 
@@ -187,7 +187,7 @@ def _gate(gate: np.ndarray, value: np.ndarray) -> _Head:
         g += 1
         np.multiply(value[start : start + len(band), None], g, out=band)
         band *= 0.5
-        round_in_place(band)
+        round_and_clip(band)
 
     return _alike(value, fill)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from inr.cae.layers import Abs, Gdn, Layer, Relu, Scale
+from inr.exact.fixed_point import round_in_place
 
 FEATURE_BITS = 12  # fraction of a feature
 FEATURE_LIMIT = 2.0**13  # largest |feature|
@@ -31,7 +32,7 @@ def change_of(layer: Layer, tensors: Tensors, scales: Tensors) -> Change:
             beta, gamma = tensors[f"{name}_beta"], tensors[f"{name}_gamma"]
             return lambda x: _normalize(x, beta, gamma, is_inverse)
         case Scale(name):
-            return lambda x: round_in_place(np.multiply(x, scales[name], out=x))
+            return lambda x: round_and_clip(np.multiply(x, scales[name], out=x))
         case Relu(slope):
             return lambda x: _relu(x, slope)
         case Abs():
@@ -41,28 +42,22 @@ def change_of(layer: Layer, tensors: Tensors, scales: Tensors) -> Change:
 
 
 def _normalize(x: np.ndarray, beta: np.ndarray, gamma: np.ndarray, is_inverse: bool) -> None:
-    u = x * (2.0**SQUARED_BITS / ONE)
-    u += 0.5
-    np.floor(u, out=u)
+    u = round_in_place(x * (2.0**SQUARED_BITS / ONE))
     u *= 2.0**-SQUARED_BITS
     np.clip(u, -SQUARED_LIMIT, SQUARED_LIMIT, out=u)
     u *= u
     norm = u @ gamma.T
     norm += beta
     np.sqrt(norm, out=norm)
-    round_in_place((np.multiply if is_inverse else np.divide)(x, norm, out=x))
+    round_and_clip((np.multiply if is_inverse else np.divide)(x, norm, out=x))
 
 
 def _relu(x: np.ndarray, slope: float) -> None:
-    low = x * slope
-    low += 0.5
-    np.floor(low, out=low)
-    np.maximum(x, low, out=x)
+    np.maximum(x, round_in_place(x * slope), out=x)
     np.clip(x, -LIMIT, LIMIT, out=x)  # slopes above 1
 
 
-def round_in_place(x: np.ndarray) -> None:
-    """End a layer: round to 2**-12 and clip."""
-    x += 0.5
-    np.floor(x, out=x)
+def round_and_clip(x: np.ndarray) -> None:
+    """End a layer, in place: round to 2**-12 and clip."""
+    round_in_place(x)
     np.clip(x, -LIMIT, LIMIT, out=x)

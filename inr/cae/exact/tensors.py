@@ -1,7 +1,4 @@
-"""Round the tensors of `inr.cae.exact.chain`, and proves that sums of their products are exact.
-
-A sum is exact, in any order, if the sum of all |products| stays below 2**53 in units of the finest.
-"""
+"""The tensors of `inr.cae.exact.chain`, rounded so that sums of their products are exact."""
 
 import numpy as np
 
@@ -16,12 +13,12 @@ from inr.cae.exact.pointwise import (
 )
 from inr.cae.layers import Chain, Conv, Deconv, Gdn, Shape
 from inr.errors import UsageError
+from inr.exact.fixed_point import EXACT_BITS, Bounds, round_to
 
 WEIGHT_BITS = 14  # fraction of a weight and of what Scale multiplies by
 _SUM_BITS = FEATURE_BITS + WEIGHT_BITS
 _GAMMA_BITS = 24  # most bits of fraction of a gamma
 _LEAST_BETA = 1e-6
-_EXACT_BITS = 53  # float64 holds every integer up to 2**53
 
 
 def exact_tensors(chain: Chain, params: Tensors) -> dict[str, np.ndarray]:
@@ -60,7 +57,7 @@ def exact_scales(chain: Chain, scales: Tensors) -> dict[str, np.ndarray]:
     """
     found: dict[str, np.ndarray] = {}
     for name, n in layers.scales(chain).items():
-        found[name] = _rounded(_given(name, (n,), scales), WEIGHT_BITS)
+        found[name] = round_to(_given(name, (n,), scales), WEIGHT_BITS)
         _check(name, np.abs(found[name]) * FEATURE_LIMIT)
     return found
 
@@ -80,11 +77,11 @@ def _exact_conv(layer: Conv | Deconv, found: Tensors) -> dict[str, np.ndarray]:
     """Round kernel and bias. Each output of a Deconv meets a part of its kernel only, so that there
     the bound is not tight."""
     name = f"{layer.name}_w"
-    tensors = {name: _rounded(found[name], WEIGHT_BITS)}
+    tensors = {name: round_to(found[name], WEIGHT_BITS)}
     axes = (0, 1, 2) if isinstance(layer, Conv) else (0, 1, 3)
     sums = np.abs(tensors[name]).sum(axes) * FEATURE_LIMIT
     if layer.has_bias:
-        b = tensors[f"{layer.name}_b"] = _rounded(found[f"{layer.name}_b"], _SUM_BITS)
+        b = tensors[f"{layer.name}_b"] = round_to(found[f"{layer.name}_b"], _SUM_BITS)
         sums += np.abs(b)
     _check(name, sums)
     return tensors
@@ -97,27 +94,21 @@ def _exact_gdn(name: str, found: Tensors) -> dict[str, np.ndarray]:
             raise UsageError(f"{tensor!r} holds {w.min()}, below 0; export what GDN itself uses")
     for bits in reversed(range(_GAMMA_BITS + 1)):
         unit = 2.0 ** (2 * SQUARED_BITS + bits)  # of the sum
-        b = np.maximum(_rounded(beta, 2 * SQUARED_BITS + bits), np.ceil(_LEAST_BETA * unit) / unit)
-        g = _rounded(gamma, bits)
-        if ((g.sum(1) * SQUARED_LIMIT**2 + b) * unit < 2.0**_EXACT_BITS).all():
+        b = np.maximum(round_to(beta, 2 * SQUARED_BITS + bits), np.ceil(_LEAST_BETA * unit) / unit)
+        g = round_to(gamma, bits)
+        if Bounds.of(g.sum(1) * SQUARED_LIMIT**2 + b, 2 * SQUARED_BITS + bits).is_exact():
             return {f"{name}_beta": b, f"{name}_gamma": g}
     raise UsageError(
         f"{name}_gamma: a row sums up to {gamma.sum(1).max():g}, so that sums could be inexact; "
-        f"keep them below {2.0 ** (_EXACT_BITS - 2 * SQUARED_BITS) / SQUARED_LIMIT**2:g}"
+        f"keep them below {2.0 ** (EXACT_BITS - 2 * SQUARED_BITS) / SQUARED_LIMIT**2:g}"
     )
 
 
 def _check(name: str, sums: np.ndarray) -> None:
-    """Sums up to these, and the half that rounding adds, must be exact in units of 2**-26."""
-    limit = 2.0 ** (_EXACT_BITS - _SUM_BITS)
-    if not (sums + 0.5 / ONE < limit).all():
+    """Refuse sums up to these that, with the half that rounding adds, could be inexact."""
+    if not Bounds.of(sums + 0.5 / ONE, _SUM_BITS).is_exact():
+        limit = 2.0 ** (EXACT_BITS - _SUM_BITS)
         raise UsageError(
             f"{name!r}: sums may reach {sums.max():g} and could be inexact; keep the weights of an "
             f"output below {limit / FEATURE_LIMIT:g} in sum"
         )
-
-
-def _rounded(x: np.ndarray, bits: int) -> np.ndarray:
-    with np.errstate(over="ignore"):  # what is that large is refused later, as sums are
-        y: np.ndarray = np.floor(x * 2.0**bits + 0.5) * 2.0**-bits
-    return y
