@@ -1,17 +1,17 @@
 """What kind cae puts into the container.
 
   stages     u16      number of the shipped model, as assets/cae/manifest.json has it; 0 for others
-             8 bytes  the first ones of the SHA-256 of its weights file
-             u8       rate: which lambda, see cae_coding.py
+             16 bytes the first ones of the SHA-256 of its weights file
+             u8       rate: which lambda, see codec.py
              u8       index of the width in a slimmable model, else 0
              u32      CRC-32 (zlib) of the colours as they are drawn at their own size: RGB, u8, row
                       by row, before they are turned to grey
-  latents    see cae_coding.py
+  latents    see codec.py
   alpha      of a picture with an alpha channel, see alpha.py
 
 Samples have 8 bits, ranges are always full, and sides at most MAX_SIDE. A picture of grey is coded
-as three equal colours; what is drawn is their mean, rounded. The decoder is exact (exact.py), hence
-the checksum: it promises every pixel.
+as three equal colours; what is drawn is their mean, rounded. The decoder is exact (exact/chain.py),
+hence the checksum: it promises every pixel.
 """
 
 import struct
@@ -29,7 +29,7 @@ from inr.options import Sections
 
 NUMBER = 2  # of kind cae, in the header
 MAX_SIDE = 1 << 14  # pixels; as of kind grid
-HASH_BYTES = 8
+HASH_BYTES = 16  # of a SHA-256: nobody finds other weights that begin so
 _STAGES = struct.Struct(f"<H{HASH_BYTES}sBBI")
 
 Pixels = NDArray[np.uint8]

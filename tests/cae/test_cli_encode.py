@@ -163,7 +163,7 @@ def test_own_weights(run, monkeypatch, tmp_path):
     (tmp_path / "own.npz").write_bytes(write_weights(own))
     made = run("encode", "photo.png", *CAE, "--set", f"model={tmp_path / 'own.npz'}", "-q")
     assert made == Ran(0, "", "")
-    run("decode", "photo.inr").failed(rf"SHA-256 {own.sha256[:16]}\.\.\., which are not shipped")
+    run("decode", "photo.inr").failed(rf"SHA-256 {own.sha256[:32]}\.\.\., which are not shipped")
     run("info", "photo.inr").failed("set INR_MODELS to it")
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     assert run("decode", "photo.inr", "-q") == Ran(0, "", "")

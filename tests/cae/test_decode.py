@@ -118,9 +118,9 @@ def test_the_checksum_is_verified_at_other_sizes_and_not_for_parts():
     ("changes", "message"),
     [
         ({"model": 7}, "model 7 is not known; the file needs a newer version"),
-        ({"sha256": bytes(8)}, "made with other weights of the model tiny than are here"),
+        ({"sha256": bytes(16)}, "made with other weights of the model tiny than are here"),
         ({"model": 2}, "made with other weights of the model slimmable than are here"),
-        ({"model": 0, "sha256": bytes(8)}, "SHA-256 0000000000000000.*set INR_MODELS to it"),
+        ({"model": 0, "sha256": bytes(16)}, "SHA-256 0000000000000000.*set INR_MODELS to it"),
         ({"width_index": 1}, "width number 1 of a model that has 1: damaged file"),
         ({"rate": 255}, None),
     ],

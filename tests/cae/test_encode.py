@@ -80,7 +80,7 @@ def test_other_models(name, number):
     pixels = picture(33, 47)
     made = encoded(pixels, recipe(name))
     coded = opened(made.data).coded
-    assert (coded.model, coded.sha256.hex()) == (number, SHIPPED[number - 1].sha256[:16])
+    assert (coded.model, coded.sha256.hex()) == (number, SHIPPED[number - 1].sha256[:32])
     assert psnr_db(pixels, inr.decode(made.data)) == made.psnr_db
 
 
@@ -169,8 +169,8 @@ def test_own_weights_need_no_folder_to_encode_and_one_to_decode(tmp_path, monkey
     pixels = picture(33, 47)
     made = encoded(pixels, recipe(str(path)))
     coded = opened(made.data).coded
-    assert (coded.model, coded.sha256.hex()) == (0, own.sha256[:16])
-    with pytest.raises(FormatError, match=f"SHA-256 {own.sha256[:16]}.*set INR_MODELS to it"):
+    assert (coded.model, coded.sha256.hex()) == (0, own.sha256[:32])
+    with pytest.raises(FormatError, match=f"SHA-256 {own.sha256[:32]}.*set INR_MODELS to it"):
         inr.decode(made.data)
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     assert psnr_db(pixels, inr.decode(made.data)) == made.psnr_db

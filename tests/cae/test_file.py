@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inr.cae.alpha import encode_alpha
-from inr.cae.file import MAX_SIDE, Coded, colours_of, pack_cae, pixels_of, read_content
+from inr.cae.file import HASH_BYTES, MAX_SIDE, Coded, colours_of, pack_cae, pixels_of, read_content
 from inr.errors import FormatError
 from inr.format import container
 from inr.format.checksum import pixels_crc
 from inr.format.container import SECTION_ALPHA, SECTION_LATENTS, Header, icc_profile_of, unpack
 from inr.kinds import open_file
 
-CODED = Coded(1, bytes(range(8)), 7, 2, 0x12345678)
+CODED = Coded(1, bytes(range(16)), 7, 2, 0x12345678)
 FULL = (0, 255)
 
 
@@ -31,7 +31,7 @@ def test_exact_bytes():
         "89494e52"  # magic
         "01 02 02"  # version, kind cae, 3 channels of 8 bits, full ranges
         "02 ac02"  # height 2, width 300
-        "10 0100 0001020304050607 07 02 78563412"  # model, hash, rate, width, CRC-32
+        "18 0100 000102030405060708090a0b0c0d0e0f 07 02 78563412"  # model, hash, rate, width, CRC-32
         "05 02 aabb"  # latents
     )
     assert data == body + zlib.crc32(body).to_bytes(4, "little")
@@ -55,7 +55,7 @@ def test_alpha_and_profile_stand_beside():
     st.builds(
         Coded,
         st.integers(0, 65535),
-        st.binary(min_size=8, max_size=8),
+        st.binary(min_size=HASH_BYTES, max_size=HASH_BYTES),
         st.integers(0, 255),
         st.integers(0, 255),
         st.integers(0, 2**32 - 1),
@@ -85,7 +85,7 @@ GOOD, SECTIONS = unpack(pack_cae((2, 3, 3), CODED, b"", None, None))
         ({"ranges": (FULL, FULL, (1, 255))}, "has samples of 8 bits and full ranges"),
         ({"n_channels": 4, "ranges": (FULL,) * 4}, "channels and alpha of the file contradict"),
         ({"n_channels": 2, "ranges": (FULL,) * 2}, "channels and alpha of the file contradict"),
-        ({"stages": GOOD.stages[:-1]}, "the model is cut short at byte 0: 16 bytes expected, 15"),
+        ({"stages": GOOD.stages[:-1]}, "the model is cut short at byte 0: 24 bytes expected, 23"),
         ({"stages": GOOD.stages + b"\0"}, "the model has 1 bytes too many"),
         ({"stages": b""}, "the model is cut short"),
     ],

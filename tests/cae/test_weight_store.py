@@ -29,7 +29,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def head(weights):
-    return bytes.fromhex(weights.sha256)[:8]
+    return bytes.fromhex(weights.sha256)[:16]
 
 
 def test_the_manifest_fits_the_files_that_are_shipped():
@@ -61,7 +61,7 @@ def test_own_weights_by_path_and_hash(folder, tmp_path, monkeypatch):
     path.write_bytes(write_weights(own))
     weights, number = weights_named(str(path))
     assert (weights.sha256, number) == (own.sha256, 0)
-    with pytest.raises(FormatError, match=rf"SHA-256 {own.sha256[:16]}\.\.\., which are not ship"):
+    with pytest.raises(FormatError, match=rf"SHA-256 {own.sha256[:32]}\.\.\., which are not ship"):
         found(0, head(own))
     (path.parent / "aaa.npz").mkdir()  # not to be read
     (path.parent / "bbb.npz").write_bytes(b"")
@@ -98,7 +98,7 @@ def test_a_file_of_that_hash_that_holds_no_weights_is_named(folder, tmp_path, mo
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     (tmp_path / "a.npz").write_bytes(b"something else")
     with pytest.raises(FormatError, match=r"a\.npz: this is no weights file of an autoencoder"):
-        found(0, hashlib.sha256(b"something else").digest()[:8])
+        found(0, hashlib.sha256(b"something else").digest()[:16])
 
 
 def test_a_file_too_large_to_be_weights_is_not_read(folder, tmp_path, monkeypatch):
