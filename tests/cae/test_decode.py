@@ -6,8 +6,8 @@ import zlib
 
 import numpy as np
 import pytest
-from fuzz import repaired
 from helpers.cae_coding_models import SLIMMABLE, picture, recipe, ship, weights_of
+from helpers.fuzz import repaired
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

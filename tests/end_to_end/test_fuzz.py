@@ -3,11 +3,11 @@
 import dataclasses
 import tracemalloc
 
-import fuzz
 import numpy as np
 import pytest
 from contracts.methods import CODERS, QUANTIZERS, SPLITS
-from helpers.built_files import built_file, stages_of
+from helpers import fuzz
+from helpers.built_files import built_file, cae_models, stages_of
 
 from inr import decode
 from inr.coders.zstd import Zstd
@@ -19,12 +19,12 @@ from inr.mlp.fields.siren import Siren
 from inr.mlp.quantize.kmeans import KMeans
 from inr.mlp.tags import read_stages, write_stages
 
-SMALL = fuzz.built_file(Siren(hidden=6, n_layers=2), Zstd())
+SMALL_FILE = built_file(stages_of(coder=Zstd()))
 
 
 @pytest.fixture(scope="module")
 def files():
-    with fuzz.cae_models():
+    with cae_models():
         yield fuzz.built_files()
 
 
@@ -96,7 +96,7 @@ def with_net(data, net):
 
 
 def test_a_huge_claim_is_refused_before_memory_is_taken():
-    data = claiming(SMALL, height=60000, width=60000)
+    data = claiming(SMALL_FILE, height=60000, width=60000)
     tracemalloc.start()
     with pytest.raises(FormatError, match=r"60000x60000 pixels.* --max-pixels"):
         decode(data)
@@ -106,14 +106,14 @@ def test_a_huge_claim_is_refused_before_memory_is_taken():
 
 
 def test_a_part_of_a_huge_picture_is_drawn_where_it_is_trusted():
-    data = claiming(SMALL, height=60000, width=60000)
+    data = claiming(SMALL_FILE, height=60000, width=60000)
     pixels = decode(data, max_pixels=None, region=(59990, 59995, 10, 5))
     assert pixels.shape == (5, 10, 3)
 
 
 @pytest.mark.parametrize("coder", CODERS)
 def test_a_huge_network_without_its_codes_is_refused_before_memory_is_taken(coder):
-    small = fuzz.built_file(Siren(hidden=4, n_layers=2), coder)
+    small = built_file(stages_of(coder=coder))
     data = with_net(small, Siren(hidden=4000, n_layers=2))  # 16 million, just below the limit
     tracemalloc.start()
     with pytest.raises(FormatError):
@@ -124,7 +124,7 @@ def test_a_huge_network_without_its_codes_is_refused_before_memory_is_taken(code
 
 
 def test_a_network_above_the_limit_is_refused():
-    data = with_net(SMALL, Siren(hidden=4096, n_layers=64))
+    data = with_net(SMALL_FILE, Siren(hidden=4096, n_layers=64))
     with pytest.raises(FormatError, match="weights are above the limit of 16777216"):
         decode(data)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz import built_grid
+from helpers.built_files import built_grid
 from helpers.cli_runs import Ran, main_runner, names, noise, opened, run_process
 from PIL import Image
 

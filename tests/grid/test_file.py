@@ -7,11 +7,10 @@ import zlib
 
 import numpy as np
 import pytest
-from fuzz import SMALL_GRID, built_file, built_grid
+from helpers.built_files import SMALL_GRID, built_file, built_grid, stages_of
 
 import inr
 from inr.codec import decode_picture, describe
-from inr.coders.range_coder import RangeCoder
 from inr.errors import FormatError
 from inr.format import container
 from inr.format.checksum import pixels_crc
@@ -24,7 +23,6 @@ from inr.grid.structure import Pyramid, Structure
 from inr.grid.synthesis import draw
 from inr.image.resample import resample
 from inr.kinds import open_file
-from inr.mlp.fields.siren import Siren
 from inr.options import DecodeOptions
 
 PLAIN = built_grid(height=23, width=18)
@@ -186,7 +184,7 @@ def test_pixels_must_match_their_checksum():
 
 
 def test_sections_of_the_other_kind():
-    mlp = built_file(Siren(hidden=4, n_layers=1), RangeCoder())
+    mlp = built_file(stages_of())
     with pytest.raises(FormatError, match="a file of kind mlp has no networks"):
         open_file(changed(kind=0))
     with pytest.raises(FormatError, match="a file of kind grid has no weights"):
@@ -262,7 +260,7 @@ def test_latents_of_large_pictures_are_not_decoded_to_be_described():
 
 def test_only_files_of_weights_have_a_sparsity():
     assert "sparsity" not in describe(PLAIN)
-    mlp = built_file(Siren(hidden=4, n_layers=1), RangeCoder(), sparsity=0.5)
+    mlp = built_file(stages_of(), sparsity=0.5)
     assert 0 < describe(mlp)["sparsity"] < 1
 
 

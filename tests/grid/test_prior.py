@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz import built_grid
+from helpers.built_files import built_grid
 
 import inr
 from inr.errors import FormatError

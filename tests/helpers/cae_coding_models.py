@@ -4,7 +4,8 @@ import functools
 import json
 
 import numpy as np
-from tiny_cae import (
+
+from helpers.tiny_cae import (
     FACTORIZED,
     HYPERPRIOR,
     MODELS,
@@ -12,7 +13,6 @@ from tiny_cae import (
     SLIMMABLE,
     weights_of,
 )
-
 from inr.cae import weight_store as models
 from inr.cae.recipe import CaeRecipe
 from inr.cae.weights import Weights, write_weights

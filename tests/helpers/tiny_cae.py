@@ -1,4 +1,4 @@
-"""Small models of random weights for fuzz.py and the tests of kind cae, made with numpy alone."""
+"""Small models of kind cae of random weights, made with numpy alone."""
 
 import numpy as np
 
