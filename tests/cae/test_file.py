@@ -31,7 +31,7 @@ def test_exact_bytes():
         "89494e52"  # magic
         "01 02 02"  # version, kind cae, 3 channels of 8 bits, full ranges
         "02 ac02"  # height 2, width 300
-        "18 0100 000102030405060708090a0b0c0d0e0f 07 02 78563412"  # model, hash, rate, width, CRC-32
+        "18 0100 000102030405060708090a0b0c0d0e0f 07 02 78563412"  # the model
         "05 02 aabb"  # latents
     )
     assert data == body + zlib.crc32(body).to_bytes(4, "little")
