@@ -24,8 +24,8 @@ from inr.cae.density_tables import DensityTables
 from inr.cae.exact.tensors import exact_scales, exact_tensors
 from inr.cae.layers import shapes
 from inr.cae.model import Model, model_from_json, model_to_json
+from inr.cae.npz import Member, Npz
 from inr.errors import FormatError, UsageError
-from inr.format.npz import Member, Npz
 
 FORMAT = 1
 N_KNOTS = 33  # positions of lambda whose scales are kept, evenly over the model's range

@@ -47,15 +47,15 @@ class ConstrictionReader:
     def take(self, n: int, frequencies: NDArray[np.int64]) -> NDArray[np.int32]:
         if n == 0:
             return np.zeros(0, np.int32)
-        return self._decoded(_model(frequencies), n)
+        return self._decode(_model(frequencies), n)
 
     def take_rows(self, rows: NDArray[np.float64]) -> NDArray[np.int32]:
-        return self._decoded(_Rows, rows) if len(rows) else np.zeros(0, np.int32)
+        return self._decode(_Rows, rows) if len(rows) else np.zeros(0, np.int32)
 
     def is_finished(self) -> bool:
         return bool(self._decoder.maybe_exhausted())
 
-    def _decoded(self, model: object, per_symbol: int | NDArray[np.float64]) -> NDArray[np.int32]:
+    def _decode(self, model: object, per_symbol: int | NDArray[np.float64]) -> NDArray[np.int32]:
         try:
             symbols: NDArray[np.int32] = self._decoder.decode(model, per_symbol)
         except AssertionError as error:  # what constriction raises for impossible data

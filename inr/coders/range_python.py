@@ -31,14 +31,14 @@ class PythonWriter:
         self._words: list[int] = []
 
     def put(self, symbols: NDArray[np.int32], frequencies: NDArray[np.int64]) -> None:
-        """Appends symbols int32[n] in 0..k-1 by their table int64[k], each >= 1, sum 2**24."""
+        """Append symbols int32[n] in 0..k-1 by their table int64[k], each >= 1, sum 2**24."""
         widths = frequencies.tolist()
         lefts = [0, *accumulate(widths)]
         for symbol in symbols.tolist():
             self._narrow(lefts[symbol], widths[symbol])
 
     def put_rows(self, symbols: NDArray[np.int32], rows: NDArray[np.float64]) -> None:
-        """Appends symbols int32[n], each by a table of its own.
+        """Append symbols int32[n], each by a table of its own.
 
         Args:
           rows: f64[n, k], each frequency less one: whole numbers >= 0, in each row with sum
@@ -48,7 +48,7 @@ class PythonWriter:
             self._narrow(int(row[:symbol].sum()), int(row[symbol]))
 
     def finish(self) -> NDArray[np.uint32]:
-        """Returns words that name a number in the interval, given that only zeros follow."""
+        """Return words that name a number in the interval, given that only zeros follow."""
         if self._span != _STATE_MASK:
             self._lower += _WORD_MASK  # round up to a whole word; span >= 2**32 leaves room
             self._settle_carry()
@@ -87,25 +87,25 @@ class PythonReader:
         self._span = _STATE_MASK
 
     def take(self, n: int, frequencies: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Returns the next n symbols, coded by this table.
+        """Return the next n symbols, coded by this table.
 
         Raises:
           FormatError: no table of this kind can have led to these words.
         """
-        return self._decoded(repeat((0, *accumulate(frequencies.tolist())), n))
+        return self._decode(repeat((0, *accumulate(frequencies.tolist())), n))
 
     def take_rows(self, rows: NDArray[np.float64]) -> NDArray[np.int32]:
-        """Returns the next n symbols, coded by the tables f64[n, k] of `put_rows`.
+        """Return the next n symbols, coded by the tables f64[n, k] of `put_rows`.
 
         Raises:
           FormatError: as for `take`.
         """
         lefts = np.zeros((rows.shape[0], rows.shape[1] + 1), np.int64)
         np.cumsum(rows.astype(np.int64) + 1, axis=1, out=lefts[:, 1:])
-        return self._decoded(lefts.tolist())
+        return self._decode(lefts.tolist())
 
-    def _decoded(self, tables: Iterable[Sequence[int]]) -> NDArray[np.int32]:
-        """One symbol for each table, given as the sums of frequencies before each symbol."""
+    def _decode(self, tables: Iterable[Sequence[int]]) -> NDArray[np.int32]:
+        """Read one symbol for each table, given as the sums of frequencies before each symbol."""
         words, position = self._words, self._position
         offset, span = self._offset, self._span
         symbols = []
@@ -128,7 +128,7 @@ class PythonReader:
         return np.array(symbols, np.int32)
 
     def is_finished(self) -> bool:
-        """Says whether a writer could have stopped here: all words used, point near `lower`."""
+        """Tell whether a writer could have stopped here: all words used, point near `lower`."""
         # A reader is two words ahead of the settled ones, and the writer ends with one.
         is_at_end = len(self._words) < self._position
         is_untouched = self._span == _STATE_MASK

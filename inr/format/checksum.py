@@ -8,12 +8,12 @@ from inr.errors import FormatError
 
 
 def pixels_crc(pixels: np.ndarray) -> int:
-    """CRC-32 (zlib) of u8 or u16 [height, width, n_channels], row by row, little-endian."""
+    """Return the CRC-32 (zlib) of u8 or u16 [height, width, n_channels] in little-endian order."""
     return zlib.crc32(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).data)
 
 
 def check_pixels(pixels: np.ndarray, crc: int) -> None:
-    """Raises FormatError where the pixels are not those that the checksum promises."""
+    """Refuse, with FormatError, pixels that are not those of the checksum."""
     if pixels_crc(pixels) != crc:
         raise FormatError(
             "the pixels do not match their checksum: the file was damaged before it was sealed, or "

@@ -1,4 +1,4 @@
-"""Reads .npz files that nobody vouches for: what each array claims is known before it is unpacked.
+"""Read .npz files that nobody vouches for: what each array claims is known before it is unpacked.
 
 `numpy.load` unpacks an array before anybody has seen its shape, and a megabyte of a zip archive can
 hold a gigabyte of zeros. Only what `numpy.savez` and `numpy.savez_compressed` write is read: plain
@@ -51,7 +51,7 @@ class Npz:
           data: the bytes of the file.
         """
         _check_end(data)
-        self._archive = _foreign(lambda: zipfile.ZipFile(io.BytesIO(data)), "no .npz file")
+        self._archive = _call_foreign(lambda: zipfile.ZipFile(io.BytesIO(data)), "no .npz file")
         self.members: dict[str, Member] = {}
         for info in self._archive.infolist():
             name = info.filename.removesuffix(".npy")
@@ -59,13 +59,13 @@ class Npz:
                 raise FormatError(f"no .npz file: a member is named {info.filename!r}")
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise FormatError(f"{name!r} is packed in a way that numpy does not use")
-            self.members[name] = self._claimed(name)
+            self.members[name] = self._read_claim(name)
 
     def read(self, name: str) -> np.ndarray:
         """Unpack an array: takes the memory that it claims. Raises FormatError."""
 
         def read() -> np.ndarray:
-            with self._opened(name) as file:
+            with self._open(name) as file:
                 array = np.lib.format.read_array(
                     file, allow_pickle=False, max_header_size=_MAX_HEADER_CHARS
                 )
@@ -73,20 +73,20 @@ class Npz:
                     raise ValueError("longer than its header says")
             return array
 
-        return _foreign(read, f"{name!r} is damaged")
+        return _call_foreign(read, f"{name!r} is damaged")
 
-    def _opened(self, name: str) -> IO[bytes]:
+    def _open(self, name: str) -> IO[bytes]:
         return self._archive.open(f"{name}.npy")
 
-    def _claimed(self, name: str) -> Member:
+    def _read_claim(self, name: str) -> Member:
         def read() -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-            with self._opened(name) as file:
+            with self._open(name) as file:
                 if np.lib.format.read_magic(file) != (1, 0):
                     raise ValueError("its header is longer than 64 kB may be")
                 return np.lib.format.read_array_header_1_0(file, max_header_size=_MAX_HEADER_CHARS)
 
         try:
-            shape, _, dtype = _foreign(read, f"{name!r} is damaged")
+            shape, _, dtype = _call_foreign(read, f"{name!r} is damaged")
         except MemoryError as error:  # what Python's parser says of text nested too deep
             raise FormatError(f"{name!r} is damaged: its header cannot be read") from error
         if dtype.kind not in _KINDS or dtype.shape or any(side < 0 for side in shape):
@@ -95,7 +95,7 @@ class Npz:
 
 
 def _check_end(data: bytes) -> None:
-    """Bounds the list of members, which zipfile reads whole."""
+    """Bound the list of members, which zipfile reads whole."""
     if len(data) < _END.size or data[-_END.size :][:4] != _END_MAGIC:
         raise FormatError("no .npz file: it does not end as one does")
     n_directory_bytes = _END.unpack(data[-_END.size :])[5]
@@ -104,8 +104,8 @@ def _check_end(data: bytes) -> None:
         raise FormatError("no .npz file of ours: it has too many members")
 
 
-def _foreign(call: Callable[[], T], what: str) -> T:
-    """Calls numpy and zipfile, which raise a dozen kinds of errors for damaged files."""
+def _call_foreign(call: Callable[[], T], what: str) -> T:
+    """Call numpy and zipfile, which raise a dozen kinds of errors for damaged files."""
     try:
         return call()
     except MemoryError:

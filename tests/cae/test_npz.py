@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inr.cae.npz import Npz
 from inr.errors import FormatError
-from inr.format.npz import Npz
 
 ARRAYS = {
     "a": np.arange(6, dtype=np.float16).reshape(2, 3),
