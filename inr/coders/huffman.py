@@ -19,8 +19,8 @@ Their planes are cut into blocks, each with a table of its own:
                zero if it is d longer, 2d ones and a zero if it is d shorter or the same
       then the codewords of n_bytes
 
-A codeword takes at least one bit, so codes of very few levels take more than their entropy: a
-quarter more at 1.2 bits a code. The range coder does not.
+A codeword takes at least one bit, so codes of very few levels take more than their entropy: a tenth
+more at 1.2 bits a code. The range coder does not.
 """
 
 from collections.abc import Sequence
