@@ -28,9 +28,8 @@ def files():
         yield fuzz.built_files()
 
 
-@pytest.mark.parametrize("first", [0, 1000])
-def test_damaged_files_give_the_right_picture_or_a_format_error(first):
-    summary = fuzz.run(range(first, first + 1000), seed=1, max_bytes=512e6)
+def test_damaged_files_give_the_right_picture_or_a_format_error():
+    summary = fuzz.run(range(400), seed=1, max_bytes=512e6)
     assert summary.failures == []
     # Otherwise the damage stops at the first check, and this test sees nothing.
     assert summary.n_pictures > 25
@@ -71,10 +70,10 @@ def test_damaged_files_of_every_method_do_as_well(monkeypatch):
         stages_of(field=net),
     ]
     monkeypatch.setattr(fuzz, "built_files", lambda: [built_file(stages) for stages in made])
-    summary = fuzz.run(range(400), seed=2, max_bytes=512e6)
+    summary = fuzz.run(range(200), seed=2, max_bytes=512e6)
     assert summary.failures == []
-    assert summary.n_pictures > 10
-    assert len(summary.n_refused) > 15
+    assert summary.n_pictures > 5
+    assert len(summary.n_refused) > 10
 
 
 def test_a_case_is_the_same_on_every_run(files):
