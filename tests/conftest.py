@@ -28,7 +28,7 @@ import pytest  # noqa: E402
 
 from inr.mlp.fit.step import Loop  # noqa: E402
 
-# `methods`, `helpers` and `make_golden` are modules of these folders; the package must be installed.
+# `helpers`, `contracts` and `make_golden` are found here; the package must be installed.
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "scripts")]
 
 jax.config.update("jax_platforms", "cpu")

@@ -36,7 +36,7 @@ def bd_rate(
     bpp: Sequence[float],
     quality: Sequence[float],
 ) -> BdRate:
-    """Compares two rate-distortion curves.
+    """Compare two rate-distortion curves.
 
     Args:
       anchor_bpp, anchor_quality: the curve that is 0 %, in any order: bits per pixel above 0, and
@@ -55,20 +55,25 @@ def bd_rate(
             f"{x[0]:.2f}..{x[-1]:.2f} dB: {max(high - low, 0):.2f} dB in common, BD-rate needs "
             f"{MIN_OVERLAP_DB:g}; add settings until the curves meet"
         )
-    difference = _integral(x, y, low, high) - _integral(anchor_x, anchor_y, low, high)
+    from scipy.interpolate import PchipInterpolator
+
+    areas = [
+        PchipInterpolator(*curve).integrate(low, high) for curve in ((anchor_x, anchor_y), (x, y))
+    ]
+    difference = float(areas[1] - areas[0])
     percent = 100 * math.expm1(difference / (high - low))
     return BdRate(percent, float(low), float(high))
 
 
 def ms_ssim_db(similarity: float) -> float:
-    """MS-SSIM as -10 log10(1 - x) dB, in which equal steps mean equal shares of what is lost."""
+    """Return -10 log10(1 - x) dB, in which equal steps mean equal shares of what is lost."""
     if not 0 <= similarity <= 1:
         raise UsageError(f"ms_ssim={similarity} is outside 0..1")
     return -10 * math.log10(1 - similarity) if similarity < 1 else math.inf
 
 
 def _curve(name: str, bpp: Sequence[float], quality: Sequence[float]) -> tuple[Values, Values]:
-    """Quality and log rate, both rising."""
+    """Return quality and log rate, both rising."""
     if len(bpp) != len(quality):
         raise UsageError(f"{name}: {len(bpp)} rates and {len(quality)} qualities; give one for one")
     if len(bpp) < MIN_POINTS:
@@ -92,38 +97,3 @@ def _curve(name: str, bpp: Sequence[float], quality: Sequence[float]) -> tuple[V
             "the worse setting"
         )
     return x, np.log(rates)
-
-
-def _slopes(x: Values, y: Values) -> Values:
-    """PCHIP's slopes at the points: f64[n] for n >= 3 points with x rising."""
-    h = np.diff(x)  # [n - 1]
-    m = np.diff(y) / h  # [n - 1]
-    slopes = np.empty_like(x)
-    left, right = 2 * h[1:] + h[:-1], h[1:] + 2 * h[:-1]
-    # A harmonic mean: near a flat piece the slope is flat too, so that the cubic cannot overshoot.
-    slopes[1:-1] = (left + right) / (left / m[:-1] + right / m[1:])
-    slopes[0] = _end_slope(h[0], h[1], m[0], m[1])
-    slopes[-1] = _end_slope(h[-1], h[-2], m[-1], m[-2])
-    return slopes
-
-
-def _end_slope(h0: float, h1: float, m0: float, m1: float) -> float:
-    """Of the parabola through the last three points, but never downhill; m0, m1 > 0."""
-    return max(0.0, ((2 * h0 + h1) * m0 - h0 * m1) / (h0 + h1))
-
-
-def _integral(x: Values, y: Values, low: float, high: float) -> float:
-    """Of the piecewise cubic through rising points, from low to high, within x."""
-    h = np.diff(x)
-    d = _slopes(x, y)
-
-    def up_to(t: Values) -> Values:
-        """Of each piece from its start to the fraction t: Hermite's basis, integrated."""
-        t2, t3, t4 = t**2, t**3, t**4
-        values = y[:-1] * (t - t3 + t4 / 2) + y[1:] * (t3 - t4 / 2)
-        bends = d[:-1] * (t2 / 2 - 2 * t3 / 3 + t4 / 4) + d[1:] * (t4 / 4 - t3 / 3)
-        return h * (values + h * bends)
-
-    start = np.clip((low - x[:-1]) / h, 0, 1)
-    end = np.clip((high - x[:-1]) / h, 0, 1)
-    return float((up_to(end) - up_to(start)).sum())
