@@ -27,10 +27,9 @@ from inr.image.hidden_colours import fill_hidden_colours
 from inr.image.metrics import bpp, psnr_db
 from inr.image.picture import Picture
 from inr.image.region import Region, Size
-from inr.kinds import KindFile, kind_numbered, kind_of, open_file
+from inr.kinds import KindFile, kind_numbered, kind_of, open_file, trusting_options
 from inr.options import (
     AS_IT_IS,
-    NO_LIMITS,
     AnyRecipe,
     Candidate,
     DecodeOptions,
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 
 # Whoever asks what is in a file waits for about ten seconds at most: what takes more
 # multiply-adds (exact/work.py) is not decoded to describe it.
-_DESCRIBE = DecodeOptions(max_macs=4 * 10**11)
+DESCRIBE_OPTIONS = DecodeOptions(max_macs=4 * 10**11)
 
 
 def encode(
@@ -191,7 +190,8 @@ def _encode_one_colour(job: Job[Any]) -> Candidate:
 
 
 def _measure(job: Job[Any], made: Candidate) -> EncodeResult:
-    pixels = made.pixels if made.pixels is not None else decode_picture(made.data, NO_LIMITS).pixels
+    options = trusting_options(job.recipe)
+    pixels = made.pixels if made.pixels is not None else decode_picture(made.data, options).pixels
     psnr = psnr_db(job.picture.pixels, pixels)
     missed = job.options.target.describe_miss(len(made.data), psnr, job.picture.n_pixels)
     return EncodeResult(made.data, psnr, made.n_steps, 0.0, missed, made.checkpoint)
@@ -205,13 +205,14 @@ def decode(
     region: tuple[int, int, int, int] | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     max_macs: float | None = DEFAULT_MAX_MACS,
+    models: str | Path | None = None,
 ) -> np.ndarray:
     """Draw the picture of an .inr file, at its own size or any other.
 
     Args:
       data: the bytes of the file.
-      scale, size, region, max_pixels, max_macs: see `DecodeOptions`. A region holds the same
-        pixels as that crop of the whole.
+      scale, size, region, max_pixels, max_macs, models: see `DecodeOptions`. A region holds the
+        same pixels as that crop of the whole.
     Returns:
       uint8 or uint16, [height, width] for grey, else [height, width, n_channels] with grey +
       alpha, RGB or RGBA.
@@ -219,14 +220,15 @@ def decode(
       FormatError: the data is not a readable .inr file, or asks for more than the limits.
       ValueError: arguments that make no picture, or one above the limits.
     """
-    options = DecodeOptions(scale, size, region, max_pixels, max_macs)
+    folder = None if models is None else Path(models)
+    options = DecodeOptions(scale, size, region, max_pixels, max_macs, folder)
     pixels = decode_picture(data, options).pixels
     return pixels[..., 0] if pixels.shape[2] == 1 else pixels
 
 
 def decode_picture(data: bytes, options: DecodeOptions = AS_IT_IS) -> Picture:
     """Draw the picture of an .inr file, with its colour profile; see `decode`."""
-    file = open_file(data)
+    file = open_file(data, options.models)
     _check_header(file.header, options.max_pixels)
     size, region = options.resolve(file.header)
     _check_work(file, size, region, options)
@@ -269,7 +271,7 @@ def _check_work(file: KindFile, size: Size, region: Region, options: DecodeOptio
         )
 
 
-def describe(data: bytes, options: DecodeOptions = _DESCRIBE) -> dict[str, Any]:
+def describe(data: bytes, options: DecodeOptions = DESCRIBE_OPTIONS) -> dict[str, Any]:
     """Tell header, stages, sections and tensors of a file, ready for JSON.
 
     Args:
@@ -279,7 +281,7 @@ def describe(data: bytes, options: DecodeOptions = _DESCRIBE) -> dict[str, Any]:
     Raises:
       FormatError: the data is not a readable .inr file.
     """
-    file = open_file(data)
+    file = open_file(data, options.models)
     header, n_bytes = file.header, len(data)
     return {
         "n_bytes": n_bytes,

@@ -4,6 +4,8 @@ A kind is a folder with a `kind.py`, and one line in `KINDS`.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -16,6 +18,7 @@ from inr.grid.kind import GRID
 from inr.image.region import Region, Size
 from inr.mlp.kind import MLP
 from inr.options import (
+    NO_LIMITS,
     AnyRecipe,
     Candidate,
     DecodeOptions,
@@ -122,8 +125,15 @@ class Kind(Protocol[R]):
     def fingerprint(self, recipe: R) -> str:
         """Return all that the recipe decides by, also what stands in files that it names."""
 
-    def open(self, header: Header, sections: Sections) -> KindFile:
-        """Read a file as far as it can be without drawing it; raises FormatError."""
+    def models_folder(self, recipe: R) -> Path | None:
+        """Return the folder of weights that files of the recipe need, if those are not shipped."""
+
+    def open(self, header: Header, sections: Sections, models: Path | None) -> KindFile:
+        """Read a file as far as it can be without drawing it; raises FormatError.
+
+        Args:
+          models: see `DecodeOptions`.
+        """
 
 
 KINDS: tuple[Kind[Any], ...] = (MLP, GRID, CAE)
@@ -147,9 +157,16 @@ def kind_numbered(number: int) -> Kind[Any]:
     raise FormatError(f"kind {number} is not known; this version reads {known}")
 
 
-def open_file(data: bytes) -> KindFile:
+def trusting_options(recipe: AnyRecipe) -> DecodeOptions:
+    """Return options that decode a file of that recipe, written a moment ago: without limits."""
+    return replace(NO_LIMITS, models=kind_of(recipe).models_folder(recipe))
+
+
+def open_file(data: bytes, models: Path | None = None) -> KindFile:
     """Read a file as far as it can be without drawing it.
 
+    Args:
+      models: see `DecodeOptions`.
     Raises:
       FormatError: the bytes are no readable .inr file.
       TypeError: data is something else than bytes.
@@ -157,4 +174,4 @@ def open_file(data: bytes) -> KindFile:
     header, sections = container.unpack(data)
     kind = kind_numbered(header.kind)
     container.check_sections(sections, kind.name, kind.required, kind.allowed)
-    return kind.open(header, sections)
+    return kind.open(header, sections, models)

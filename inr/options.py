@@ -192,6 +192,7 @@ class DecodeOptions:
     max_pixels: int | None = DEFAULT_MAX_PIXELS  # refuse to draw more; None for no limit
     max_macs: float | None = DEFAULT_MAX_MACS  # refuse to do more multiply-adds, as exact/work.py
     # counts them; None for no limit
+    models: Path | None = None  # folder of the weights of kind cae that are not shipped
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.size is not None:

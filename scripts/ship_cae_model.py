@@ -1,4 +1,4 @@
-"""Puts a weights file among the shipped ones: assets/cae and its manifest.
+"""Puts a weights file among the shipped ones: assets/cae and the manifest.
 
     scripts/ship_cae_model.py FILE.npz --id N --data TEXT --licences TEXT --machine TEXT
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from inr.cae.weights import read_weights
 
-FOLDER = Path(__file__).parents[1] / "assets" / "cae"
+ASSETS = Path(__file__).parents[1] / "assets"
 
 
 def main() -> None:
@@ -26,29 +26,28 @@ def main() -> None:
     data = given.file.read_bytes()
     weights = read_weights(data)
     commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=FOLDER.parent, capture_output=True, text=True, check=True
+        ["git", "rev-parse", "HEAD"], cwd=ASSETS.parent, capture_output=True, text=True, check=True
     ).stdout.strip()
     entry = {
         "id": given.id,
         "name": weights.name,
-        "file": f"{weights.name}.npz",
+        "file": f"cae/{weights.name}.npz",
         "n_bytes": len(data),
         "sha256": weights.sha256,
         "data": given.data,
         "licences": given.licences,
         "machine": given.machine,
         "commit": commit,
-        "training": weights.facts,
+        "training": weights.metadata,
     }
-    path = FOLDER / "manifest.json"
-    manifest = json.loads(path.read_text()) if path.exists() else {"models": []}
-    others = [each for each in manifest["models"] if each["name"] != weights.name]
+    path = ASSETS / "manifest.json"
+    manifest = json.loads(path.read_text())
+    others = [each for each in manifest["cae"] if each["name"] != weights.name]
     if any(each["id"] == given.id for each in others) or given.id < 1:
         raise SystemExit(f"--id {given.id} is another model's, or below 1")
     models = sorted([*others, entry], key=lambda each: each["id"])
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / entry["file"]).write_bytes(data)
-    path.write_text(json.dumps({"models": models}, indent=1) + "\n")
+    (ASSETS / entry["file"]).write_bytes(data)
+    path.write_text(json.dumps(manifest | {"cae": models}, indent=1) + "\n")
     print(f"{entry['file']}: {len(data)} bytes, SHA-256 {weights.sha256}")
 
 

@@ -1,4 +1,4 @@
-"""Makes a set of networks that pictures of kind grid begin with: `inr/grid/prior_N.npz`.
+"""Makes a set of networks that pictures of kind grid begin with: `assets/grid/prior_N.npz`.
 
 train_grid_prior.py DIR OUT
 

@@ -4,6 +4,8 @@ At its own size the picture is what the checksum promises; at others that pictur
 cubic convolution (resample.py).
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from inr.cae.codec import CaeCodec
@@ -17,18 +19,15 @@ from inr.image.region import Region, Size
 from inr.image.resample import resample_pixels
 
 
-def render_content(
-    content: CaeContent, size: Size, region: Region, codec: CaeCodec | None = None
-) -> np.ndarray:
+def render_content(content: CaeContent, size: Size, region: Region, codec: CaeCodec) -> np.ndarray:
     """Draw a part of the picture; see `kinds.KindFile.render`.
 
     Args:
-      codec: that of the file, where it is at hand already.
+      codec: that of the file, see `codec_of`.
     Raises:
-      FormatError: a damaged file, or one whose model is not at hand. Where a part is asked for at
+      FormatError: a damaged file. Where a part is asked for at
         the native size only that is drawn, and the checksum of the colours is not verified.
     """
-    codec = codec or codec_of(content)
     own_size = Size(content.header.height, content.header.width)
     whole = Region.whole(own_size)
     if size == own_size:
@@ -37,10 +36,16 @@ def render_content(
     return resample_pixels(native, size.height, size.width, region)
 
 
-def codec_of(content: CaeContent) -> CaeCodec:
-    """The codec that the file was made with; FormatError where it is not at hand."""
+def codec_of(content: CaeContent, models: Path | None) -> CaeCodec:
+    """Find the codec that the file was made with.
+
+    Args:
+      models: see `DecodeOptions`.
+    Raises:
+      FormatError: it is not at hand.
+    """
     coded = content.coded
-    weights = weights_of(coded.model, coded.sha256)
+    weights = weights_of(coded.model, coded.sha256, models)
     widths = weights.model.widths or (0,)
     if coded.width_index >= len(widths):
         raise FormatError(

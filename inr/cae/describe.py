@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from inr.cae.decode import codec_of
+from inr.cae.codec import CaeCodec
 from inr.cae.file import CaeContent
 from inr.format.container import SECTION_NAMES
 
 
-def describe(content: CaeContent) -> dict[str, Any]:
-    """Tell model, rate and sections, ready for JSON; raises FormatError."""
+def describe(content: CaeContent, codec: CaeCodec) -> dict[str, Any]:
+    """Tell model, rate and sections, ready for JSON."""
     coded = content.coded
     sections = {SECTION_NAMES[tag]: len(payload) for tag, payload in content.sections.items()}
-    codec = codec_of(content)
     return {
         "colours_crc32": f"{coded.crc:08x}",
         "model": codec.weights.name,

@@ -1,6 +1,6 @@
 """What kind cae puts into the container.
 
-  stages     u16      number of the shipped model, as assets/cae/manifest.json has it; 0 for others
+  stages     u16      number of the shipped model, as assets/manifest.json has it; 0 for others
              16 bytes the first ones of the SHA-256 of its weights file
              u8       rate: which lambda, see codec.py
              u8       index of the width in a slimmable model, else 0

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +33,7 @@ class CaeFile:
     """A file of kind cae, before its model is loaded."""
 
     content: CaeContent
+    models: Path | None  # see `DecodeOptions`
 
     @property
     def header(self) -> Header:
@@ -40,16 +43,17 @@ class CaeFile:
     def sections(self) -> Sections:
         return self.content.sections
 
+    @cached_property
     def _codec(self) -> "CaeCodec":
         from inr.cae.decode import codec_of
 
-        return codec_of(self.content)
+        return codec_of(self.content, self.models)
 
     def decode_work(self, size: Size, region: Region) -> int:
         """See `kinds.KindFile`."""
         from inr.cae.work import rendering_macs
 
-        model, header = self._codec().weights.model, self.header
+        model, header = self._codec.weights.model, self.header
         own_size = Size(header.height, header.width)
         return rendering_macs(model, own_size, header.n_channels, size, region)
 
@@ -61,13 +65,13 @@ class CaeFile:
         """See `kinds.KindFile`."""
         from inr.cae.decode import render_content
 
-        return render_content(self.content, size, region, self._codec())
+        return render_content(self.content, size, region, self._codec)
 
     def describe(self, options: DecodeOptions) -> dict[str, Any]:
         """See `kinds.KindFile`."""
         from inr.cae.describe import describe
 
-        return describe(self.content)
+        return describe(self.content, self._codec)
 
 
 class CaeKind:
@@ -120,9 +124,15 @@ class CaeKind:
 
         return f"{recipe}, weights of SHA-256 {hash_named(recipe.model)}"
 
-    def open(self, header: Header, sections: Sections) -> CaeFile:
+    def models_folder(self, recipe: CaeRecipe) -> Path | None:
         """See `kinds.Kind`."""
-        return CaeFile(read_content(header, sections))
+        from inr.cae.weight_store import folder_named
+
+        return folder_named(recipe.model)
+
+    def open(self, header: Header, sections: Sections, models: Path | None) -> CaeFile:
+        """See `kinds.Kind`."""
+        return CaeFile(read_content(header, sections), models)
 
 
 CAE = CaeKind()

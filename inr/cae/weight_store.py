@@ -1,85 +1,93 @@
 """Finds the weights that a recipe or a file names.
 
-Shipped models stand in assets/cae, in an installed package in inr/assets/cae, with a manifest of
-their hashes. Others are found by name where a recipe gives a path, and by their hash, where a file
-was made with one, in the folder that the environment variable INR_MODELS names.
+Shipped models have a name and a number (see format/shipped.py). Others are found by their path
+where a recipe gives one, and by their hash, where a file was made with them, in a folder that the
+caller names; the command line takes it from the environment variable INR_MODELS.
 """
 
 import functools
 import hashlib
-import json
 import os
 import stat
 from pathlib import Path
-from typing import Any
 
 from inr.cae.weights import Weights, read_weights
 from inr.errors import FormatError, UsageError
+from inr.format.container import MAX_FILE_BYTES  # of weights: forty times the largest shipped
+from inr.format.shipped import SHIPPED, Entry, Shipped
 
-VARIABLE = "INR_MODELS"
-MAX_FILE_BYTES = 1 << 28  # of weights; twenty times the largest that is shipped
-_PACKAGE = Path(__file__).parents[1]
-
-
-def shipped() -> dict[str, dict[str, Any]]:
-    """The entries of the manifest by name; FormatError where the package is damaged."""
-    try:
-        text = (_folder() / "manifest.json").read_text(encoding="utf-8")
-        return {entry["name"]: _checked(entry) for entry in json.loads(text)["models"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FormatError(
-            f"the list of shipped models is damaged ({error!r}): install the package again"
-        ) from error
+_GROUP = "cae"
 
 
-def weights_named(name: str) -> tuple[Weights, int]:
-    """The weights of a shipped model or of a file, and the model's number, 0 if it is not shipped.
+def shipped_models(assets: Shipped = SHIPPED) -> dict[str, Entry]:
+    """List the shipped models by name; raises FormatError where the package is damaged."""
+    return {entry.name: entry for entry in assets.entries(_GROUP)}
 
+
+def weights_named(name: str, assets: Shipped = SHIPPED) -> tuple[Weights, int]:
+    """Read the weights of a shipped model or of a file.
+
+    Args:
+      name: of a shipped model, or the path of an .npz.
+    Returns:
+      The weights, and the model's number, 0 if it is not shipped.
     Raises:
-      ValueError: there is no such model or file, or the file holds no weights.
+      UsageError: there is no such model or file, or the file holds no weights.
     """
-    models = shipped()
-    if name in models:
-        return _shipped_weights(name), int(models[name]["id"])
-    data = _file_named(name)
+    entry = shipped_models(assets).get(name)
+    if entry is not None:
+        return _shipped_weights(entry, assets), entry.id
+    data = _read_named(name, assets)
     try:
         return read_weights(data), 0
     except FormatError as error:
         raise UsageError(f"{name}: {error}") from error
 
 
-def hash_named(name: str) -> str:
-    """The SHA-256, in hexadecimal, of the same weights file; raises ValueError likewise."""
-    models = shipped()
-    if name in models:
-        return str(models[name]["sha256"])
-    return hashlib.sha256(_file_named(name)).hexdigest()
+def hash_named(name: str, assets: Shipped = SHIPPED) -> str:
+    """Return the SHA-256, in hexadecimal, of the same weights file; raises UsageError likewise."""
+    entry = shipped_models(assets).get(name)
+    return hashlib.sha256(_read_named(name, assets)).hexdigest() if entry is None else entry.sha256
 
 
-def weights_of(number: int, sha256: bytes) -> Weights:
-    """The weights that a file was made with; FormatError where they are not at hand."""
-    for name, entry in shipped().items():
-        if entry["id"] == number:
-            if not entry["sha256"].startswith(sha256.hex()):
+def folder_named(name: str, assets: Shipped = SHIPPED) -> Path | None:
+    """Return the folder of a weights file; None for a shipped model."""
+    return None if name in shipped_models(assets) else Path(name).parent
+
+
+def weights_of(
+    number: int, sha256: bytes, models: Path | None, assets: Shipped = SHIPPED
+) -> Weights:
+    """Find the weights that a file was made with.
+
+    Args:
+      number: of the shipped model; 0 for others.
+      sha256: the first bytes of the hash of the weights file.
+      models: folder of weights that are not shipped; None if there is none.
+    Raises:
+      FormatError: they are not at hand.
+    """
+    for name, entry in shipped_models(assets).items():
+        if entry.id == number:
+            if not entry.sha256.startswith(sha256.hex()):
                 raise FormatError(
                     f"the file was made with other weights of the model {name} than are here"
                 )
-            return _shipped_weights(name)
+            return _shipped_weights(entry, assets)
     if number:
         raise FormatError(f"model {number} is not known; the file needs a newer version")
-    return _own_weights(sha256)
+    return _find_own(sha256, models)
 
 
-def _own_weights(sha256: bytes) -> Weights:
-    """Those of that hash in the folder of the user; others there are passed over."""
-    folder = os.environ.get(VARIABLE)
-    unread = []
+def _find_own(sha256: bytes, models: Path | None) -> Weights:
+    """Find those of that hash in the folder; others there are passed over."""
+    unread: list[str] = []
     try:
-        names = sorted(os.listdir(folder)) if folder else []
+        names = sorted(os.listdir(models)) if models is not None else []
     except OSError as error:
-        names, unread = [], [f"{folder}: {error.strerror}"]
+        names, unread = [], [f"{models}: {error.strerror}"]
     for name in names:
-        path = Path(folder or "", name)
+        path = Path(models or "", name)
         if path.suffix != ".npz":
             continue
         try:
@@ -96,23 +104,24 @@ def _own_weights(sha256: bytes) -> Weights:
     passed_over = f" (not read: {'; '.join(unread[:3])})" if unread else ""
     raise FormatError(
         f"the file was made with weights of SHA-256 {sha256.hex()}..., which are not shipped; put "
-        f"them into a folder and set {VARIABLE} to it{passed_over}"
+        "them into a folder and set INR_MODELS to it, or give it to inr.decode as `models`"
+        f"{passed_over}"
     )
 
 
-def _file_named(name: str) -> bytes:
-    """The bytes of a weights file that a recipe names."""
+def _read_named(name: str, assets: Shipped) -> bytes:
+    """Read the bytes of a weights file that a recipe names."""
     path = Path(name)
     if path.suffix != ".npz" or not os.path.lexists(path):
         raise UsageError(
-            f"model {name!r}: there are {', '.join(shipped())}, or give the path of an .npz that "
-            "`inr cae export` wrote"
+            f"model {name!r}: there are {', '.join(shipped_models(assets))}, or give the path of "
+            "an .npz that `inr cae export` wrote"
         )
     return _read_file(path)
 
 
 def _read_file(path: Path) -> bytes:
-    """The bytes of an ordinary file; UsageError, which names it, for anything else.
+    """Read an ordinary file; UsageError, which names it, for anything else.
 
     A pipe would be waited for, and a device has no end.
     """
@@ -129,25 +138,5 @@ def _read_file(path: Path) -> bytes:
 
 
 @functools.lru_cache(maxsize=2)
-def _shipped_weights(name: str) -> Weights:
-    entry = shipped()[name]
-    path = _folder() / entry["file"]
-    data = path.read_bytes() if path.is_file() else b""
-    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise FormatError(
-            f"the weights {entry['file']} are damaged or missing: install the package again"
-        )
-    return read_weights(data)
-
-
-def _checked(entry: dict[str, Any]) -> dict[str, Any]:
-    """Other fields of an entry are for people."""
-    for name, kind in (("id", int), ("file", str), ("sha256", str)):
-        if not isinstance(entry[name], kind):
-            raise TypeError(f"{name} is {entry[name]!r}")
-    return entry
-
-
-def _folder() -> Path:
-    installed = _PACKAGE / "assets" / "cae"
-    return installed if installed.is_dir() else _PACKAGE.parent / "assets" / "cae"
+def _shipped_weights(entry: Entry, assets: Shipped) -> Weights:
+    return read_weights(assets.read(entry))

@@ -1,6 +1,6 @@
 """The weights file of a model: an .npz that numpy reads without pickles.
 
-  meta                 JSON: format, name, the fields of Model, facts of the training
+  meta                 JSON: format, name, the fields of Model, metadata of the training
   GROUP/TENSOR         f16, the tensors of the chains, as `layers.shapes` names them; of GDN the
                        values themselves, not what was trained in their place
   vectors/NAME         f16 [N_KNOTS, n]: the scales of channels at N_KNOTS positions of lambda, and
@@ -45,11 +45,11 @@ class Weights:
     tensors: dict[str, dict[str, np.ndarray]]  # group -> tensor -> f16
     vectors: dict[str, np.ndarray]  # f16 [N_KNOTS, n]
     densities: dict[int, DensityTables]  # by width; 0 for a model of one width
-    facts: dict[str, Any]  # of the training
+    metadata: dict[str, Any]  # of the training; "facts" in the file
     sha256: str  # hexadecimal, of the file
 
     def at_width(self, width: int) -> "Weights":
-        """One width of a slimmable model, as a model of its own; 0 for the model itself."""
+        """Return one width of a slimmable model, as a model of its own; 0 for the model itself."""
         if width == 0:
             return self
         narrow = self.model.at_width(width)
@@ -65,12 +65,12 @@ class Weights:
 
 
 def write_weights(weights: Weights) -> bytes:
-    """The bytes of the file; weights.sha256 is not looked at."""
+    """Make the bytes of the file; weights.sha256 is not looked at."""
     meta = {
         "format": FORMAT,
         "name": weights.name,
         "model": model_to_json(weights.model),
-        "facts": weights.facts,
+        "facts": weights.metadata,
     }
     arrays: dict[str, Any] = {f"vectors/{name}": v for name, v in weights.vectors.items()}
     for group, tensors in weights.tensors.items():
@@ -94,7 +94,7 @@ def read_weights(data: bytes) -> Weights:
     """
     try:
         stored = Npz(data)
-        name, model, facts = _read_meta(stored)
+        name, model, metadata = _read_meta(stored)
         _check_claims(stored.members, model)
         arrays = {path: stored.read(path) for path in stored.members if path != _META}
     except FormatError as error:
@@ -112,13 +112,13 @@ def read_weights(data: bytes) -> Weights:
         for width in model.widths or (0,)
     }
     sha256 = hashlib.sha256(data).hexdigest()
-    made = Weights(name, model, tensors, vectors, densities, facts, sha256)
+    made = Weights(name, model, tensors, vectors, densities, metadata, sha256)
     _check(made)
     return made
 
 
 def _read_meta(stored: Npz) -> tuple[str, Model, dict[str, Any]]:
-    """Name, model and facts of the training."""
+    """Read name, model and metadata of the training."""
     claimed = stored.members.get(_META)
     if claimed is None:
         raise FormatError(f"{_META!r} is missing")
@@ -135,17 +135,17 @@ def _read_meta(stored: Npz) -> tuple[str, Model, dict[str, Any]]:
         raise FormatError(f"{_META!r} is no JSON object")
     if meta.get("format") != FORMAT:
         raise FormatError(f"weights of format {meta.get('format')}; this version reads {FORMAT}")
-    name, facts = meta.get("name"), meta.get("facts")
-    if not isinstance(name, str) or not isinstance(facts, dict):
+    name, metadata = meta.get("name"), meta.get("facts")
+    if not isinstance(name, str) or not isinstance(metadata, dict):
         raise FormatError(f"{_META!r} has no name and no facts of the training")
     try:
-        return name, model_from_json(meta.get("model")), facts
+        return name, model_from_json(meta.get("model")), metadata
     except UsageError as error:
         raise FormatError(str(error)) from error
 
 
 def _wanted(model: Model) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all tensors and vectors of the model."""
+    """List names and shapes of all tensors and vectors of the model."""
     wanted: dict[str, tuple[int, ...]] = {}
     for each in (*(model.at_width(width) for width in model.widths), model):  # the largest last
         for group, chain in each.chains().items():
@@ -157,7 +157,7 @@ def _wanted(model: Model) -> dict[str, tuple[int, ...]]:
 
 
 def _check_claims(members: dict[str, Member], model: Model) -> None:
-    """Raises FormatError for arrays that are not those of the model, or too large."""
+    """Raise FormatError for arrays that are not those of the model, or too large."""
     tables = [path for width in model.widths or (0,) for path in _table_paths(width)]
     for path in tables:
         if path not in members:
@@ -179,7 +179,7 @@ def _check_claims(members: dict[str, Member], model: Model) -> None:
 
 
 def _check(weights: Weights) -> None:
-    """Raises FormatError for weights with which pictures could not be coded, or not exactly."""
+    """Raise FormatError for weights with which pictures could not be coded, or not exactly."""
     groups = weights.tensors | {"vectors": weights.vectors}
     for group, tensors in groups.items():
         for name, w in tensors.items():

@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ from inr.cli.output import (
     finite,
     form_of,
     lines_of,
+    models_folder,
     numbers_of,
     of_bytes,
     of_file,
@@ -217,6 +219,7 @@ def decode(
         None if region is None else numbers_of(region, ",", 4, "--region", "0,0,64,64"),
         max_pixels,
         max_macs,
+        models_folder(),
     )
     drawn = of_file(decode_picture, file, options)
     check_savable(drawn, suffix)
@@ -233,9 +236,9 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Show header, stages and sections of an .inr file, with the bytes of each."""
-    from inr.codec import describe
+    from inr.codec import DESCRIBE_OPTIONS, describe
 
-    facts = of_file(describe, file)
+    facts = of_file(describe, file, replace(DESCRIBE_OPTIONS, models=models_folder()))
     print_result(facts, lines_of(facts), as_json, quiet=False)
 
 
@@ -264,7 +267,7 @@ def evaluate(
 
     if reference == candidate == STANDARD:
         raise UsageError("standard input can be read once only; name a file for one of the two")
-    options = DecodeOptions(max_pixels=max_pixels, max_macs=max_macs)
+    options = DecodeOptions(max_pixels=max_pixels, max_macs=max_macs, models=models_folder())
     warn = warner(quiet=False)
 
     def opened(path: Path) -> tuple[Picture, int | None]:

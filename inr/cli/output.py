@@ -112,6 +112,12 @@ def of_bytes(function: Callable[..., T], data: bytes, path: Path, *arguments: An
         raise FormatError(f"{input_name(path)}: {error}") from error
 
 
+def models_folder() -> Path | None:
+    """The folder of weights that are not shipped, which INR_MODELS names in the environment."""
+    folder = os.environ.get("INR_MODELS")
+    return Path(folder) if folder else None
+
+
 def beside(path: Path, suffix: str) -> Path:
     """The output that belongs to an input where no -o is given."""
     if path == STANDARD:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,10 @@ class GridKind:
         """See `kinds.Kind`."""
         return str(recipe)
 
-    def open(self, header: Header, sections: Sections) -> GridFile:
+    def models_folder(self, recipe: GridRecipe) -> None:
+        """See `kinds.Kind`."""
+
+    def open(self, header: Header, sections: Sections, models: Path | None) -> GridFile:
         """See `kinds.Kind`."""
         return GridFile(read_content(header, sections))
 

@@ -2,7 +2,7 @@
 
 Fits begin with them, and files hold only how far a picture's own networks lie from them. They are
 part of the format, as tables of other codecs are: `Structure.prior` names the set, and a set never
-changes: its SHA-256 stands here. Made by scripts/train_grid_prior.py.
+changes: its SHA-256 stands in assets/manifest.json. Made by scripts/train_grid_prior.py.
 
 They were fitted for pictures of three channels and exponents 0..5 of the pyramid. Columns and
 kernels of coarser levels repeat those of the coarsest that is known; grey is the mean of the three
@@ -10,13 +10,11 @@ colours; what is left, such as the row of alpha, has no prior.
 """
 
 import functools
-import hashlib
 import io
-from importlib import resources
 
 import numpy as np
 
-from inr.errors import FormatError
+from inr.format.shipped import SHIPPED
 from inr.grid.structure import Pyramid, Shape
 
 UNIT_BITS = 12  # stored are int16 multiples of 2**-12
@@ -46,30 +44,10 @@ def prior_networks(pyramid: Pyramid) -> dict[str, np.ndarray]:
 
 @functools.cache
 def _shipped(n: int) -> dict[str, np.ndarray]:
-    path = resources.files("inr.grid") / f"prior_{n}.npz"
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise _broken(n, f"cannot be read ({error.strerror})") from error
-    return read_prior(data, n)
-
-
-def read_prior(data: bytes, n: int) -> dict[str, np.ndarray]:
-    """Read the file of set n: f64 tensors as they were trained.
-
-    Raises:
-      FormatError: the bytes are others. Each decides pixels, and none is looked at before.
-    """
-    if hashlib.sha256(data).hexdigest() != _SHA256[n]:
-        raise _broken(n, "is damaged")
-    with np.load(io.BytesIO(data)) as stored:
+    """Read set n: f64 tensors as they were trained."""
+    entry = next(entry for entry in SHIPPED.entries("grid") if entry.id == n)
+    with np.load(io.BytesIO(SHIPPED.read(entry))) as stored:
         return {name: stored[name] * 2.0**-UNIT_BITS for name in stored.files}
-
-
-def _broken(n: int, what: str) -> FormatError:
-    return FormatError(
-        f"the networks prior_{n}.npz, part of this program, {what}: install the package again"
-    )
 
 
 def _known(

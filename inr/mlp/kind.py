@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -157,7 +158,10 @@ class MlpKind:
         """See `kinds.Kind`."""
         return str(recipe)
 
-    def open(self, header: Header, sections: Sections) -> MlpFile:
+    def models_folder(self, recipe: MlpRecipe) -> None:
+        """See `kinds.Kind`."""
+
+    def open(self, header: Header, sections: Sections, models: Path | None) -> MlpFile:
         """See `kinds.Kind`."""
         return MlpFile(read_content(header, sections))
 

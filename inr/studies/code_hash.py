@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 
-# Modules, the shipped prior, and lists that modules read. Weights of autoencoders have hashes of
-# their own, and what a report looks like changes no result.
-_SUFFIXES = (".py", ".npz", ".txt")
+from inr.format.shipped import SHIPPED
+
+# Modules and lists that modules read. Shipped weights stand with their hashes in the manifest, and
+# what a report looks like changes no result.
+_SUFFIXES = (".py", ".txt")
 
 
 @functools.cache
@@ -26,6 +28,7 @@ def code_hash() -> str:
         data = file.read_bytes()
         digest.update(f"\n{name} {len(data)}\n".encode())
         digest.update(data)
+    digest.update(SHIPPED.manifest())
     return digest.hexdigest()[:24]
 
 

@@ -6,29 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.cae_coding_models import FACTORIZED, picture, ship, weights_of
+from helpers.cae_coding_models import TINY, decode, models_folder, picture
 from helpers.cli_runs import SRGB_PROFILE, Ran, main_runner, names, opened, run_process
 from PIL import Image
 
 import inr
-from inr.cae.weight_store import VARIABLE
-from inr.cae.weights import write_weights
 from inr.format.container import unpack
 
-TINY = weights_of(name="hyperprior")  # the one that recipe cae names
-CAE = ("--recipe", "cae")
+CAE = ("--recipe", "cae", "--set", f"model={models_folder() / 'tiny.npz'}")
 
 
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
     """Runs main() here, with tiny models, in a folder with photo.png of 70 x 40 pixels."""
-    folder = tmp_path / "shipped"
-    folder.mkdir()
-    ship(folder, monkeypatch, TINY, weights_of(FACTORIZED, "factorized"))
-    monkeypatch.delenv(VARIABLE, raising=False)
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
+    monkeypatch.setenv("INR_MODELS", str(models_folder()))
+    monkeypatch.chdir(tmp_path)
     Image.fromarray(picture(40, 70)).save("photo.png")
     return main_runner(monkeypatch, capsys)
 
@@ -44,18 +36,18 @@ def test_encode_decode_info_and_eval(run):
     assert (told["output"], told["recipe"], told["steps"]) == ("photo.inr", "cae", 0)
     assert (told["n_bytes"], told["bpp"]) == (len(data), 8 * len(data) / 2800)
     assert run("decode", "photo.inr", "-q") == Ran(0, "", "")
-    np.testing.assert_array_equal(opened("photo.decoded.png"), inr.decode(data))
+    np.testing.assert_array_equal(opened("photo.decoded.png"), decode(data))
     measured = run("eval", "photo.png", "photo.inr", "--json").json
     assert (measured["psnr_db"], measured["n_bytes"]) == (told["psnr_db"], len(data))
     facts = run("info", "photo.inr", "--json").json
     assert (facts["kind"], facts["model"], facts["model_sha256"]) == (
-        *("cae", "hyperprior"),
-        TINY.sha256,
+        *("cae", "tiny"),
+        TINY["tiny"].sha256,
     )
     assert facts["sections"] == {"latents": len(unpack(data)[1][5])}
     text = run("info", "photo.inr").out
     assert "kind: cae\n" in text
-    assert "model: hyperprior\n" in text
+    assert "model: tiny\n" in text
 
 
 def test_other_sizes_and_regions(run):
@@ -68,7 +60,7 @@ def test_other_sizes_and_regions(run):
         (("--scale", "0.5", "--region", "1,2,3,4"), {"scale": 0.5, "region": (1, 2, 3, 4)}),
     ):
         assert run("decode", "photo.inr", "-o", "a.png", "-f", "-q", *options).code == 0
-        np.testing.assert_array_equal(opened("a.png"), inr.decode(data, **view))
+        np.testing.assert_array_equal(opened("a.png"), decode(data, **view))
     run("decode", "photo.inr", "--region", "65,0,10,8").failed("does not lie inside the picture")
 
 
@@ -122,11 +114,11 @@ def test_targets(run):
     ("options", "message"),
     [
         (("--set", "lambda=-1"), r"lambda=-1\.0: expected a number above 0"),
-        (("--set", "lambda=1"), r"lambda=1\.0: the model hyperprior knows 0\.0002\.\.0\.0128"),
+        (("--set", "lambda=1"), r"lambda=1\.0: the model tiny knows 0\.0002\.\.0\.0128"),
         (("--set", "lambda=much"), "lambda=much: expected a number"),
         (("--set", "model=big"), "model 'big': there are hyperprior, factorized, or give the path"),
         (("--set", "model=photo.png"), r"model 'photo\.png': there are"),
-        (("--set", "width=4"), "width=4: the model hyperprior has only one, 0"),
+        (("--set", "width=4"), "width=4: the model tiny has only one, 0"),
         (("--set", "fit.steps=9"), r"unknown setting fit\.steps: CaeRecipe has "),
         (("--target-bytes", "5"), "target of 5 bytes is too small: at the largest lambda"),
         (("--target-psnr", "79"), r"a PSNR of 79\.0 dB was not reached: the best of this model"),
@@ -158,24 +150,14 @@ def test_damaged_files(run):
     run("decode", "photo.inr", "--max-pixels", 2799).failed("more than the limit of 2799")
 
 
-def test_own_weights(run, monkeypatch, tmp_path):
-    own = weights_of(seed=5, name="own")
-    (tmp_path / "own.npz").write_bytes(write_weights(own))
-    made = run("encode", "photo.png", *CAE, "--set", f"model={tmp_path / 'own.npz'}", "-q")
-    assert made == Ran(0, "", "")
-    run("decode", "photo.inr").failed(rf"SHA-256 {own.sha256[:32]}\.\.\., which are not shipped")
-    run("info", "photo.inr").failed("set INR_MODELS to it")
-    monkeypatch.setenv(VARIABLE, str(tmp_path))
+def test_own_weights_are_found_in_the_folder_that_inr_models_names(run, monkeypatch):
+    assert run("encode", "photo.png", *CAE, "-q") == Ran(0, "", "")
     assert run("decode", "photo.inr", "-q") == Ran(0, "", "")
-    assert run("info", "photo.inr", "--json").json["model"] == "own"
-
-
-def test_a_damaged_installation(run, tmp_path):
-    (tmp_path / "shipped" / "hyperprior.npz").write_bytes(b"")
-    run("encode", "photo.png", *CAE).failed(r"hyperprior\.npz are damaged or missing: install")
-    (tmp_path / "shipped" / "manifest.json").write_text("{")
-    run("encode", "photo.png", *CAE).failed("the list of shipped models is damaged")
-    assert names(Path()) == ["photo.png"]
+    monkeypatch.delenv("INR_MODELS")
+    digest = TINY["tiny"].sha256[:32]
+    run("decode", "photo.inr", "-f").failed(rf"SHA-256 {digest}\.\.\., which are not shipped")
+    run("eval", "photo.png", "photo.inr").failed("which are not shipped")
+    run("info", "photo.inr").failed("set INR_MODELS to it")
 
 
 def test_recipes_list_lambda_and_model(run):
@@ -248,7 +230,7 @@ def test_processes_threads_and_jit_change_nothing_and_no_jax_is_loaded(tmp_path,
         cores = f"import os\nos.cpu_count = lambda: {n_threads}"
         file, out = tmp_path / f"{n_threads}.inr", tmp_path / f"{n_threads}.png"
         ran = run_process(
-            *("encode", tmp_path / "photo.png", "-o", file, *CAE, "-q"), before=before + cores
+            *("encode", tmp_path / "photo.png", "-o", file, *CAE[:2], "-q"), before=before + cores
         )
         assert ran == Ran(0, "loaded []\n", "")
         ran = run_process("decode", file, "-o", out, "-q", before=before + cores)
@@ -267,6 +249,6 @@ import os
 import inr.cae.encode
 inr.cae.encode.render_content = lambda *_, **__: os.kill(os.getpid(), 9)
 """
-    ran = run_process("encode", tmp_path / "photo.png", *CAE, before=before)
+    ran = run_process("encode", tmp_path / "photo.png", *CAE[:2], before=before)
     assert ran.code == -9
     assert names(tmp_path) == ["photo.png"]

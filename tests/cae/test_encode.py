@@ -4,22 +4,13 @@ import re
 
 import numpy as np
 import pytest
-from helpers.cae_coding_models import (
-    FACTORIZED,
-    RESIDUAL,
-    SLIMMABLE,
-    picture,
-    recipe,
-    ship,
-    weights_of,
-)
+from helpers.cae_coding_models import TINY, decode, models_folder, picture, recipe
 from helpers.options import encode_options
 
 import inr
 from inr.cae import encode
 from inr.cae.file import MAX_SIDE, read_content
-from inr.cae.weight_store import VARIABLE
-from inr.cae.weights import write_weights
+from inr.cae.recipe import CaeRecipe
 from inr.codec import batch_key, encode_batch, encode_picture
 from inr.errors import FitError, FormatError, UsageError
 from inr.format.container import SECTION_ALPHA, SECTION_ICC_PROFILE, icc_profile_of, unpack
@@ -27,22 +18,6 @@ from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
 from inr.options import EncodeOptions, Job, Target
 from inr.settings import paths, with_settings
-
-SHIPPED = (
-    weights_of(),
-    weights_of(FACTORIZED, "factorized"),
-    weights_of(RESIDUAL, "residual"),
-    weights_of(SLIMMABLE, "slimmable"),
-)
-
-
-@pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    """The shipped models are tiny, factorized, residual and slimmable."""
-    folder = tmp_path / "shipped"
-    folder.mkdir()
-    ship(folder, monkeypatch, *SHIPPED)
-    monkeypatch.delenv(VARIABLE, raising=False)
 
 
 def encoded(pixels, chosen=None, **options):
@@ -53,7 +28,6 @@ def opened(data):
     return read_content(*unpack(data))
 
 
-@pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
 @pytest.mark.parametrize(
     ("height", "width"), [(1, 2), (15, 17), (16, 16), (64, 64), (65, 33), (300, 20)]
@@ -61,7 +35,7 @@ def opened(data):
 def test_pictures_of_every_kind_and_size_are_encoded(height, width, n_channels):
     pixels = picture(height, width, n_channels)
     made = encoded(pixels)
-    decoded = inr.decode(made.data)
+    decoded = decode(made.data)
     assert decoded.dtype == np.uint8
     assert decoded.shape == (pixels.shape if n_channels > 1 else (height, width))
     decoded = decoded.reshape(pixels.shape)
@@ -74,23 +48,21 @@ def test_pictures_of_every_kind_and_size_are_encoded(height, width, n_channels):
     assert encoded(pixels).data == made.data
 
 
-@pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize(("name", "number"), [("factorized", 2), ("residual", 3), ("slimmable", 4)])
-def test_other_models(name, number):
+@pytest.mark.parametrize("name", ["factorized", "residual", "slimmable"])
+def test_other_models(name):
     pixels = picture(33, 47)
     made = encoded(pixels, recipe(name))
     coded = opened(made.data).coded
-    assert (coded.model, coded.sha256.hex()) == (number, SHIPPED[number - 1].sha256[:32])
-    assert psnr_db(pixels, inr.decode(made.data)) == made.psnr_db
+    assert (coded.model, coded.sha256.hex()) == (0, TINY[name].sha256[:32])
+    assert psnr_db(pixels, decode(made.data)) == made.psnr_db
 
 
-@pytest.mark.usefixtures("tiny")
 def test_widths_of_a_slimmable_model():
     pixels = picture(33, 47)
     narrow, wide = (encoded(pixels, recipe("slimmable", width=n, lambda_=5e-3)) for n in (4, 6))
     assert [opened(each.data).coded.width_index for each in (narrow, wide)] == [0, 1]
     assert encoded(pixels, recipe("slimmable", lambda_=5e-3)).data == wide.data
-    assert not np.array_equal(inr.decode(narrow.data), inr.decode(wide.data))
+    assert not np.array_equal(decode(narrow.data), decode(wide.data))
     with pytest.raises(ValueError, match="width=5: the model slimmable has 4, 6"):
         encoded(pixels, recipe("slimmable", width=5))
     for width in (4, -1):
@@ -98,14 +70,12 @@ def test_widths_of_a_slimmable_model():
             encoded(pixels, recipe(width=width))
 
 
-@pytest.mark.usefixtures("tiny")
 def test_the_colour_profile_is_kept():
     made = encode_picture(Picture(picture(20, 20), b"a profile"), recipe(), EncodeOptions())
     assert SECTION_ICC_PROFILE in unpack(made.data)[1]
     assert icc_profile_of(opened(made.data).sections) == b"a profile"
 
 
-@pytest.mark.usefixtures("tiny")
 def test_one_colour_becomes_a_field_as_of_all_recipes():
     made = encoded(np.full((40, 50, 3), (9, 8, 7), np.uint8))
     assert unpack(made.data)[0].kind == 0
@@ -115,7 +85,6 @@ def test_one_colour_becomes_a_field_as_of_all_recipes():
     assert unpack(encoded(two).data)[0].kind == 2
 
 
-@pytest.mark.usefixtures("tiny")
 def test_lambda_steers_size():
     pixels = picture(64, 96)
     made = [encoded(pixels, recipe(lambda_=each)) for each in (2e-4, 1e-3, 1.28e-2)]
@@ -124,7 +93,6 @@ def test_lambda_steers_size():
     assert [opened(each.data).coded.rate for each in made] == [0, 99, 255]
 
 
-@pytest.mark.usefixtures("tiny")
 def test_seed_and_checkpoint_change_nothing(tmp_path):
     pixels = picture(20, 30)
     path = tmp_path / "notes.txt"
@@ -134,7 +102,6 @@ def test_seed_and_checkpoint_change_nothing(tmp_path):
     assert path.read_text() == "my notes"
 
 
-@pytest.mark.usefixtures("tiny")
 def test_a_time_budget_that_is_too_short_is_refused():
     with pytest.raises(
         UsageError, match=r"a time budget of 0\.001 s is too short: with one encoding"
@@ -142,7 +109,6 @@ def test_a_time_budget_that_is_too_short_is_refused():
         encoded(picture(20, 30), time_budget=1e-3)
 
 
-@pytest.mark.usefixtures("tiny")
 def test_a_quality_that_every_file_has_is_met_by_the_smallest():
     pixels = picture(48, 40)
     smallest = encoded(pixels, recipe(lambda_=1.28e-2))
@@ -152,7 +118,6 @@ def test_a_quality_that_every_file_has_is_met_by_the_smallest():
     assert len(made.data) <= len(smallest.data)
 
 
-@pytest.mark.usefixtures("tiny")
 def test_a_size_that_no_file_reaches_is_told():
     made = encoded(picture(48, 40), target_bytes=100_000)
     assert re.search(r"takes only \d+ of the 100000 bytes asked for", made.missed)
@@ -161,40 +126,35 @@ def test_a_size_that_no_file_reaches_is_told():
 # ---------------------------------------------------------------- own weights
 
 
-@pytest.mark.usefixtures("tiny")
-def test_own_weights_need_no_folder_to_encode_and_one_to_decode(tmp_path, monkeypatch):
-    own = weights_of(seed=5, name="own")
-    path = tmp_path / "own.npz"
-    path.write_bytes(write_weights(own))
+def test_shipped_weights_need_no_folder_and_own_ones_do(monkeypatch):
     pixels = picture(33, 47)
-    made = encoded(pixels, recipe(str(path)))
-    coded = opened(made.data).coded
-    assert (coded.model, coded.sha256.hex()) == (0, own.sha256[:32])
-    with pytest.raises(FormatError, match=f"SHA-256 {own.sha256[:32]}.*set INR_MODELS to it"):
-        inr.decode(made.data)
-    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    made = encoded(pixels, inr.recipes.cae())
+    assert opened(made.data).coded.model == 1
     assert psnr_db(pixels, inr.decode(made.data)) == made.psnr_db
+    made = encoded(pixels)
+    monkeypatch.setenv("INR_MODELS", str(models_folder()))  # which the command line alone reads
+    digest = TINY["tiny"].sha256[:32]
+    with pytest.raises(FormatError, match=f"SHA-256 {digest}.*set INR_MODELS to it, or .*`models`"):
+        inr.decode(made.data)
+    assert psnr_db(pixels, decode(made.data)) == made.psnr_db
 
 
-@pytest.mark.usefixtures("tiny")
 def test_unknown_models_and_files_that_are_none(tmp_path):
-    with pytest.raises(ValueError, match=r"model 'big': there are tiny, factorized, residual, sl"):
-        encoded(picture(9, 9), recipe("big"))
+    with pytest.raises(ValueError, match=r"model 'big': there are hyperprior, factorized, or "):
+        encoded(picture(9, 9), CaeRecipe("cae", "big"))
     (tmp_path / "bad.npz").write_bytes(b"PK")
     with pytest.raises(ValueError, match=r"bad\.npz: this is no weights file"):
-        encoded(picture(9, 9), recipe(str(tmp_path / "bad.npz")))
+        encoded(picture(9, 9), CaeRecipe("cae", str(tmp_path / "bad.npz")))
 
 
 # ---------------------------------------------------------------- what is refused
 
 
-@pytest.mark.usefixtures("tiny")
 def test_sixteen_bits_are_refused():
     with pytest.raises(ValueError, match="trained on 8 bits a sample and this picture has 16"):
         inr.encode(picture(9, 9).astype(np.uint16) * 257, recipe())
 
 
-@pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("lambda_", [1.9e-4, 1.3e-2, 100.0])
 def test_lambdas_that_the_model_does_not_know(lambda_):
     with pytest.raises(ValueError, match=rf"lambda={lambda_}: the model tiny knows 0\.0002\.\.0"):
@@ -207,7 +167,6 @@ def test_lambdas_that_are_none(lambda_):
         recipe(lambda_=lambda_)
 
 
-@pytest.mark.usefixtures("tiny")
 def test_sides_that_files_do_not_hold():
     pixels = np.zeros((1, MAX_SIDE + 1, 3), np.uint8)
     pixels[0, 0] = 1
@@ -215,7 +174,6 @@ def test_sides_that_files_do_not_hold():
         encoded(pixels)
 
 
-@pytest.mark.usefixtures("tiny")
 def test_a_file_that_does_not_give_the_picture_back_is_not_returned(monkeypatch):
     monkeypatch.setattr(encode, "pixels_crc", lambda colours: 1)
     with pytest.raises(FormatError, match="do not match their checksum"):
@@ -223,7 +181,6 @@ def test_a_file_that_does_not_give_the_picture_back_is_not_returned(monkeypatch)
     monkeypatch.undo()
 
 
-@pytest.mark.usefixtures("tiny")
 def test_a_decoder_of_other_pixels_is_noticed(monkeypatch):
     monkeypatch.setattr(encode, "render_content", lambda *_, **__: np.zeros((20, 20, 3), np.uint8))
     with pytest.raises(FitError, match="does not give back the picture it was made of"):
@@ -233,7 +190,6 @@ def test_a_decoder_of_other_pixels_is_noticed(monkeypatch):
 # ---------------------------------------------------------------- targets
 
 
-@pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(
     ("target", "rate"), [(5000, 0), (1000, 0), (999, 1), (998, 1), (700, 150), (490, 255)]
 )
@@ -245,7 +201,6 @@ def test_a_target_is_the_finest_rate_that_fits(monkeypatch, target, rate):
     assert by_bpp.data == made.data
 
 
-@pytest.mark.usefixtures("tiny")
 def test_a_target_is_one_of_bytes_on_disk():
     pixels = picture(48, 40)
     encoder = encode._Encoder(Picture(pixels), recipe())
@@ -261,7 +216,6 @@ def test_a_target_is_one_of_bytes_on_disk():
         encoded(pixels, target_bpp=1e-6)
 
 
-@pytest.mark.usefixtures("tiny")
 def test_alpha_and_profile_count_in_a_target():
     pixels = picture(48, 40, 4)
     profile = bytes(range(200))
@@ -275,7 +229,6 @@ def test_alpha_and_profile_count_in_a_target():
         )
 
 
-@pytest.mark.usefixtures("tiny")
 def test_a_psnr_that_the_model_reaches_and_one_that_it_does_not():
     pixels = picture(48, 40)
     quality = encoded(pixels, recipe(lambda_=2e-3)).psnr_db
@@ -285,7 +238,6 @@ def test_a_psnr_that_the_model_reaches_and_one_that_it_does_not():
         encoded(pixels, target_psnr=70)
 
 
-@pytest.mark.usefixtures("tiny")
 def test_targets_of_a_model_that_knows_one_rate():
     pixels, slimmable = picture(48, 40), recipe("slimmable", lambda_=5e-3)
     made = encoded(pixels, slimmable)
@@ -329,7 +281,6 @@ def test_settings_of_the_recipe():
         with_settings(inr.recipes.cae(), {"fit.steps": "5"})
 
 
-@pytest.mark.usefixtures("tiny")
 def test_files_are_made_one_by_one():
     one, two = Picture(picture(20, 20)), Picture(picture(20, 20, seed=1))
     assert batch_key(Job(one, recipe())) is None

@@ -57,7 +57,7 @@ def test_what_is_written_is_read(model):
     made = weights_of(model, "of that name", seed=3)
     data = write_weights(made)
     read = read_weights(data)
-    assert (read.name, read.model, read.facts) == ("of that name", model, {"seed": 3})
+    assert (read.name, read.model, read.metadata) == ("of that name", model, {"seed": 3})
     assert read.sha256 == made.sha256 == hashlib.sha256(data).hexdigest()
     assert write_weights(read) == data  # no time of writing in it
     for group, tensors in made.tensors.items():

@@ -1,6 +1,5 @@
 """Files of every kind, of fresh weights and random latents, written without a fit."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from helpers.tiny_cae import MODELS, weights_of
 from inr.cae.alpha import encode_alpha
 from inr.cae.codec import CaeCodec
 from inr.cae.file import HASH_BYTES, Coded, colours_of, pack_cae
-from inr.cae.weight_store import VARIABLE
 from inr.cae.weights import write_weights
 from inr.coders.range_coder import RangeCoder
 from inr.format.checksum import pixels_crc
@@ -107,7 +105,7 @@ def built_grid(
 def built_cae(
     model="hyperprior", *, n_channels=3, height=7, width=9, icc_profile=None, seed=0
 ) -> bytes:
-    """Write a file of kind cae; `cae_models` lets decoders find its weights."""
+    """Write a file of kind cae; `cae_models` has its weights."""
     weights = weights_of(MODELS[model])
     narrowest = weights.model.widths[0] if weights.model.widths else 0
     codec = CaeCodec(weights.at_width(narrowest))
@@ -122,17 +120,10 @@ def built_cae(
 
 
 @contextmanager
-def cae_models() -> Iterator[None]:
-    """Let decoders find the weights of `built_cae`."""
-    before = os.environ.get(VARIABLE)
+def cae_models() -> Iterator[Path]:
+    """Make a folder in which decoders find the weights of `built_cae`."""
     with tempfile.TemporaryDirectory() as folder:
         for model in _CAE_MODELS:
             data = write_weights(weights_of(MODELS[model]))
             (Path(folder) / f"{model}.npz").write_bytes(data)
-        os.environ[VARIABLE] = folder
-        try:
-            yield
-        finally:
-            del os.environ[VARIABLE]
-            if before is not None:
-                os.environ[VARIABLE] = before
+        yield Path(folder)

@@ -1,10 +1,14 @@
 """What the tests of coding in kind cae share: small models as shipped ones, and pictures."""
 
+import atexit
 import functools
-import json
+import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
+import inr
 from helpers.tiny_cae import (
     FACTORIZED,
     HYPERPRIOR,
@@ -13,9 +17,8 @@ from helpers.tiny_cae import (
     SLIMMABLE,
     weights_of,
 )
-from inr.cae import weight_store as models
 from inr.cae.recipe import CaeRecipe
-from inr.cae.weights import Weights, write_weights
+from inr.cae.weights import write_weights
 
 __all__ = [
     "FACTORIZED",
@@ -23,28 +26,40 @@ __all__ = [
     "MODELS",
     "RESIDUAL",
     "SLIMMABLE",
+    "TINY",
+    "decode",
+    "models_folder",
     "picture",
     "recipe",
-    "ship",
     "weights_of",
 ]
 
 
-def ship(folder, monkeypatch, *shipped: Weights) -> None:
-    """Makes `folder` the one of shipped models, with these numbered from 1."""
-    entries = []
-    for number, weights in enumerate(shipped, 1):
-        file = f"{weights.name}.npz"
-        (folder / file).write_bytes(write_weights(weights))
-        entries.append({"id": number, "name": weights.name, "file": file, "sha256": weights.sha256})
-    (folder / "manifest.json").write_text(json.dumps({"models": entries}))
-    monkeypatch.setattr(models, "_folder", lambda: folder)
-    uncached = functools.lru_cache(models._shipped_weights.__wrapped__)
-    monkeypatch.setattr(models, "_shipped_weights", uncached)
+TINY = {
+    "tiny": weights_of(),
+    "factorized": weights_of(FACTORIZED, "factorized"),
+    "residual": weights_of(RESIDUAL, "residual"),
+    "slimmable": weights_of(SLIMMABLE, "slimmable"),
+}
+
+
+@functools.cache
+def models_folder() -> Path:
+    """A folder of the TINY models, NAME.npz each, until the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="models-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name, weights in TINY.items():
+        (folder / f"{name}.npz").write_bytes(write_weights(weights))
+    return folder
 
 
 def recipe(model: str = "tiny", **changes) -> CaeRecipe:
-    return CaeRecipe("cae", model, **changes)
+    """A recipe that names one of the TINY models by its path."""
+    return CaeRecipe("cae", str(models_folder() / f"{model}.npz"), **changes)
+
+
+def decode(data: bytes, **view) -> np.ndarray:
+    return inr.decode(data, models=models_folder(), **view)
 
 
 def picture(height: int, width: int, n_channels: int = 3, seed: int = 0) -> np.ndarray:

@@ -16,6 +16,7 @@ import time
 import tracemalloc
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 
@@ -154,13 +155,13 @@ def run(
     Args:
       max_seconds, max_bytes: of one case; more is a failure.
     """
-    with cae_models():
-        return _run(cases, seed, max_seconds, max_bytes)
+    with cae_models() as models:
+        return _run(cases, seed, max_seconds, max_bytes, models)
 
 
-def _run(cases: range, seed: int, max_seconds: float, max_bytes: float) -> Summary:
+def _run(cases: range, seed: int, max_seconds: float, max_bytes: float, models: Path) -> Summary:
     files = built_files()
-    pictures = {data: decode_picture(data).pixels for data in files}
+    pictures = {data: decode_picture(data, DecodeOptions(models=models)).pixels for data in files}
     summary = Summary()
     was_tracing = tracemalloc.is_tracing()
     tracemalloc.start()
@@ -170,7 +171,7 @@ def _run(cases: range, seed: int, max_seconds: float, max_bytes: float) -> Summa
             data, is_repaired = case(files, seed, number)
             # Where only the work is bounded, not the picture.
             max_pixels = None if is_repaired and number % 16 > 8 else MAX_PIXELS
-            view = DecodeOptions(max_pixels=max_pixels, max_macs=MAX_MACS)
+            view = DecodeOptions(max_pixels=max_pixels, max_macs=MAX_MACS, models=models)
             tracemalloc.reset_peak()
             before, started_at = tracemalloc.get_traced_memory()[0], time.process_time()
             problem = _problem(data, view, None if is_repaired else pictures, summary)
@@ -196,7 +197,7 @@ def _problem(
 ) -> str | None:
     """What is wrong with the decoder's answer. pictures: all there may be; None for any."""
     try:
-        describe(data, DecodeOptions(max_pixels=MAX_PIXELS, max_macs=MAX_MACS))
+        describe(data, dataclasses.replace(view, max_pixels=MAX_PIXELS))
         pixels = decode_picture(data, view).pixels
     except FormatError as error:
         kind = re.sub(r"-?\d[\d.e+-]*", "#", str(error))[:40]

@@ -17,7 +17,7 @@ class ToyRecipe:
 
 
 class ToyFile:
-    def __init__(self, header, sections):
+    def __init__(self, header, sections, models):
         self.header, self.sections = header, sections
 
     def decode_work(self, size, region):
@@ -65,6 +65,9 @@ class ToyKind:
 
     def work(self, job):
         return 0.0
+
+    def models_folder(self, recipe):
+        return None
 
     def fingerprint(self, recipe):
         return str(recipe)

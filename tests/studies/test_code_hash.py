@@ -10,6 +10,7 @@ import pytest
 from helpers.paths import ROOT
 
 import inr
+from inr.format.shipped import SHIPPED
 
 SCRIPT = """
 from pathlib import Path
@@ -26,12 +27,12 @@ def added(name, text):
     return lambda: (folder / name).write_text((folder / name).read_text() + text)
 
 show(lambda: None)
-show(added("report.css", "/* only looks */"))
+show(added("studies/report.css", "/* only looks */"))
 show(lambda: (folder / ".#fit.py").symlink_to("nowhere"))  # what an editor leaves
-show(lambda: (folder / "assets").mkdir())
-show(added("metrics.py", "# changed"))
-show(added("cae/test_pictures.txt", ""))
-show(lambda: (folder / "grid" / "prior_1.npz").write_bytes(b"other"))
+show(lambda: (folder / "assets" / "cae").rmdir())
+show(added("image/metrics.py", "# changed"))
+show(added("cae/training/test_pictures.txt", ""))
+show(added("assets/manifest.json", " "))
 show(lambda: (folder / "new.py").write_text(""))
 """
 
@@ -42,6 +43,8 @@ def shown(tmp_path_factory):
     folder = tmp_path_factory.mktemp("copy")
     ignored = shutil.ignore_patterns("__pycache__", ".*")
     shutil.copytree(Path(inr.__file__).parent, folder / "inr", ignore=ignored)
+    (folder / "inr/assets/cae").mkdir(parents=True)
+    shutil.copy(SHIPPED.folder / "manifest.json", folder / "inr/assets")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         cwd=folder,

@@ -128,8 +128,8 @@ def codec_of(
     lambda."""
     from inr.codec import decode_picture, encode_picture
     from inr.image.picture import Picture
-    from inr.kinds import kind_of
-    from inr.options import NO_LIMITS, EncodeOptions
+    from inr.kinds import kind_of, trusting_options
+    from inr.options import EncodeOptions
     from inr.progress import progress_bar
 
     kind = kind_of(recipe)
@@ -137,6 +137,7 @@ def codec_of(
     given = {"target_bpp": target_bpps, "lambda": lambdas}
     is_falling = axis.default_values[0] > axis.default_values[-1]
     values = sorted(given.get(axis.name) or axis.default_values, reverse=is_falling)
+    options = trusting_options(recipe)
     runs = {value: axis.at(recipe, EncodeOptions(seed=seed), value) for value in values}
 
     def encode(pixels: Pixels, quality: float) -> bytes:
@@ -148,7 +149,7 @@ def codec_of(
         f"{kind.fingerprint(recipe)}, seed {seed}; {axis.name}",
         tuple(runs),
         encode,
-        lambda data: decode_picture(data, NO_LIMITS).pixels,
+        lambda data: decode_picture(data, options).pixels,
         lambda: None,
         lambda: f"{library_before()}, code {code_hash()}",
     )

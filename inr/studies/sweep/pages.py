@@ -105,10 +105,11 @@ def _extremes(finished: Sequence[Run], results: Mapping[str, Result]) -> list[Ru
 def _eight_bits(run: Run, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Original and decoded pixels, u8[h, w, c]; of 16 bits the upper 8 are shown."""
     from inr.codec import decode_picture
-    from inr.options import NO_LIMITS
+    from inr.kinds import trusting_options
 
     original = picture_of(run)
-    decoded = decode_picture(file_path(folder, run).read_bytes(), NO_LIMITS)
+    data, options = file_path(folder, run).read_bytes(), trusting_options(run.recipe)
+    decoded = decode_picture(data, options)
     if decoded.pixels.shape != original.pixels.shape:
         raise FormatError(f"{file_path(folder, run)} is another file than the sweep wrote")
     shift = original.bit_depth - 8

@@ -163,18 +163,18 @@ def _measured(
 ) -> Result:
     from inr.codec import decode_picture, describe
     from inr.image.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim
-    from inr.options import NO_LIMITS
+    from inr.kinds import trusting_options
 
-    similarity = None
+    similarity, options = None, trusting_options(run.recipe)
     if min(picture.height, picture.width) >= MS_SSIM_MIN_SIDE:
-        decoded = decode_picture(encoded.data, NO_LIMITS)
+        decoded = decode_picture(encoded.data, options)
         similarity = ms_ssim(picture.pixels, decoded.pixels)
     return Result(
         n_bytes=len(encoded.data),
         bpp=bpp(len(encoded.data), picture.height, picture.width),
         psnr_db=encoded.psnr_db,
         ms_ssim=similarity,
-        sparsity=describe(encoded.data).get("sparsity"),
+        sparsity=describe(encoded.data, options).get("sparsity"),
         steps=encoded.n_steps,
         seconds=encoded.seconds,
         n_together=n_together,

@@ -88,10 +88,10 @@ def test_what_the_file_says_of_its_training(folder):
     weights = read_weights(data)
     assert told == {"name": "tiny", "sha256": weights.sha256, "step": 6}
     assert weights.model == FACTORIZED
-    assert weights.facts["steps_done"] == 6
-    assert weights.facts["config"] == json.loads(TRAINED.to_json())
-    assert weights.facts["validation"] == []
-    assert weights.facts["train_seconds"] > 0
+    assert weights.metadata["steps_done"] == 6
+    assert weights.metadata["config"] == json.loads(TRAINED.to_json())
+    assert weights.metadata["validation"] == []
+    assert weights.metadata["train_seconds"] > 0
     renamed, _ = exported_file(folder, "other")
     assert read_weights(renamed).name == "other"
     assert read_weights(renamed).vectors.keys() == weights.vectors.keys()
