@@ -3,27 +3,17 @@
 python experiments/entropy_coders/run.py [--pictures PICTURE] [--jobs N] [--tiny | --full]
 """
 
+import dataclasses
 import sys
-import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import charts
 import lab
 import numpy as np
-
-from inr.coders.costs import entropy_bound_bits
-from inr.coders.deflate import Deflate
-from inr.coders.huffman import Huffman
-from inr.coders.lzma import Lzma
-from inr.coders.protocol import Coder
-from inr.coders.range_coder import RangeCoder
-from inr.coders.zstd import Zstd
+import recode
 
 PICTURES = [lab.ASSETS / "kodim23.png"]
-CODERS: tuple[Coder, ...] = (RangeCoder(), Huffman(), Zstd(), Deflate(), Lzma())
 
 SCALE = lab.Scale(side=256, steps=1500, batch=4096)
 NET = {"field.hidden": "48", "field.n_layers": "6"}
@@ -45,64 +35,48 @@ CASES = {
 }
 # The other question: with as many bytes, how many weights does each coder leave room for?
 FREE = {"quantize.bits": "8"}
-NAMES = ["rangecoder", "huffman", "zstd", "deflate", "lzma"]  # those that a fit may choose
+NAMES = list(recode.CODERS)
 TARGETS = ["3000", "6000", "9000"]  # bytes
+# What a row of recoded codes has from its fit.
+OF_FIT = (
+    "picture",
+    "psnr_db",
+    "n_weights",
+    "n_matrix",
+    "n_zeros",
+    "config_hash",
+    "commit",
+    "machine",
+)
 
 
-def rewritten(folder: Path, picture: Path, scale: lab.Scale, jobs: int) -> list[lab.Row]:
-    """One fit a case, and a row for each coder of its codes."""
-    is_tiny = scale == lab.TINY
-    net = TINY_NET if is_tiny else FULL_NET if scale == lab.FULL else NET
+def fit(run: lab.Run) -> list[lab.Row]:
+    """Take the first picture: the same weights through each coder, then fits to bytes."""
+    return recode_cases(run) + fit_to_bytes(run)
+
+
+def recode_cases(run: lab.Run) -> list[lab.Row]:
+    """Fit once a case, and write its codes with each coder: a row each."""
+    net = TINY_NET if run.is_tiny else FULL_NET if run.is_full else NET
     rows = []
-    for case, changes in list(CASES.items())[: 1 if is_tiny else None]:
+    for case, changes in list(CASES.items())[: 1 if run.is_tiny else None]:
         name = case.replace(", ", "_").replace(" ", "_")
-        settings = scale.settings() | net | changes
-        (fit,) = lab.sweep(folder, name, [picture], "siren", settings=settings, jobs=jobs)
-        file = folder / "work" / name / "files" / f"{fit['config_hash']}.inr"
-        rows += rows_of(case, fit, file, repeats=1 if is_tiny else 20)
+        (row,) = run.sweep(name, "siren", settings=net | changes, pictures=run.pictures[:1])
+        data = run.file(name, row)
+        for coder in recode.CODERS.values():
+            made = recode.recode(data, coder, repeats=1 if run.is_tiny else 20)
+            named = {"case": case, "coder": type(coder).__name__.lower()}
+            rows.append(named | dataclasses.asdict(made) | {name: row[name] for name in OF_FIT})
     return rows
 
 
-def fitted_to_bytes(folder: Path, picture: Path, scale: lab.Scale, jobs: int) -> list[lab.Row]:
-    """One fit a coder and number of bytes."""
-    names, targets, free = NAMES, TARGETS, scale.settings() | FREE
-    if scale == lab.TINY:
+def fit_to_bytes(run: lab.Run) -> list[lab.Row]:
+    """Fit once a coder and number of bytes."""
+    names, targets, free = NAMES, TARGETS, FREE
+    if run.is_tiny:
         names, targets, free = NAMES[:1], ["600"], free | {"field.n_layers": "2"}
     vary = {"target_bytes": targets, "coder": names}
-    return lab.sweep(folder, "bytes", [picture], "siren", settings=free, vary=vary, jobs=jobs)
-
-
-def rows_of(case: str, fitted: lab.Row, file: Path, repeats: int) -> list[lab.Row]:
-    """One row a coder: the file's codes written anew, and checked."""
-    rows = []
-    for coder in CODERS:
-        made = lab.recoded(file.read_bytes(), coder)
-        codes, sizes = made.codes, [tensor.size for tensor in made.codes]
-        rows.append(
-            {
-                "case": case,
-                "coder": type(coder).__name__.lower(),
-                "payload_bytes": len(made.payload),
-                "bound_bytes": entropy_bound_bits(codes) / 8,
-                "level_bytes": len(made.levels),
-                "n_bytes": len(made.data),
-                "encode_ms": _best_ms(partial(coder.encode, codes), repeats),
-                "decode_ms": _best_ms(partial(coder.decode, made.payload, sizes), repeats),
-            }
-            | {name: fitted[name] for name in ("picture", "psnr_db", "n_weights", "n_matrix")}
-            | {name: fitted[name] for name in ("n_zeros", "config_hash", "commit", "machine")}
-        )
-    return rows
-
-
-def _best_ms(work: Callable[[], object], repeats: int) -> float:
-    """The shortest of several runs: others on the machine can only make it longer."""
-    seconds = []
-    for _ in range(repeats):
-        started_at = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started_at)
-    return 1e3 * min(seconds)
+    return run.sweep("bytes", "siren", settings=free, vary=vary, pictures=run.pictures[:1])
 
 
 def plot(path: Path, all_rows: list[lab.Row]) -> None:
@@ -145,12 +119,6 @@ def plot(path: Path, all_rows: list[lab.Row]) -> None:
     plt.close(figure)
 
 
-def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
-    """Of the first picture: the same weights through each coder, then fits to bytes."""
-    same = rewritten(folder, pictures[0], scale, jobs)
-    return same + fitted_to_bytes(folder, pictures[0], scale, jobs)
-
-
 def tables_of(all_rows: list[lab.Row]) -> str:
     """One line a case and coder, then one a fit to a number of bytes."""
     rows = [row for row in all_rows if "case" in row]
@@ -169,9 +137,17 @@ def tables_of(all_rows: list[lab.Row]) -> str:
     return f"{same}\n\n{charts.table(names, fits)}"
 
 
-def check_tiny(rows: list[lab.Row]) -> None:
-    assert len(rows) == len(CODERS) + 1, "one case, one fit to bytes"
+EXPERIMENT = lab.Experiment(
+    Path(__file__).parent,
+    __doc__,
+    PICTURES,
+    SCALE,
+    fit,
+    plot,
+    tables_of,
+    n_tiny_rows=6,  # one case by each coder, one fit to bytes,
+)
 
 
 if __name__ == "__main__":
-    lab.main(__file__, __doc__ or "", PICTURES, SCALE, fitted, plot, tables_of, check_tiny)
+    EXPERIMENT.main()

@@ -9,11 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import charts
 import lab
-
-from inr.coders.huffman import Huffman
-from inr.coders.protocol import Coder
-from inr.coders.range_coder import RangeCoder
-from inr.coders.zstd import Zstd
+import recode
 
 PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]
 SCALE = lab.Scale(side=256, steps=500, batch=2048)
@@ -22,36 +18,31 @@ NET = {"field.hidden": "128", "field.n_layers": "7", "quantize.bits": "8"}
 TINY_NET = {"field.hidden": "12", "field.n_layers": "2", "quantize.bits": "8"}
 METHODS = ["rigl", "magnitude"]
 SPARSITIES = ["0.9", "0.95"]
-CODERS: tuple[Coder, ...] = (RangeCoder(), Huffman(), Zstd())
+CODERS = ("rangecoder", "huffman", "zstd")
 DENSE_BITS = ["6.3", "8"]  # the default, and as many as the sparse ones have
 
 
-def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
-    """Sparse fits with a row for each coder, then dense fits in the bytes of the first coder's."""
+def fit(run: lab.Run) -> list[lab.Row]:
+    """Run sparse fits, with a row a coder, then dense fits in the bytes that the first one made."""
     net, methods, sparsities, dense_bits = NET, METHODS, SPARSITIES, DENSE_BITS
-    dense = scale.settings() | {"sparsify": "dense"}
-    if scale == lab.TINY:
+    dense = {"sparsify": "dense"}
+    if run.is_tiny:
         net, methods, sparsities, dense_bits = TINY_NET, ["rigl"], ["0.9"], ["6.3"]
         dense["field.n_layers"] = "2"
     vary = {"sparsify": methods, "sparsify.sparsity": sparsities}
-    sparse = scale.settings() | net
-    found = lab.sweep(folder, "sparse", pictures, "siren", settings=sparse, vary=vary, jobs=jobs)
+    found = run.sweep("sparse", "siren", settings=net, vary=vary)
     rows = []
     for row in found:
-        data = (folder / "work/sparse/files" / f"{row['config_hash']}.inr").read_bytes()
+        data = run.file("sparse", row)
         for coder in CODERS:
-            name = type(coder).__name__.lower()
-            rows.append(row | {"coder": name, "n_bytes": len(lab.recoded(data, coder).data)})
-    for picture in pictures:
+            n_bytes = recode.recode(data, recode.CODERS[coder]).n_bytes
+            rows.append(row | {"coder": coder, "n_bytes": n_bytes})
+    for picture in run.pictures:
         sizes = sorted({row["n_bytes"] for row in found if row["picture"] == picture.name})
         vary = {"quantize.bits": dense_bits, "target_bytes": [str(size) for size in sizes]}
         name = f"dense_{picture.stem}"
-        rows += [
-            row | {"coder": "rangecoder"}
-            for row in lab.sweep(
-                folder, name, [picture], "siren", settings=dense, vary=vary, jobs=jobs
-            )
-        ]
+        of_picture = run.sweep(name, "siren", settings=dense, vary=vary, pictures=[picture])
+        rows += [row | {"coder": "rangecoder"} for row in of_picture]
     return rows
 
 
@@ -103,9 +94,17 @@ def table_of(rows: list[lab.Row]) -> str:
     return charts.table(columns, lines)
 
 
-def check_tiny(rows: list[lab.Row]) -> None:
-    assert len(rows) == len(CODERS) + 1, "a sparse fit, and a dense one"
+EXPERIMENT = lab.Experiment(
+    Path(__file__).parent,
+    __doc__,
+    PICTURES,
+    SCALE,
+    fit,
+    plot,
+    table_of,
+    n_tiny_rows=4,  # a sparse fit by three coders, and a dense one,
+)
 
 
 if __name__ == "__main__":
-    lab.main(__file__, __doc__ or "", PICTURES, SCALE, fitted, plot, table_of, check_tiny)
+    EXPERIMENT.main()

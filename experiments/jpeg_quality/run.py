@@ -11,11 +11,10 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import charts
+import classical
 import lab
 
-from inr.image.metrics import bpp, psnr_db
-from inr.studies.baselines import codec_named
-from inr.studies.sweep.origin import commit, machine
+from inr import bpp, psnr_db
 
 PICTURES = [lab.ASSETS / "flower_foveon_down3.png", lab.ASSETS / "code_editor.png"]
 SCALE = lab.Scale(side=512)
@@ -25,15 +24,14 @@ SHOWN = (5, 10, 20, 35, 50, 65, 80, 90, 95, 100)  # qualities in the table; all 
 
 
 def rows_of(picture: Path, qualities: range) -> list[lab.Row]:
-    """One row a codec and quality, from real files."""
+    """Write and read a real file for each codec and quality."""
     with Image.open(picture) as image:
         pixels = np.asarray(image.convert("RGB"))
     height, width, _ = pixels.shape
     rows = []
     for name in CODECS:
-        codec = codec_named(name)
         for quality in qualities:
-            data = codec.encode(pixels, quality)
+            data = classical.encode(pixels, name, quality)
             rows.append(
                 {
                     "picture": picture.name,
@@ -41,22 +39,21 @@ def rows_of(picture: Path, qualities: range) -> list[lab.Row]:
                     "quality": quality,
                     "n_bytes": len(data),
                     "bpp": bpp(len(data), height, width),
-                    "psnr_db": psnr_db(pixels, codec.decode(data)),
-                    "library": codec.library(),
+                    "psnr_db": psnr_db(pixels, classical.decode(data)),
+                    "library": classical.jpeg_library(),
                 }
             )
     return rows
 
 
-def coded(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
-    """The rows of all pictures, in this process."""
-    qualities = TINY_QUALITIES if scale == lab.TINY else QUALITIES
-    origin = {"commit": commit(), "machine": machine()}
-    return [row | origin for picture in pictures for row in rows_of(picture, qualities)]
+def fit(run: lab.Run) -> list[lab.Row]:
+    """Code all pictures, in this process."""
+    qualities, origin = TINY_QUALITIES if run.is_tiny else QUALITIES, lab.origin()
+    return [row | origin for picture in run.pictures for row in rows_of(picture, qualities)]
 
 
 def plot(path: Path, rows: list[lab.Row]) -> None:
-    """The three panels of the figure."""
+    """Draw the three panels of the figure."""
     by_label: dict[str, list[lab.Row]] = {}
     for row in rows:
         stem = row["picture"].removesuffix(".png")
@@ -82,10 +79,18 @@ def table_of(rows: list[lab.Row]) -> str:
     return charts.table(columns, shown)
 
 
-def check_tiny(rows: list[lab.Row]) -> None:
-    n_pictures = len({row["picture"] for row in rows})
-    assert len(rows) == n_pictures * len(CODECS) * len(TINY_QUALITIES)
+EXPERIMENT = lab.Experiment(
+    Path(__file__).parent,
+    __doc__,
+    PICTURES,
+    SCALE,
+    fit,
+    plot,
+    table_of,
+    n_tiny_rows=12,  # two pictures, two codecs, three qualities,
+    full=None,
+)
 
 
 if __name__ == "__main__":
-    lab.main(__file__, __doc__ or "", PICTURES, SCALE, coded, plot, table_of, check_tiny, full=None)
+    EXPERIMENT.main()

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from inr import bd_rate, bpp, psnr_db
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import charts
 import lab
@@ -29,8 +31,6 @@ from inr.cae.training.pictures import Pictures, open_pictures
 from inr.cae.training.settings import TrainSettings
 from inr.cae.transforms import Balle2017
 from inr.cae.weights import read_weights
-from inr.image.metrics import bpp, psnr_db
-from inr.studies.bd_rate import bd_rate
 
 PICTURES = [lab.ASSETS / f"kodim{n}.png" for n in ("05", "08", "15", "23")]
 PUBLISHED = "as published"  # GDN before the latents, no block transform beside the layers
@@ -228,7 +228,7 @@ def main() -> None:
     made.add_argument("--data", type=Path, action="append", metavar="DIR_OR_ZIP")
     given = made.parse_args()
     scale = TINY if given.tiny else FULL if given.full else SMALL
-    with lab.results_folder(Path(__file__).parent, tiny=given.tiny, full=given.full) as folder:
+    with lab.open_results(Path(__file__).parent, tiny=given.tiny, full=given.full) as folder:
         if not given.plot_only:
             data = _data(given.data, folder, is_tiny=given.tiny)
             pictures = given.pictures or (PICTURES[:1] if given.tiny else PICTURES)

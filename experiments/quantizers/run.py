@@ -49,13 +49,12 @@ def planned(net: dict[str, str], targets: list[str]) -> list[Planned]:
     ]
 
 
-def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
-    """All sweeps, as rows that all have `quantize` and `quantize.bits`."""
-    sweeps = planned(FULL_NET, FULL_TARGETS) if scale == lab.FULL else planned(NET, TARGETS)
+def fit(run: lab.Run) -> list[lab.Row]:
+    """Run all sweeps, for rows that all have `quantize` and `quantize.bits`."""
+    sweeps = planned(FULL_NET, FULL_TARGETS) if run.is_full else planned(NET, TARGETS)
     rows = []
-    for name, changes, vary in TINY if scale == lab.TINY else sweeps:
-        settings = scale.settings() | changes
-        rows += lab.sweep(folder, name, pictures, "siren", settings=settings, vary=vary, jobs=jobs)
+    for name, changes, vary in TINY if run.is_tiny else sweeps:
+        rows += run.sweep(name, "siren", settings=changes, vary=vary)
     return [{"quantize.bits": 16} | row for row in rows]  # float16 has no such setting
 
 
@@ -115,9 +114,17 @@ def _label(row: lab.Row) -> str:
     return f"{row['quantize']}{' RigL 0.8' if row['sweep'].startswith('rigl') else ''}"
 
 
-def check_tiny(rows: list[lab.Row]) -> None:
-    assert len(rows) == 3, "two quantizers at one network, one fit to bytes"
+EXPERIMENT = lab.Experiment(
+    Path(__file__).parent,
+    __doc__,
+    PICTURES,
+    SCALE,
+    fit,
+    plot,
+    table_of,
+    n_tiny_rows=3,  # two quantizers at one network, one fit to bytes,
+)
 
 
 if __name__ == "__main__":
-    lab.main(__file__, __doc__ or "", PICTURES, SCALE, fitted, plot, table_of, check_tiny)
+    EXPERIMENT.main()

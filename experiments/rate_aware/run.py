@@ -16,29 +16,29 @@ RECIPES = ["siren_zstd", "siren_rigl", "siren", "siren_rate"]
 # All steps are the recipes' own but with --tiny.
 HALF, WHOLE = lab.Scale(side=384), lab.Scale(side=768)  # of the Kodak set's 768x512
 TARGET = {"target_bpp": "0.3"}
-TINY = {"target_bpp": "2", "field.n_layers": "2"} | lab.TINY.settings()
+TINY = {"target_bpp": "2", "field.n_layers": "2"}
 
 
-def sized(picture: Path, scale: lab.Scale, folder: Path) -> Path:
-    """A crop for --tiny, the whole picture for --full, else half its size."""
+def resize(picture: Path, scale: lab.Scale, folder: Path) -> Path:
+    """Take a crop for --tiny, the whole picture for --full, else half its size."""
     if scale == lab.TINY:
         return lab.crop(picture, scale.side, folder)
-    return picture if scale == WHOLE else lab.half(picture, folder)
+    return picture if scale == WHOLE else lab.halve(picture, folder)
 
 
-def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
-    """One row a recipe and picture."""
-    recipes, settings = RECIPES, TARGET
-    if scale == lab.TINY:
+def fit(run: lab.Run) -> list[lab.Row]:
+    """Fit each picture with each recipe."""
+    pictures, recipes, settings = run.pictures, RECIPES, TARGET
+    if run.is_tiny:
         pictures, recipes, settings = pictures[:1], RECIPES[2:], TINY
     rows = []
     for recipe in recipes:
-        rows += lab.sweep(folder, recipe, pictures, recipe, settings=settings, jobs=jobs)
+        rows += run.sweep(recipe, recipe, settings=settings, pictures=pictures)
     return [row | {"zeros": row["n_zeros"] / row["n_matrix"]} for row in rows]
 
 
 def mean_of(rows: list[lab.Row], recipe: str, column: str) -> float:
-    """Of all pictures, each counted once."""
+    """Average a column over all pictures, each counted once."""
     return statistics.mean(float(row[column]) for row in rows if row["recipe"] == recipe)
 
 
@@ -83,20 +83,19 @@ def plot(path: Path, rows: list[lab.Row]) -> None:
     plt.close(figure)
 
 
-def check_tiny(rows: list[lab.Row]) -> None:
-    assert len(rows) == 2, "siren and siren_rate"
+EXPERIMENT = lab.Experiment(
+    Path(__file__).parent,
+    __doc__,
+    PICTURES,
+    HALF,
+    fit,
+    plot,
+    table_of,
+    n_tiny_rows=2,  # siren and siren_rate,
+    full=WHOLE,
+    resize=resize,
+)
 
 
 if __name__ == "__main__":
-    lab.main(
-        __file__,
-        __doc__ or "",
-        PICTURES,
-        HALF,
-        fitted,
-        plot,
-        table_of,
-        check_tiny,
-        full=WHOLE,
-        sized=sized,
-    )
+    EXPERIMENT.main()

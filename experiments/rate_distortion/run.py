@@ -15,8 +15,7 @@ import charts
 import classical
 import lab
 
-from inr.image.metrics import bpp
-from inr.studies.sweep.origin import commit, machine
+from inr import bpp
 
 PICTURES = [lab.ASSETS / "flower_foveon_down3.png"]  # the natural one
 PAGES = (lab.ASSETS / "code_editor.png", lab.ASSETS / "prose_page.png")
@@ -82,20 +81,19 @@ def grey_if_grey(picture: Path) -> Path:
     return picture
 
 
-def cases(folder: Path, picture: Path, scale: lab.Scale) -> list[Case]:
-    """The natural picture and the others, cropped, with their recipes and rates."""
-    fit = scale.settings()
-    page = lettering(folder, scale.side)
-    if scale == lab.TINY:
-        shallow = fit | {"field.n_layers": "2"}
+def cases(run: lab.Run) -> list[Case]:
+    """Crop the natural picture and the others, each with its recipes and rates."""
+    folder, picture, side = run.folder / "work", run.pictures[0], run.scale.side
+    page = lettering(folder, side)
+    if run.is_tiny:
+        shallow = {"field.n_layers": "2"}
         return [
             Case("natural", picture, "siren", ("3",), shallow),
             Case("lettering", page, "siren", ("2",), shallow | TEXT),
         ]
-    is_full = scale == lab.FULL
+    is_full = run.is_full
     found = []
-    for recipe, changes in RECIPES.items():
-        settings = fit | changes
+    for recipe, settings in RECIPES.items():
         natural_bpps = ("0.3", "0.6", "1.2") if is_full else ("0.3", "0.6")
         if is_full or recipe != "siren_rate":
             found.append(Case("natural", picture, recipe, natural_bpps, settings))
@@ -106,28 +104,26 @@ def cases(folder: Path, picture: Path, scale: lab.Scale) -> list[Case]:
                 Case("lettering", page, recipe, LETTERING_BPPS, settings | TEXT | LETTERING_STEPS)
             )
     for path in PAGES:
-        dense = grey_if_grey(lab.crop(path, scale.side if is_full else PAGE_SIDE, folder))
+        dense = grey_if_grey(lab.crop(path, side if is_full else PAGE_SIDE, folder))
         bpps = ("0.5", "1.0", "1.5") if is_full else ("0.5", "1.0")
-        found.append(Case(path.stem, dense, "siren", bpps, fit | MUON | TEXT))
+        found.append(Case(path.stem, dense, "siren", bpps, MUON | TEXT))
     return found
 
 
-def fitted_rows(case: Case, folder: Path, jobs: int) -> list[lab.Row]:
-    """One row a rate."""
-    rows = lab.sweep(
-        folder,
+def fit_case(run: lab.Run, case: Case) -> list[lab.Row]:
+    """Fit once a rate."""
+    rows = run.sweep(
         f"{case.name}_{case.recipe}",
-        [case.picture],
         case.recipe,
         settings=case.settings,
         vary={"target_bpp": case.target_bpps},
-        jobs=jobs,
+        pictures=[case.picture],
     )
     return [{"case": case.name, "codec": case.recipe} | row for row in rows]
 
 
 def classical_rows(name: str, picture: Path, targets: list[float], every: int) -> list[lab.Row]:
-    """One row a classical codec and rate, and those of lossless files."""
+    """Choose the best file of each classical codec and rate, and the lossless ones."""
     with Image.open(picture) as image:
         pixels = np.asarray(image)
     height, width = pixels.shape[:2]
@@ -138,7 +134,7 @@ def classical_rows(name: str, picture: Path, targets: list[float], every: int) -
         for target in targets
         if (coded := classical.best(found, codec, int(target * height * width / 8))) is not None
     ]
-    origin = {"commit": commit(), "machine": machine()}
+    origin = lab.origin()
     rows = []
     for target, coded in [*chosen, *((None, coded) for coded in classical.lossless(pixels))]:
         rate = {"n_bytes": coded.n_bytes, "bpp": bpp(coded.n_bytes, height, width)}
@@ -148,15 +144,15 @@ def classical_rows(name: str, picture: Path, targets: list[float], every: int) -
     return rows
 
 
-def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
-    """The fits of all cases, then the classical files at their rates."""
-    made = cases(folder / "work", pictures[0], scale)
-    rows = [row for case in made for row in fitted_rows(case, folder, jobs)]
+def fit(run: lab.Run) -> list[lab.Row]:
+    """Fit all cases, then write the classical files at their rates."""
+    made = cases(run)
+    rows = [row for case in made for row in fit_case(run, case)]
     targets: dict[tuple[str, Path], set[float]] = {}
     for case in made:
         rates = targets.setdefault((case.name, case.picture), set())
         rates.update(map(float, case.target_bpps))
-    every = 20 if scale == lab.TINY else 1
+    every = 20 if run.is_tiny else 1
     for (name, picture), rates in targets.items():
         rows += classical_rows(name, picture, sorted(rates), every)
     return rows
@@ -196,10 +192,17 @@ def tables_of(rows: list[lab.Row]) -> str:
     return f"{main_table}\n\n{charts.table(['picture', 'lossless', 'bpp'], exact)}"
 
 
-def check_tiny(rows: list[lab.Row]) -> None:
-    codecs = {row["codec"] for row in rows}
-    assert codecs >= {"siren", "jpeg420", "jpeg2000", "webp", "png lossless"}, codecs
+EXPERIMENT = lab.Experiment(
+    Path(__file__).parent,
+    __doc__,
+    PICTURES,
+    SCALE,
+    fit,
+    plot,
+    tables_of,
+    n_tiny_rows=14,  # a network, five classical codecs and forms, on each of two pictures
+)
 
 
 if __name__ == "__main__":
-    lab.main(__file__, __doc__ or "", PICTURES, SCALE, fitted, plot, tables_of, check_tiny)
+    EXPERIMENT.main()

@@ -23,21 +23,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from inr.image.metrics import ms_ssim, psnr_db
-from inr.recipes import all_recipes
-from inr.studies.sweep.origin import commit, processor
+from inr import ms_ssim, psnr_db, recipes
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import lab
 
 TARGET = ["--target-bpp", "0.3"]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-INR = str(Path(sys.executable).parent / "inr")
 
 
 def timed(*arguments: str) -> tuple[dict[str, Any], float]:
     """Runs one `inr` command with --json; returns what it printed and its wall seconds."""
     started_at = time.monotonic()
-    done = subprocess.run([INR, *arguments, "--json"], capture_output=True, text=True)
+    done = subprocess.run([*lab.INR, *arguments, "--json"], capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(done.stderr.strip())
     result: dict[str, Any] = json.loads(done.stdout)
@@ -129,7 +129,7 @@ def stored_rows(names: set[str]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("pictures", nargs="*", type=Path)
-    parser.add_argument("--recipe", action="append", choices=list(all_recipes()))
+    parser.add_argument("--recipe", action="append", choices=list(recipes.all_recipes()))
     parser.add_argument("--tiny", action="store_true", help="20 steps, one picture, no file")
     parser.add_argument(
         "--table", action="store_true", help="print the rows there are, run nothing"
@@ -142,9 +142,9 @@ def main() -> None:
     settings = []
     if given.tiny:
         pictures, settings = pictures[:1], ["--set", "fit.steps=20"]
-    facts = {"commit": commit(), "machine": processor(), "date": date.today().isoformat()}
+    origin = lab.origin() | {"date": date.today().isoformat()}
     rows = []
-    for recipe in given.recipe or all_recipes():
+    for recipe in given.recipe or recipes.all_recipes():
         for picture in pictures:
             new_rows = [inr_row(picture, recipe, [*TARGET, *settings])]
             jpeg = jpeg_row(picture, new_rows[0]["n_bytes"])
@@ -155,8 +155,8 @@ def main() -> None:
                 print(json.dumps(row), file=sys.stderr, flush=True)
                 if not given.tiny:
                     with open(HERE / "results.jsonl", "a") as file:
-                        file.write(json.dumps(row | facts) + "\n")
-    print(f"{facts['machine']}, {len(pictures)} pictures, commit {facts['commit']}\n")
+                        file.write(json.dumps(row | origin) + "\n")
+    print(f"{origin['machine']}, {len(pictures)} pictures, commit {origin['commit']}\n")
     print(table(rows))
 
 

@@ -24,35 +24,27 @@ BITS = {"quantize.bits": "16"}  # so that only the network decides
 FREQUENCIES = {"siren": {}, "fourier": {"field.n_frequencies": "128"}}  # the original's number
 
 
-def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
-    """Three sweeps of each recipe."""
+def fit(run: lab.Run) -> list[lab.Row]:
+    """Run three sweeps of each recipe."""
     widths, width_depth, depth_width, targets = WIDTHS, WIDTH_DEPTH, DEPTH_WIDTH, TARGETS
-    free = scale.settings()
-    if scale == lab.FULL:
+    free = {}
+    if run.is_full:
         widths, depth_width = FULL_WIDTHS, FULL_DEPTH_WIDTH
-    if scale == lab.TINY:
+    if run.is_tiny:
         widths, targets, width_depth = ["12"], ["600"], "2"
         free["field.n_layers"] = "2"
     rows = []
     for recipe in RECIPES:
-        fixed = scale.settings() | BITS | FREQUENCIES[recipe]
+        fixed = BITS | FREQUENCIES[recipe]
         cases = {
             "width": (fixed | {"field.n_layers": width_depth}, {"field.hidden": widths}),
             "depth": (fixed | {"field.hidden": depth_width}, {"field.n_layers": DEPTHS}),
             "bytes": (free, {"target_bytes": targets}),
         }
-        if scale == lab.TINY:
+        if run.is_tiny:
             del cases["depth"]
         for case, (settings, vary) in cases.items():
-            found = lab.sweep(
-                folder,
-                f"{recipe}_{case}",
-                pictures,
-                recipe,
-                settings=settings,
-                vary=vary,
-                jobs=jobs,
-            )
+            found = run.sweep(f"{recipe}_{case}", recipe, settings=settings, vary=vary)
             rows += [{"case": case} | row for row in found]
     return rows
 
@@ -83,9 +75,17 @@ def table_of(rows: list[lab.Row]) -> str:
     return charts.table([*settings, *columns, "gain, dB"], lines)
 
 
-def check_tiny(rows: list[lab.Row]) -> None:
-    assert len(rows) == 4, "a width and a target of each recipe"
+EXPERIMENT = lab.Experiment(
+    Path(__file__).parent,
+    __doc__,
+    PICTURES,
+    SCALE,
+    fit,
+    plot,
+    table_of,
+    n_tiny_rows=4,  # a width and a target of each recipe,
+)
 
 
 if __name__ == "__main__":
-    lab.main(__file__, __doc__ or "", PICTURES, SCALE, fitted, plot, table_of, check_tiny)
+    EXPERIMENT.main()

@@ -27,16 +27,16 @@ SPLITS = {
 }
 
 
-def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
-    """Two sweeps of each split."""
+def fit(run: lab.Run) -> list[lab.Row]:
+    """Run two sweeps of each split."""
     splits, widths, targets, depth = SPLITS, WIDTHS, TARGETS, DEPTH
-    if scale == lab.FULL:
+    if run.is_full:
         widths = FULL_WIDTHS
-    if scale == lab.TINY:
+    if run.is_tiny:
         names = ("whole", "db3, 1 level")
         splits = {name: SPLITS[name] for name in names}
         widths, targets, depth = ["12"], ["700"], "2"
-    common = scale.settings() | {"field.n_layers": depth}
+    common = {"field.n_layers": depth}
     rows = []
     for name, changes in splits.items():
         stem = name.replace(", ", "_").replace(" ", "_")
@@ -45,15 +45,7 @@ def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> l
             "bytes": (common | changes, {"target_bytes": targets}),
         }
         for case, (settings, vary) in cases.items():
-            found = lab.sweep(
-                folder,
-                f"{stem}_{case}",
-                pictures,
-                "siren",
-                settings=settings,
-                vary=vary,
-                jobs=jobs,
-            )
+            found = run.sweep(f"{stem}_{case}", "siren", settings=settings, vary=vary)
             rows += [{"name": name, "case": case} | row for row in found]
     return rows
 
@@ -86,9 +78,17 @@ def table_of(rows: list[lab.Row]) -> str:
     return charts.table([*columns, "gain, dB"], lines)
 
 
-def check_tiny(rows: list[lab.Row]) -> None:
-    assert len(rows) == 4, "a width and a target of each of two splits"
+EXPERIMENT = lab.Experiment(
+    Path(__file__).parent,
+    __doc__,
+    PICTURES,
+    SCALE,
+    fit,
+    plot,
+    table_of,
+    n_tiny_rows=4,  # a width and a target of each of two splits,
+)
 
 
 if __name__ == "__main__":
-    lab.main(__file__, __doc__ or "", PICTURES, SCALE, fitted, plot, table_of, check_tiny)
+    EXPERIMENT.main()

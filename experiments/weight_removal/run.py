@@ -26,11 +26,11 @@ SPARSE = {"sparsify.sparsity": "0.9", "quantize.bits": "8"}
 FEATHERMAP = {"sparsify.sparsity": "0.8"}
 
 
-def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> list[lab.Row]:
-    """All sweeps, those at 90 % first."""
+def fit(run: lab.Run) -> list[lab.Row]:
+    """Run all sweeps, those at 90 % first."""
     net, ninety, curves, others, targets = NET, NINETY, CURVES, OTHERS, TARGETS
-    at_bytes = scale.settings()
-    if scale == lab.TINY:
+    at_bytes = {}
+    if run.is_tiny:
         net, ninety, curves, others, targets = (
             TINY_NET,
             NINETY[:2],
@@ -39,11 +39,10 @@ def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> l
             ["600"],
         )
         at_bytes["field.n_layers"] = "2"
-    fixed = scale.settings() | net
     cases = [
-        ("ninety", fixed | {"sparsify.sparsity": "0.9"}, {"sparsify": ninety}),
-        ("dense", fixed | {"sparsify": "dense"}, {}),
-        ("others", fixed, {"sparsify": curves, "sparsify.sparsity": others}),
+        ("ninety", net | {"sparsify.sparsity": "0.9"}, {"sparsify": ninety}),
+        ("dense", net | {"sparsify": "dense"}, {}),
+        ("others", net, {"sparsify": curves, "sparsify.sparsity": others}),
         ("bytes_dense", at_bytes | {"sparsify": "dense"}, {"target_bytes": targets}),
         (
             "bytes_masked",
@@ -56,16 +55,16 @@ def fitted(folder: Path, pictures: list[Path], scale: lab.Scale, jobs: int) -> l
             {"target_bytes": targets},
         ),
     ]
-    if scale == lab.TINY:
+    if run.is_tiny:
         cases = [case for case in cases if case[0] in ("ninety", "others", "bytes_dense")]
     rows = []
     for name, settings, vary in cases:
-        rows += lab.sweep(folder, name, pictures, "siren", settings=settings, vary=vary, jobs=jobs)
-    return [row | {"kept": kept(row)} for row in rows]
+        rows += run.sweep(name, "siren", settings=settings, vary=vary)
+    return [row | {"kept": count_kept(row)} for row in rows]
 
 
-def kept(row: lab.Row) -> int:
-    """How many trained numbers are left."""
+def count_kept(row: lab.Row) -> int:
+    """Count the trained numbers that are left."""
     return int(row["n_weights"] - (row["n_zeros"] if row["sparsify"] in MASKED else 0))
 
 
@@ -136,9 +135,17 @@ def tables_of(rows: list[lab.Row]) -> str:
     return f"{ninety}\n\n{curves}\n\n{same_bytes}"
 
 
-def check_tiny(rows: list[lab.Row]) -> None:
-    assert len(rows) == 4, "two at 90 %, one other, one at given bytes"
+EXPERIMENT = lab.Experiment(
+    Path(__file__).parent,
+    __doc__,
+    PICTURES,
+    SCALE,
+    fit,
+    plot,
+    tables_of,
+    n_tiny_rows=4,  # two at 90 %, one other, one at given bytes,
+)
 
 
 if __name__ == "__main__":
-    lab.main(__file__, __doc__ or "", PICTURES, SCALE, fitted, plot, tables_of, check_tiny)
+    EXPERIMENT.main()

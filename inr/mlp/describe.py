@@ -67,7 +67,7 @@ def _tensors(content: MlpContent, weights: WeightsSection) -> list[dict[str, Any
     """One entry a tensor; their bytes and those of the levels add up to the section's."""
     codes = weights.codes
     coded_bytes = len(content.sections[SECTION_WEIGHTS]) - weights.n_level_bytes
-    flat = list(codes.values())
+    flat, trained = list(codes.values()), content.field_set.trained_shapes()
     if content.n_weights <= _MAX_CODED_WEIGHTS and len(flat) <= _MAX_CODED_TENSORS:
         shares = tensor_bytes(content.stages.coder, flat, coded_bytes)
     else:
@@ -76,6 +76,7 @@ def _tensors(content: MlpContent, weights: WeightsSection) -> list[dict[str, Any
         {
             "name": name,
             "shape": list(tensor.shape),
+            "is_trained": name in trained,
             "n_zeros": int((tensor == 0).sum()),
             "n_bytes": n_bytes,
         }
@@ -94,11 +95,6 @@ class Counts:
     @property
     def sparsity(self) -> float:
         return self.n_zeros / self.n_matrix if self.n_matrix else 0.0
-
-
-def trained_counts(content: MlpContent) -> Counts:
-    """Count what was trained, and the zeros in it; raises FormatError."""
-    return count_trained(content, read_section(content).codes)
 
 
 def count_trained(content: MlpContent, codes: dict[str, np.ndarray]) -> Counts:

@@ -67,7 +67,7 @@ def test_crop_takes_the_middle(tmp_path):
 
 def test_half_averages_two_by_two(tmp_path):
     Image.fromarray(np.array([[0, 2, 8, 8], [4, 6, 8, 8]], np.uint8)).save(tmp_path / "a.png")
-    path = lab.half(tmp_path / "a.png", tmp_path)
+    path = lab.halve(tmp_path / "a.png", tmp_path)
     assert path.name == "a_2x1.png"
     assert np.asarray(Image.open(path)).tolist() == [[3, 8]]
 
@@ -116,33 +116,36 @@ def test_plot_draws_up_to_three_panels(tmp_path):
 def test_two_scales_at_once_are_refused():
     given = lab.parser("Title.", full=True).parse_args(["--tiny", "--full"])
     with pytest.raises(SystemExit, match="exclude each other"):
-        lab.scale_of(given, lab.FULL)
+        lab.choose_scale(given, lab.FULL)
 
 
-def test_main_hands_over_small_pictures_and_the_rows_of_results_csv(tmp_path, monkeypatch, capsys):
+def test_an_experiment_gets_small_pictures_and_shows_the_rows_of_results_csv(
+    tmp_path, monkeypatch, capsys
+):
     Image.fromarray(np.zeros((50, 60), np.uint8)).save(tmp_path / "a.png")
-    checked = []
+    seen = []
 
-    def fitted(folder, pictures, scale, jobs):
-        assert (scale, jobs) == (lab.TINY, 3)
-        return [{"picture": picture.name, "codec": None, "n_bytes": 12} for picture in pictures]
+    def fit(run):
+        assert (run.scale, run.jobs, run.is_tiny) == (lab.TINY, 3, True)
+        return [{"picture": picture.name, "codec": None, "n_bytes": 12} for picture in run.pictures]
 
     def plot(path, rows):
+        seen.extend(rows)
         charts.plot(path, [charts.Panel("title", "x", "y", {"line": [(1.0, 2.0)]})])
 
-    def table_of(rows):
+    def table(rows):
         return charts.table(["bytes"], [[row["n_bytes"]] for row in rows])
 
     monkeypatch.setattr("sys.argv", ["run.py", "--tiny", "--jobs", "3"])
     pictures = [tmp_path / "a.png"]
-    run_py = str(tmp_path / "run.py")
-    lab.main(run_py, "Title.", pictures, lab.FULL, fitted, plot, table_of, checked.extend)
-    assert checked == [{"picture": "a_48x48.png", "n_bytes": 12}]
+    lab.Experiment(tmp_path, "Title.", pictures, lab.FULL, fit, plot, table, n_tiny_rows=1).main()
+    assert seen == [{"picture": "a_48x48.png", "n_bytes": 12}]
     assert capsys.readouterr().out == "| bytes |\n| --- |\n| 12 |\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
 
 
 def test_a_failed_sweep_is_told(tmp_path, capfd):
+    run = lab.Run(tmp_path, [tmp_path / "none.png"], lab.TINY, jobs=1)
     with pytest.raises(RuntimeError, match="sweep broken failed"):
-        lab.sweep(tmp_path, "broken", [tmp_path / "none.png"], "siren")
+        run.sweep("broken", "siren")
     assert "none.png" in capfd.readouterr().err

@@ -14,8 +14,6 @@ from PIL import Image
 import inr
 from inr.coders.zstd import Zstd
 from inr.errors import FitError, UsageError
-from inr.kinds import open_file
-from inr.mlp.describe import trained_counts
 from inr.mlp.fields.siren import Siren
 from inr.mlp.file import PictureInfo, write_file
 from inr.mlp.quantize.uniform import Uniform
@@ -245,4 +243,4 @@ def test_sparsity_counts_the_zeros_of_trained_matrices():
     facts = PictureInfo(3, 4, 3, 8, ((0, 255),) * 3, None)
     stages = Stages(Whole(), Siren(hidden=2, n_layers=1), Uniform(), Zstd())
     data = write_file(facts, stages, codes, dict.fromkeys(codes, np.float32(1)))
-    assert trained_counts(open_file(data).content).sparsity == 5 / 10  # biases do not count
+    assert inr.describe(data)["sparsity"] == 5 / 10  # biases do not count
