@@ -9,6 +9,7 @@ bench.py gpu        10,000 full-batch steps of the classic network on 512x512, a
 """
 
 import argparse
+import csv
 import statistics
 import sys
 import tempfile
@@ -20,7 +21,8 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
-from timed_commands import ROOT, told_by, wall_seconds
+from PIL import Image
+from timed_commands import ROOT, machine, run_json, wall_seconds
 
 from inr.mlp.fields.joint import FieldPart, FieldSet
 from inr.mlp.fields.protocol import Params, n_weights
@@ -31,7 +33,8 @@ from inr.mlp.fit.program import Fitting
 from inr.mlp.fit.settings import FitSettings
 from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.sparsify.dense import Dense
-from inr.studies.sweep.origin import machine
+
+PICTURE = ROOT / "assets/pictures/kodim15.png"
 
 
 def fitting(net: Siren, height: int, width: int, settings: FitSettings) -> Fitting:
@@ -81,7 +84,7 @@ def bench_quantizer() -> None:
     """PSNR of one network at several mean widths of its codes; 16 bits stand for float."""
     with tempfile.TemporaryDirectory() as folder:
         for bits in (16, 8, 6):
-            result = told_by(
+            result = run_json(
                 *("encode", ROOT / "assets/pictures/kodim23.png", "-f"),
                 *("-o", Path(folder) / "a.inr", "--set", f"quantize.bits={bits}"),
                 *("--set", "field.hidden=58", "--set", "fit.steps=1500"),
@@ -93,8 +96,8 @@ def bench_decode() -> None:
     """Wall seconds of whole commands on a 768x512 file."""
     with tempfile.TemporaryDirectory() as folder:
         coded = Path(folder) / "picture.inr"
-        picture = ROOT / "assets/pictures/kodim15.png"
-        told_by("encode", picture, "-o", coded, "--set", "fit.steps=20")
+        picture = PICTURE
+        run_json("encode", picture, "-o", coded, "--set", "fit.steps=20")
         decoded = coded.with_suffix(".png")
         for command in (("info", coded, "--json"), ("decode", coded, "-o", decoded, "-f", "-q")):
             seconds = wall_seconds(*command)
@@ -102,41 +105,28 @@ def bench_decode() -> None:
 
 
 def bench_batch() -> None:
-    """Eight seeds of `siren` on a 256x256 crop, 600 steps: as a batch, then one by one, in this
+    """Eight seeds of `siren` on a 256x256 crop, 600 steps: as a batch, then one by one, in one
     process, where the single fits share one compilation too, and two of them as commands."""
-    from PIL import Image
-
-    from inr.codec import encode_batch, encode_picture
-    from inr.image.read import from_pil
-    from inr.options import EncodeOptions
-    from inr.recipes import siren
-    from inr.settings import with_settings
-
-    with Image.open(ROOT / "assets/pictures/kodim15.png") as image:
-        crop = image.convert("RGB").crop((200, 100, 456, 356))
-    picture = from_pil(crop, warn=print)
-    recipe = with_settings(siren(), {"fit.steps": "600"})
-    jobs = [(picture, recipe, EncodeOptions(seed=seed)) for seed in range(8)]
-    started_at = time.monotonic()
-    encoded = encode_batch(jobs)
-    batch_seconds = time.monotonic() - started_at
-    started_at = time.monotonic()
-    singles = [encode_picture(*job) for job in jobs]
-    single_seconds = time.monotonic() - started_at
-    with tempfile.TemporaryDirectory() as folder:
-        crop.save(Path(folder) / "crop.png")
-        command = ("encode", Path(folder) / "crop.png", "-f", "-q", "--set", "fit.steps=600")
-        command_seconds = 4 * sum(
-            seconds for seed in "01" for seconds in wall_seconds(*command, "--seed", seed, n=1)
-        )
-    for name, seconds in (
-        ("a batch of 8", batch_seconds),
-        ("8 fits in one process", single_seconds),
-        ("8 commands, from 2", command_seconds),
-    ):
-        print(f"{name:22s} {seconds:7.1f} s, {seconds / batch_seconds:.2f} of the batch")
-    for name, results in (("batch", encoded), ("single", singles)):
-        print(f"mean PSNR {name:8s} {statistics.mean(one.psnr_db for one in results):.2f} dB")
+    settings = ("--recipe", "siren", "--set", "fit.steps=600")
+    seeds = [argument for seed in range(8) for argument in ("--seed", str(seed))]
+    with tempfile.TemporaryDirectory() as name, Image.open(PICTURE) as image:
+        folder = Path(name)
+        crop = folder / "crop.png"
+        image.convert("RGB").crop((200, 100, 456, 356)).save(crop)
+        seconds = {}
+        for title, n in (("a batch of 8", "8"), ("8 fits in one process", "1")):
+            output = folder / f"by_{n}"
+            sweep = ("sweep", crop, "-o", output, *settings, *seeds, "--batch", n)
+            (seconds[title],) = wall_seconds(*sweep, "-q", n=1)
+            with open(output / "runs.csv", newline="") as file:
+                psnrs = [float(row["psnr_db"]) for row in csv.DictReader(file)]
+            print(f"mean PSNR of {title}: {statistics.mean(psnrs):.2f} dB")
+        command = ("encode", crop, "-f", "-q", *settings)
+        two = [wall_seconds(*command, "--seed", seed, n=1)[0] for seed in "01"]
+        seconds["8 commands, from 2"] = 4 * sum(two)
+    for title, value in seconds.items():
+        share = value / seconds["a batch of 8"]
+        print(f"{title:22s} {value:7.1f} s, {share:.2f} of the batch")
 
 
 def bench_gpu() -> None:

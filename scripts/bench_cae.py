@@ -12,9 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from timed_commands import ROOT, peak_gb, told_by, wall_seconds
-
-from inr.studies.sweep.origin import machine
+from timed_commands import ROOT, machine, peak_gb, run_json, wall_seconds
 
 PICTURE = ROOT / "assets" / "pictures" / "kodim15.png"
 _LARGE = (6000, 4000)
@@ -43,10 +41,11 @@ def bench_times(folder: Path) -> None:
 def bench_targets(folder: Path) -> None:
     for target in (("--target-bpp", "0.4"), ("--target-psnr", "33")):
         started_at = time.monotonic()
-        told = told_by(*encode(PICTURE, folder / "a.inr", *target))
+        figures = run_json(*encode(PICTURE, folder / "a.inr", *target))
         seconds = time.monotonic() - started_at
         print(
-            f"{' '.join(target)}: {told['bpp']:.4f} bpp, {told['psnr_db']:.2f} dB, {seconds:.1f} s"
+            f"{' '.join(target)}: {figures['bpp']:.4f} bpp, "
+            f"{figures['psnr_db']:.2f} dB, {seconds:.1f} s"
         )
 
 

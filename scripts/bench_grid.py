@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
-from timed_commands import ROOT, peak_gb, told_by, wall_seconds
+from timed_commands import ROOT, machine, peak_gb, run_json, wall_seconds
 
 from inr.fitting.random_keys import fit_key
 from inr.format.container import SECTION_LATENTS
@@ -33,7 +33,6 @@ from inr.grid.structure import Pyramid, Structure
 from inr.image.region import Region
 from inr.image.resample import resample
 from inr.kinds import open_file
-from inr.studies.sweep.origin import machine
 
 PICTURE = ROOT / "assets" / "pictures" / "kodim15.png"
 CROP = (200, 100, 456, 356)
@@ -68,7 +67,7 @@ def bench_step() -> None:
 def encoded(folder: Path, picture: Path, *options: str) -> tuple[Path, dict[str, float]]:
     """A file made by the command line, and what it told."""
     output = folder / "a.inr"
-    return output, told_by("encode", picture, "-o", output, "--recipe", "grid", "-f", *options)
+    return output, run_json("encode", picture, "-o", output, "--recipe", "grid", "-f", *options)
 
 
 def bench_exact() -> None:
@@ -96,10 +95,10 @@ def bench_exact() -> None:
 def bench_decode() -> None:
     with tempfile.TemporaryDirectory() as folder:
         options = ("--set", "fit.steps=60", "--set", "lambda=0.0002")
-        output, told = encoded(Path(folder), PICTURE, *options)
+        output, figures = encoded(Path(folder), PICTURE, *options)
         seconds = wall_seconds("decode", output, "-o", Path(folder) / "a.png", "-f", "-q")
     best, median = min(seconds), float(np.median(seconds))
-    print(f"decode of 768x512 at {told['bpp']:.2f} bpp: {best:.2f} s, median {median:.2f}")
+    print(f"decode of 768x512 at {figures['bpp']:.2f} bpp: {best:.2f} s, median {median:.2f}")
 
 
 def bench_scale() -> None:
@@ -108,7 +107,7 @@ def bench_scale() -> None:
             original = np.asarray(image, np.float64)
             image.reduce(2).save(Path(folder) / "half.png")
             options = ("--set", "fit.steps=300", "--set", "lambda=0.0004")
-            output, told = encoded(Path(folder), Path(folder) / "half.png", *options)
+            output, figures = encoded(Path(folder), Path(folder) / "half.png", *options)
             opened = open_file(output.read_bytes()).content
         height, width = original.shape[:2]
         whole = Region(0, 0, width, height)
@@ -119,7 +118,7 @@ def bench_scale() -> None:
             -10 * np.log10(np.mean((p - original) ** 2) / 255**2) for p in (resampled, interpolated)
         )
         print(
-            f"{path.stem}, {told['psnr_db']:.2f} dB at half size; at scale 2: resampled "
+            f"{path.stem}, {figures['psnr_db']:.2f} dB at half size; at scale 2: resampled "
             f"{pixels_db:.3f} dB, features interpolated {features_db:.3f} dB"
         )
 
@@ -128,13 +127,13 @@ def bench_cool_chic() -> None:
     with tempfile.TemporaryDirectory() as folder, Image.open(PICTURE) as image:
         image.crop(CROP).save(Path(folder) / "crop.png")
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        _, told = encoded(Path(folder), Path(folder) / "crop.png")
+        _, figures = encoded(Path(folder), Path(folder) / "crop.png")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_seconds = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    loss = 10 ** (-told["psnr_db"] / 10) + 1e-3 * told["bpp"]
+    loss = 10 ** (-figures["psnr_db"] / 10) + 1e-3 * figures["bpp"]
     print(
-        f"loss {1e3 * loss:.4f}e-3 ({told['psnr_db']:.2f} dB, {told['bpp']:.4f} bpp), "
-        f"{told['seconds']:.0f} s, {cpu_seconds:.0f} CPU-s, peak {peak_gb():.2f} GB"
+        f"loss {1e3 * loss:.4f}e-3 ({figures['psnr_db']:.2f} dB, {figures['bpp']:.4f} bpp), "
+        f"{figures['seconds']:.0f} s, {cpu_seconds:.0f} CPU-s, peak {peak_gb():.2f} GB"
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from inr.image.metrics import bpp, psnr_db
+from inr import bpp, psnr_db
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / "assets/published/kodak.json"

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from helpers.paths import ROOT
 
+import inr
+
 PACKAGE = ROOT / "inr"
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -76,6 +78,37 @@ def test_the_package_needs_neither_experiments_nor_scripts():
     for path in MODULES.values():
         names = re.findall(r"(?m)^ *(?:from|import) ([\w.]+)", path.read_text())
         assert not {name.split(".")[0] for name in names} & {"experiments", "scripts", "lab"}
+
+
+# Tools that by nature work on what is inside; all else has the public names and the command line.
+BELOW_THE_PUBLIC_NAMES = {
+    "experiments/modulated_autoencoder/run.py": "trains models that no configuration has",
+    "experiments/recode.py": "compares the entropy coders on the codes of one file",
+    "scripts/bench.py": "times single steps of a fit of kind mlp",
+    "scripts/bench_grid.py": "times single steps of kind grid, and its exact decoder beside floats",
+    "scripts/hash_test_pictures.py": "writes a list that belongs to the package",
+    "scripts/ship_cae_model.py": "puts weights into assets/ that the package reads",
+    "scripts/train_grid_prior.py": "makes the networks that pictures of kind grid begin with",
+}
+
+
+def uses_of_the_inside(path: Path) -> set[str]:
+    """Names of the package that a file imports and that are not public."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("inr.")}
+        elif isinstance(node, ast.ImportFrom) and node.module == "inr":
+            found |= {alias.name for alias in node.names} - set(inr.__all__)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("inr."):
+            found.add(node.module)
+    return found
+
+
+def test_experiments_and_scripts_use_the_public_names():
+    files = [*(ROOT / "experiments").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
+    inside = {path.relative_to(ROOT).as_posix() for path in files if uses_of_the_inside(path)}
+    assert inside == set(BELOW_THE_PUBLIC_NAMES)
 
 
 @pytest.mark.parametrize("name", ["mlp", "grid", "cae"])
