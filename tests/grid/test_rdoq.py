@@ -158,7 +158,7 @@ def test_a_fitted_picture():
     y, x = np.mgrid[0:1:32j, 0:1:48j]
     waves = [np.sin(5 * x + 3 * y), np.cos(4 * y - x), np.sin(6 * x * y)]
     picture = (0.5 + 0.4 * np.stack(waves)).astype(np.float32)
-    settings = GridFit(steps=400, n_starts=1)
+    settings = GridFit(steps=200, n_starts=1)
     (fitted,) = fit([FitProblem(picture, LAMBDA, 0)], PYRAMID, settings)
     coded = chosen_networks(fitted.params, fitted.latents(), picture, LAMBDA, PYRAMID, seed=0)
     assert_good(coded, fitted.params, fitted.latents(), picture, LAMBDA, PYRAMID)

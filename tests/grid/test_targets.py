@@ -1,6 +1,5 @@
 """Targets of grid files: how lambda is steered, and where files land."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -117,11 +116,12 @@ def picture():
     return from_array(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
+# Two of all tests here: each other number of steps would be compiled again.
 SHORT = GridRecipe("short", Structure(hidden=8, n_taps=6, n_features=3), GridFit(60, n_starts=1))
-RECIPE = GridRecipe("small", Structure(hidden=8, n_taps=6, n_features=3), GridFit(400, n_starts=1))
+RECIPE = GridRecipe("small", Structure(hidden=8, n_taps=6, n_features=3), GridFit(200, n_starts=1))
 
 
-@pytest.mark.slow  # two fits of 400 steps and more
+@pytest.mark.slow  # two fits and more
 def test_files_land_where_they_are_asked_to():
     image = picture()
     small = encode_picture(image, RECIPE, EncodeOptions(target=Target(n_bytes=2200)))
@@ -137,7 +137,7 @@ def test_a_target_that_the_recipe_has_no_use_for_is_told():
     assert "bytes asked for" in encoded.missed
 
 
-@pytest.mark.slow  # several fits of 60 steps
+@pytest.mark.slow  # several fits
 @pytest.mark.parametrize("options", [{"target_bytes": 2200}, {"target_psnr": 27.0}])
 def test_a_killed_search_goes_on_to_the_same_bytes(tmp_path, monkeypatch, options):
     monkeypatch.setattr("inr.fitting.checkpoint.SECONDS_BETWEEN_SAVES", -1.0)  # after every block
@@ -171,11 +171,10 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, options):
     assert path.read_text() == "my notes"
 
 
-@pytest.mark.slow  # two fits of 180 steps and more
+@pytest.mark.slow  # two fits and more
 def test_a_first_lambda_far_too_small_is_made_good(monkeypatch):
     """In a short fit latents do not follow lambda so far, and late in one hardly at all."""
     guess = BytesTarget.first_lambda
     monkeypatch.setattr(BytesTarget, "first_lambda", lambda self: 0.2 * guess(self))
-    short = dataclasses.replace(RECIPE, fit=GridFit(180, n_starts=1))
-    made = encode_picture(picture(), short, EncodeOptions(target=Target(n_bytes=900)))
+    made = encode_picture(picture(), RECIPE, EncodeOptions(target=Target(n_bytes=900)))
     assert 0.97 * 900 <= len(made.data) <= 900
