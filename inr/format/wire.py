@@ -136,7 +136,20 @@ class NameField:
         return value
 
 
-Wire = tuple[tuple[str, VarintField | FloatField | NameField], ...]
+@dataclass(frozen=True)
+class StageField:
+    """A field of a stage that is a stage itself: its own fields, one after the other."""
+
+    make: "type[Stage]"
+
+    def write(self, value: "Stage", name: str) -> bytes:
+        return write_fields(value)
+
+    def read(self, reader: Reader, name: str) -> "Stage":
+        return read_fields(self.make, self.make.WIRE, reader)
+
+
+Wire = tuple[tuple[str, VarintField | FloatField | NameField | StageField], ...]
 
 
 class Stage(Protocol):

@@ -110,7 +110,9 @@ def count_trained(content: MlpContent, codes: dict[str, np.ndarray]) -> Counts:
 
 
 def _stage(stage: Any) -> dict[str, Any]:
-    """Name and decoded fields of a stage."""
-    fields = {name: vars(stage)[name] for name, _ in stage.WIRE}
-    assert dataclasses.is_dataclass(stage)
+    """Return name and decoded fields of a stage, those of a stage inside among them."""
+    fields: dict[str, Any] = {}
+    for name, _ in stage.WIRE:
+        value = vars(stage)[name]
+        fields |= dict(vars(value)) if dataclasses.is_dataclass(value) else {name: value}
     return {"name": type(stage).__name__.lower(), **fields}

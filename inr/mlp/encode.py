@@ -99,7 +99,7 @@ def encode_one_colour(picture: Picture, recipe: AnyRecipe) -> bytes:
     """
     recipe = recipe if isinstance(recipe, MlpRecipe) else siren()
     info = picture_info(picture)
-    net = dataclasses.replace(recipe.field, hidden=1, n_layers=1)  # type: ignore[type-var]
+    net = recipe.field.with_size(1, 1)
     codes = {k: np.zeros(shape, np.int32) for k, shape in net.shapes(info.n_channels).items()}
     trained = [name for name in codes if name not in net.fixed_steps()]
     stages = Stages(Whole(), net, Uniform(), recipe.coder)

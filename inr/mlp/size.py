@@ -33,8 +33,7 @@ class Design:
     n_channels: int
 
     def with_size(self, hidden: int, n_layers: int) -> "Design":
-        sized = dataclasses.replace(self.field, hidden=hidden, n_layers=n_layers)  # type: ignore[type-var]
-        return dataclasses.replace(self, field=sized)
+        return dataclasses.replace(self, field=self.field.with_size(hidden, n_layers))
 
     @cached_property
     def prepared(self) -> Field:
@@ -55,7 +54,7 @@ class Design:
         return n_kept_weights(self.field_set.trained_shapes(), self.keep_counts)
 
     def mask_bits(self) -> float:
-        """What it costs to say which weights are kept: the entropy of the masks."""
+        """Estimate the bits that say which weights are kept: the entropy of the masks."""
         shapes = self.field_set.trained_shapes()
         bits = 0.0
         for name, n_kept in self.keep_counts.items():
@@ -65,14 +64,14 @@ class Design:
         return bits
 
     def side_bits(self) -> float:
-        """What the file holds beside header and the codes of kept weights."""
+        """Estimate the bits of what the file holds beside header and codes of kept weights."""
         sizes = [int(np.prod(shape)) for shape in self.field_set.trained_shapes().values()]
         level_bytes = sum(self.quantizer.level_bytes(size) for size in sizes)
         coder_bytes = _CODER_BYTES * len(self.field_set.shapes())
         return 8 * (level_bytes + coder_bytes) + self.field_set.fixed_bits() + self.mask_bits()
 
     def budget_bits(self, target_bytes: int, overhead_bytes: int) -> float:
-        """Bits left for the codes of kept weights in a file of target_bytes."""
+        """Return the bits left for the codes of kept weights in a file of target_bytes."""
         return 8 * (AIM * target_bytes - overhead_bytes) - self.side_bits()
 
 
@@ -85,8 +84,13 @@ class Size:
 
 
 def choose_size(design: Design, *, target_bytes: int, overhead_bytes: int) -> Size | None:
-    """The width at which codes of quantizer.bits come closest to the target, with fewer layers
-    where the network would else be a thread; None where not even the smallest network fits."""
+    """Choose the width at which codes of quantizer.bits come closest to the target.
+
+    A network narrower than _MIN_HIDDEN gives up layers, one after the other.
+
+    Returns:
+      None where not even the smallest network fits.
+    """
     for n_layers in range(design.field.n_layers, 0, -1):
         hidden = _nearest_width(design, n_layers, target_bytes, overhead_bytes)
         if hidden >= _MIN_HIDDEN or (n_layers == 1 and hidden >= 1):
@@ -95,32 +99,32 @@ def choose_size(design: Design, *, target_bytes: int, overhead_bytes: int) -> Si
 
 
 def size_of(design: Design, target_bytes: int, overhead_bytes: int) -> Size:
-    """A design of given width with the budget that the target leaves it."""
+    """Return a design of given width with the budget that the target leaves it."""
     most = MAX_BITS * design.n_kept
     return Size(design, min(design.budget_bits(target_bytes, overhead_bytes), most))
 
 
 def _nearest_width(design: Design, n_layers: int, target_bytes: int, overhead_bytes: int) -> int:
-    """The width whose codes come nearest to quantizer.bits by ratio; 0 where width 1 has under
-    half."""
+    """Return the width whose codes come nearest to quantizer.bits by ratio; 0 where even a width of
+    1 leaves less than half of them."""
 
-    def octaves(hidden: int) -> float:
-        """How many bits a code may have, against those asked for; falls with the width."""
+    def log2_ratio(hidden: int) -> float:
+        """Compare the bits that a code may have with those asked for; falls with the width."""
         wider = design.with_size(hidden, n_layers)
         budget_bits = wider.budget_bits(target_bytes, overhead_bytes)
         if budget_bits <= 0:
             return -np.inf
         return float(np.log2(budget_bits / wider.n_kept / design.quantizer.bits))
 
-    if octaves(1) < -1:
+    if log2_ratio(1) < -1:
         return 0
     low, high = 1, 2
-    while high <= _MAX_HIDDEN and octaves(high) >= 0:  # from below: sparsifiers have limits
+    while high <= _MAX_HIDDEN and log2_ratio(high) >= 0:  # from below: sparsifiers have limits
         low, high = high, 2 * high
     high = min(high, _MAX_HIDDEN + 1)  # too wide
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if octaves(middle) >= 0 else (low, middle)
-    if high <= _MAX_HIDDEN and abs(octaves(high)) < abs(octaves(low)):
+        low, high = (middle, high) if log2_ratio(middle) >= 0 else (low, middle)
+    if high <= _MAX_HIDDEN and abs(log2_ratio(high)) < abs(log2_ratio(low)):
         return high
     return low

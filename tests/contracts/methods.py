@@ -27,7 +27,7 @@ FIELDS = [
     Siren(hidden=20, n_layers=3, first_omega_0=22.5),
     Fourier(hidden=8, n_layers=1, n_frequencies=4),
     Fourier(hidden=20, n_layers=3, n_frequencies=16, sigma=3.0),
-    FeathermapSiren(hidden=20, n_layers=3, rank=4),
+    FeathermapSiren(Siren(hidden=20, n_layers=3), rank=4),
 ]
 QUANTIZERS = [
     Uniform(),

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.methods import FIELDS
 from inr.errors import FormatError
-from inr.format.wire import FloatField, Reader, VarintField, read_fields, write_fields
+from inr.format.wire import FloatField, Reader, StageField, VarintField, read_fields, write_fields
 from inr.mlp.fields.protocol import n_weights
 
 pytestmark = [pytest.mark.usefixtures("strict_jax"), pytest.mark.parametrize("net", FIELDS)]
@@ -87,8 +87,8 @@ def test_fixed_tensors_are_multiples_of_their_steps(net):
 
 
 def test_size_is_chosen_by_hidden_and_n_layers(net):
-    wider = dataclasses.replace(net, hidden=net.hidden + 1)
-    deeper = dataclasses.replace(net, n_layers=net.n_layers + 1)
+    wider = net.with_size(net.hidden + 1, net.n_layers)
+    deeper = net.with_size(net.hidden, net.n_layers + 1)
     assert n_weights(wider.shapes(3)) > n_weights(net.shapes(3))
     assert n_weights(deeper.shapes(3)) > n_weights(net.shapes(3))
 
@@ -103,6 +103,8 @@ def test_the_bytes_come_back(net):
 
 def test_values_outside_their_limits_are_refused(net):
     for name, form in net.WIRE:
+        if isinstance(form, StageField):  # its fields are those of another in the list
+            continue
         for edge, beyond in ((form.low, form.low - 1), (form.high, form.high + 1)):
             assert vars(read_with(net, name, edge))[name] == pytest.approx(edge, rel=1e-7)  # f32
             with pytest.raises(FormatError, match=f"{name}=.* is outside"):
@@ -117,5 +119,5 @@ def read_with(net, changed_name, value):
     data = b""
     for name, form in net.WIRE:
         written = value if name == changed_name else vars(net)[name]
-        data += unlimited[type(form)].write(written, name)
+        data += unlimited.get(type(form), form).write(written, name)
     return read_fields(type(net), net.WIRE, Reader(data, "the test"))

@@ -61,7 +61,7 @@ def open_any_of(data):
 
 
 def test_damaged_files_of_every_method_do_as_well(monkeypatch):
-    net = FeathermapSiren(hidden=9, n_layers=2, rank=2)
+    net = FeathermapSiren(Siren(hidden=9, n_layers=2), rank=2)
     made = [
         *(stages_of(quantizer=quantizer) for quantizer in QUANTIZERS),
         *(stages_of(split, coder=coder) for split in SPLITS[1:] for coder in CODERS[:2]),

@@ -121,7 +121,7 @@ def _field(rng: np.random.Generator) -> Field:
         case 1:
             return Fourier(hidden, n_layers, n_frequencies=other)
         case _:
-            return FeathermapSiren(hidden, n_layers, rank=other)
+            return FeathermapSiren(Siren(hidden, n_layers), rank=other)
 
 
 def _zeros(coder: Coder, sizes: list[int], rng: np.random.Generator) -> bytes:

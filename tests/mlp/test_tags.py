@@ -48,7 +48,7 @@ def test_exact_bytes_of_the_default():
     ("change", "text"),
     [
         ({"split": Wavelet(levels=3)}, "01 03 64 62 33 03 cd cc 4c 3f 00"),  # db3, 0.8
-        ({"field": FeathermapSiren(64, 5, 30.0, 1.5, rank=7)}, "00 02 40 05"),
+        ({"field": FeathermapSiren(Siren(64, 5, 30.0, 1.5), rank=7)}, "00 02 40 05"),
         ({"quantizer": KMeans()}, "01 05"),
         ({"quantizer": Distribution()}, "02 05"),
         ({"quantizer": Float16()}, "03 05"),

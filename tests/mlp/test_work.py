@@ -64,7 +64,7 @@ def test_hand_worked_network():
     net = Fourier(hidden=2, n_layers=1, n_frequencies=3)
     assert net.macs(1, 10) == 10 * (23 + 64 * (12 + 2))
     # the 3x3 matrix of 6 weights comes from rank 5, once for however many points
-    mixed = FeathermapSiren(hidden=2, n_layers=1, rank=5)
+    mixed = FeathermapSiren(Siren(hidden=2, n_layers=1), rank=5)
     assert mixed.macs(1, 10) == 9 * 5 + Siren(hidden=2, n_layers=1).macs(1, 10)
 
 
@@ -171,7 +171,9 @@ def test_sides_that_cannot_be_counted():
     [
         Siren(hidden=24, n_layers=64),  # sines, not products
         Fourier(hidden=1, n_layers=1, n_frequencies=4096),
-        FeathermapSiren(hidden=200, n_layers=2, rank=2000),  # 8e7 multiply-adds for each tile
+        FeathermapSiren(
+            Siren(hidden=200, n_layers=2), rank=2000
+        ),  # 8e7 multiply-adds for each tile
     ],
 )
 def test_work_that_few_weights_ask_for_counts(net):

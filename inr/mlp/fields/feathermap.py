@@ -7,13 +7,13 @@ tensor is the constant that gives its weights SIREN's first variance, not traine
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from inr.errors import FormatError
-from inr.format.wire import FloatField, VarintField, Wire
+from inr.format.wire import StageField, VarintField, Wire
 from inr.mlp.fields.protocol import NumpyParams, Params, Shapes, n_weights
 from inr.mlp.fields.siren import Siren
 
@@ -32,27 +32,29 @@ _FIRST_DEVIATION = 0.01
 
 @dataclass(frozen=True)
 class FeathermapSiren:
-    """Siren of the same fields; M = A B has [n, n] entries, A [n, rank] and B [rank, n]."""
+    """A Siren whose matrices are parts of M = A B, [n, n]; A is [n, rank] and B [rank, n]."""
 
-    hidden: int = 64
-    n_layers: int = 6  # sine layers; one linear layer follows
-    first_omega_0: float = 30.0  # frequency scale of the first sine, radians per unit coordinate
-    hidden_omega_0: float = 30.0  # frequency scale of every later sine
+    siren: Siren = field(default_factory=Siren)
     rank: int = 6  # columns of A, rows of B; 6 leaves a tenth of the parameters of Siren()
 
-    WIRE: ClassVar[Wire] = (
-        ("hidden", VarintField(1, 4096)),
-        ("n_layers", VarintField(1, 64)),
-        ("first_omega_0", FloatField(1e-3, 1e5)),
-        ("hidden_omega_0", FloatField(1e-3, 1e5)),
-        ("rank", VarintField(1, 4096)),
-    )
+    WIRE: ClassVar[Wire] = (("siren", StageField(Siren)), ("rank", VarintField(1, 4096)))
+
+    @property
+    def hidden(self) -> int:
+        return self.siren.hidden
+
+    @property
+    def n_layers(self) -> int:
+        return self.siren.n_layers
+
+    def with_size(self, hidden: int, n_layers: int) -> "FeathermapSiren":
+        return replace(self, siren=self.siren.with_size(hidden, n_layers))
 
     def shapes(self, n_channels: int) -> Shapes:
         """a [n, rank], b [rank, n], then the biases b0, b1, ... of Siren."""
         n = side_of(n_weights(self._matrices(n_channels)))
         shapes: dict[str, tuple[int, ...]] = {"a": (n, self.rank), "b": (self.rank, n)}
-        for name, shape in self._siren().shapes(n_channels).items():
+        for name, shape in self.siren.shapes(n_channels).items():
             if name.startswith("b"):
                 shapes[name] = shape
         return shapes
@@ -65,7 +67,7 @@ class FeathermapSiren:
 
     def init(self, rng: "np.random.Generator", n_channels: int) -> dict[str, np.ndarray]:
         """a and b uniform, so that the weights have mean 0 and SIREN's variance; Siren's biases."""
-        biases = self._siren().init(rng, n_channels)
+        biases = self.siren.init(rng, n_channels)
         # An entry of M is a sum of rank products: its variance is rank * variance(a)**2.
         deviation = math.sqrt(_FIRST_DEVIATION) * self.rank**-0.25
         bound = math.sqrt(3) * deviation
@@ -77,30 +79,27 @@ class FeathermapSiren:
         }
 
     def apply(self, params: Params, coords: "jax.Array") -> "jax.Array":
-        return self._siren().apply(self._expanded(params), coords)
+        return self.siren.apply(self._expand(params), coords)
 
     def evaluate(self, params: NumpyParams, coords: np.ndarray) -> np.ndarray:
         # Expanded anew for every tile: rank products a weight, where the tile has thousands.
-        return self._siren().evaluate(self._expanded(params), coords)
+        return self.siren.evaluate(self._expand(params), coords)
 
     def macs(self, n_channels: int, n_points: int) -> int:
         n = side_of(n_weights(self._matrices(n_channels)))
-        return n * n * self.rank + self._siren().macs(n_channels, n_points)
-
-    def _siren(self) -> Siren:
-        return Siren(self.hidden, self.n_layers, self.first_omega_0, self.hidden_omega_0)
+        return n * n * self.rank + self.siren.macs(n_channels, n_points)
 
     def _matrices(self, n_channels: int) -> dict[str, tuple[int, ...]]:
-        shapes = self._siren().shapes(n_channels)
+        shapes = self.siren.shapes(n_channels)
         return {name: shape for name, shape in shapes.items() if name.startswith("w")}
 
     def _factor(self, name: str, n_in: int) -> np.float32:
-        """From the entries of M to the weights of a tensor, which Siren draws in +-bound."""
-        bound = 1 / n_in if name == "w0" else math.sqrt(6 / n_in) / self.hidden_omega_0
+        """Return what makes weights of a tensor, drawn in +-bound by Siren, of entries of M."""
+        bound = 1 / n_in if name == "w0" else math.sqrt(6 / n_in) / self.siren.hidden_omega_0
         return np.float32(bound / math.sqrt(3) / _FIRST_DEVIATION)
 
-    def _expanded(self, params: Any) -> Any:
-        """The parameters of Siren; jax or numpy, as given."""
+    def _expand(self, params: Any) -> Any:
+        """Return the parameters of the Siren; jax or numpy, as given."""
         matrices = self._matrices(params[f"b{self.n_layers}"].shape[0])
         n_expanded = n_weights(matrices)
         if n_expanded > MAX_EXPANDED_WEIGHTS:
@@ -119,5 +118,5 @@ class FeathermapSiren:
 
 
 def side_of(n_entries: int) -> int:
-    """Rows of the smallest square matrix with that many entries: ceil(sqrt(n_entries))."""
+    """Return the rows of the smallest square matrix of so many entries: ceil(sqrt(n_entries))."""
     return math.isqrt(n_entries - 1) + 1

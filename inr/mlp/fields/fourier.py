@@ -7,7 +7,7 @@ stored as whole numbers: the decoder draws nothing.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -38,6 +38,9 @@ class Fourier:
         ("n_frequencies", VarintField(1, 4096)),
         ("sigma", FloatField(1e-3, 1e3)),
     )
+
+    def with_size(self, hidden: int, n_layers: int) -> "Fourier":
+        return replace(self, hidden=hidden, n_layers=n_layers)
 
     def shapes(self, n_channels: int) -> Shapes:
         """frequencies [2, n_frequencies], then weights and bias of each layer."""

@@ -27,28 +27,31 @@ class Field(Stage, Protocol):
     @property
     def n_layers(self) -> int: ...
 
+    def with_size(self, hidden: int, n_layers: int) -> "Field":
+        """Return the same field with another size."""
+
     def shapes(self, n_channels: int) -> Shapes:
-        """Shapes of all tensors, in the order in which the file holds them."""
+        """Return the shapes of all tensors, in the order in which the file holds them."""
 
     def fixed_steps(self) -> Mapping[str, float]:
-        """Tensors that are drawn once and not trained, with the q_step whose multiples they are."""
+        """Return the q_step of tensors that are drawn once, as its multiples, and not trained."""
 
     def fixed_bits(self) -> float:
-        """About what the codes of those tensors cost."""
+        """Estimate the bits that the codes of those tensors cost."""
 
     def init(self, rng: "np.random.Generator", n_channels: int) -> dict[str, np.ndarray]:
-        """Draws fresh parameters, f32."""
+        """Draw fresh parameters, f32."""
 
     def apply(self, params: Params, coords: "jax.Array") -> "jax.Array":
-        """The network for the fit. coords f32[n, 2] -> signal f32[n, n_channels]."""
+        """Evaluate the network for the fit: coords f32[n, 2] -> signal f32[n, n_channels]."""
 
     def evaluate(self, params: NumpyParams, coords: np.ndarray) -> np.ndarray:
-        """The same in numpy for the decoder, which must not import jax."""
+        """Evaluate it in numpy, for the decoder, which must not import jax."""
 
     def macs(self, n_channels: int, n_points: int) -> int:
-        """Count the multiply-adds of one call of `evaluate`; see work.py."""
+        """Count the multiply-adds of one call of `evaluate`; see exact/work.py."""
 
 
 def n_weights(shapes: Shapes) -> int:
-    """How many numbers the tensors hold together."""
+    """Count the numbers that the tensors hold together."""
     return sum(int(np.prod(shape)) for shape in shapes.values())

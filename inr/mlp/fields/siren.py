@@ -7,7 +7,7 @@ keep their framework's default there, uniform in +-1/sqrt(n_in).
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -35,6 +35,9 @@ class Siren:
         ("first_omega_0", FloatField(1e-3, 1e5)),
         ("hidden_omega_0", FloatField(1e-3, 1e5)),
     )
+
+    def with_size(self, hidden: int, n_layers: int) -> "Siren":
+        return replace(self, hidden=hidden, n_layers=n_layers)
 
     def shapes(self, n_channels: int) -> Shapes:
         """w0 [2, hidden], then [hidden, hidden], last [hidden, n_channels]; a bias after each."""

@@ -58,9 +58,7 @@ class Feathermap:
         n_biases = n_all - n_in_matrices
         wanted = (1 - self.sparsity) * n_all - n_biases
         rank = max(1, round(wanted / (2 * side_of(n_in_matrices))))
-        return FeathermapSiren(
-            net.hidden, net.n_layers, net.first_omega_0, net.hidden_omega_0, rank
-        )
+        return FeathermapSiren(net, rank)
 
     def keep_counts(self, shapes: Shapes) -> dict[str, int]:
         return {}

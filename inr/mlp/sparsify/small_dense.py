@@ -43,7 +43,7 @@ class SmallDense:
         wanted = (1 - self.sparsity) * _n_trained(net, n_channels)
         best, best_miss = net, float("inf")
         for hidden in range(1, net.hidden + 1):
-            narrower: Field = dataclasses.replace(net, hidden=hidden)  # type: ignore[type-var]
+            narrower = net.with_size(hidden, net.n_layers)
             miss = abs(_n_trained(narrower, n_channels) - wanted)
             if miss >= best_miss:  # the number rises with hidden: from here on it is farther off
                 break

@@ -17,7 +17,6 @@ one sample to halve.
 Only `dmey`, whose filters are cut off, does not give the picture back: it is off by about 0.005.
 """
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -94,10 +93,7 @@ class Wavelet:
         low = float(np.float32(self.low_share))  # as the file holds it: encoder and decoder agree
         shares = [low, *[(1 - low) / self.levels] * self.levels]
         widths = [max(_MIN_HIDDEN, round(field.hidden * math.sqrt(share))) for share in shares]
-        return tuple(
-            dataclasses.replace(field, hidden=hidden)  # type: ignore[type-var]
-            for hidden in widths
-        )
+        return tuple(field.with_size(hidden, field.n_layers) for hidden in widths)
 
     def forward(self, samples: np.ndarray) -> list[np.ndarray]:
         """Splits a picture; see `Split.forward`.

@@ -15,7 +15,7 @@ def test_the_hand_worked_rank():
     # Siren(8, 2) with 3 channels: 16 + 64 + 24 = 104 weights in 11 x 11, and 19 biases. Of 123
     # parameters 40 % are 49.2; rank 1 has 22 + 19, rank 2 44 + 19.
     net = Siren(8, 2, 20.0, 10.0)
-    assert Feathermap(0.6).prepared(net, 3) == FeathermapSiren(8, 2, 20.0, 10.0, rank=1)
+    assert Feathermap(0.6).prepared(net, 3) == FeathermapSiren(Siren(8, 2, 20.0, 10.0), rank=1)
     assert Feathermap(0.0).prepared(net, 3).rank == 5  # 104 / 22 = 4.7
 
 
@@ -25,7 +25,7 @@ def test_no_other_rank_is_nearer(sparsity, n_channels):
     net = Siren(40, 3)
     wanted = (1 - sparsity) * n_weights(net.shapes(n_channels))
     misses = {
-        rank: abs(n_weights(FeathermapSiren(40, 3, rank=rank).shapes(n_channels)) - wanted)
+        rank: abs(n_weights(FeathermapSiren(Siren(40, 3), rank=rank).shapes(n_channels)) - wanted)
         for rank in range(1, 60)
     }
     prepared = Feathermap(sparsity).prepared(net, n_channels)
