@@ -13,14 +13,14 @@ script on all of them.
 import sys
 from pathlib import Path
 
-from inr.cae.training.held_out import Listed, identity, listed
+from inr.cae.training.held_out import Listed, identity, read_list
 from inr.cae.training.pictures import decode_rgb
 
 LIST = Path(__file__).resolve().parent.parent / "inr" / "cae" / "training" / "test_pictures.txt"
 
 
 def main(paths: list[Path]) -> None:
-    known = listed()
+    known = read_list()
     for path in paths:
         pixels = decode_rgb(path.read_bytes(), str(path))
         if pixels is None:

@@ -25,7 +25,7 @@ from inr.cae.priors import PRIOR_SCALE, Factorized, Hyperprior
 from inr.cae.training.autoencoder import Params
 from inr.cae.training.configs import Config
 from inr.cae.training.entropy_models import FILTERS
-from inr.cae.training.export import exported_file
+from inr.cae.training.export import export_file
 from inr.cae.training.loop import train
 from inr.cae.training.pictures import Pictures, open_pictures
 from inr.cae.training.settings import TrainSettings
@@ -105,10 +105,10 @@ def fitted(
             place = folder / "work" / variant / config.name
             print(f"{variant}: {config.name}", file=sys.stderr, flush=True)
             start = begun or (highest if config.only_scales else None)
-            leg = train(config, data, place, start=start)
+            result = train(config, data, place, start=start)
             if config.name.startswith("independent"):
-                highest = leg.state.mean
-            codec = CaeCodec(read_weights(exported_file(place)[0]))
+                highest = result.state.mean
+            codec = CaeCodec(read_weights(export_file(place)[0]))
             model = config.model
             for each in scale.lambdas:
                 if model.lambda_low <= each * 1.001 and each <= model.lambda_high * 1.001:

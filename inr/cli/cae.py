@@ -53,12 +53,14 @@ def train(
     ] = None,
     time_budget: Annotated[
         float | None,
-        typer.Option(metavar="S", help="End this leg after so many seconds; go on by a next one."),
+        typer.Option(
+            metavar="S", help="End after so many seconds; the same command goes on from there."
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model, or go on where the leg before ended."""
+    """Train a model, or go on where the run before ended."""
     import time
 
     from inr.fitting.jax_settings import device
@@ -127,13 +129,13 @@ def export(
     from inr.fitting.jax_settings import device
 
     device()  # as for `train`
-    from inr.cae.training.export import exported_file
+    from inr.cae.training.export import export_file
     from inr.files import write_whole
 
     check_output(output, force, inputs=[])
     if output.suffix != ".npz":
         raise UsageError(f"{output}: name a file that ends in .npz")
-    data, facts = exported_file(folder, name)
+    data, facts = export_file(folder, name)
     with write_whole(output, overwrite=force) as file:
         file.write(data)
     result = {"output": str(output), "n_bytes": len(data), **facts}

@@ -23,7 +23,7 @@ class Config:
 
     width_lambdas: of a slimmable model, one for each width, the narrowest first.
     schedule_steps: of a slimmable model, steps of each try at which lambdas suit its widths
-      (slimming.py), before the training proper; 0 to train with width_lambdas as they are.
+      (slimmable.py), before the training proper; 0 to train with width_lambdas as they are.
     only_scales: analysis and synthesis stay as they are given; only the vectors that come from
       lambda, and what tells the densities, are trained (bottleneck scaling, Theis et al., ICLR
       2017, Section 2.3; with a transform of only_latents).
@@ -44,17 +44,17 @@ class Config:
             )
 
     def is_trained(self, group: str, name: str) -> bool:
-        """Whether a tensor moves."""
+        """Tell whether a tensor moves."""
         return not self.only_scales or group not in ("analysis", "synthesis")
 
     def to_json(self) -> str:
-        """All fields; the inverse is `read_config`."""
+        """Return all fields; the inverse is `read_config`."""
         fields = asdict(self) | {"model": model_to_json(self.model)}
         return json.dumps(fields, indent=1) + "\n"
 
 
 def read_config(path: Path) -> Config:
-    """The training that a config.json describes; ValueError for anything else."""
+    """Read the training that a config.json describes; UsageError for anything else."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         train = dict(fields["train"])
@@ -125,7 +125,7 @@ CONFIGS: dict[str, Callable[[], Config]] = {
 
 
 def named_config(name: str) -> Config:
-    """The training of that name, or the one that a .json file describes."""
+    """Return the training of that name, or the one that a .json file describes."""
     if name in CONFIGS:
         return CONFIGS[name]()
     path = Path(name)

@@ -25,7 +25,7 @@ class FactorizedDensity(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Logits of the cumulative functions at f32[..., n]."""
+        """Compute the logits of the cumulative functions at f32[..., n]."""
         widths = (1, *FILTERS, 1)
         step = _WIDTH_AT_START ** (1 / (len(widths) - 1))
         x = x[..., None]  # [..., n, 1]
@@ -45,7 +45,7 @@ class FactorizedDensity(nn.Module):
 def factorized_bits(
     params: dict[str, jax.Array], y: jax.Array, scales: jax.Array | None
 ) -> jax.Array:
-    """Bits of each latent: the mass between y - 1/2 and y + 1/2.
+    """Compute the bits of each latent: the mass between y - 1/2 and y + 1/2.
 
     Args:
       params: of a FactorizedDensity of y.shape[-1] channels.
@@ -65,7 +65,7 @@ def factorized_bits(
 
 
 def laplace_bits(y: jax.Array, mean: jax.Array | float, log_scale: jax.Array) -> jax.Array:
-    """Bits of each latent under densities exp(-|y - mean| / b) / 2b, b = exp(log_scale)."""
+    """Compute bits of latents under densities exp(-|y - mean| / b) / 2b, b = exp(log_scale)."""
     inverse = jnp.exp(-log_scale)
     d = jnp.abs(y - mean)
     near, far = jnp.abs(d - 0.5) * inverse, (d + 0.5) * inverse
@@ -75,7 +75,7 @@ def laplace_bits(y: jax.Array, mean: jax.Array | float, log_scale: jax.Array) ->
 
 
 def bits_of(probability: jax.Array) -> jax.Array:
-    """-log2, of a probability mixed with what tables grant at least."""
+    """Compute -log2 of a probability mixed with what tables grant at least."""
     return -jnp.log2(probability * (1 - _LEAST) + _LEAST)
 
 

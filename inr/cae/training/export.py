@@ -22,12 +22,12 @@ from inr.fitting.jax_settings import own_jax_settings
 
 
 @own_jax_settings()
-def exported(name: str, model: Model, params: Params, facts: dict[str, Any]) -> Weights:
-    """The weights in the numbers of the file, and its tables built.
+def export_weights(name: str, model: Model, params: Params, metadata: dict[str, Any]) -> Weights:
+    """Round the weights to the numbers of the file, and build its tables.
 
     Args:
       params: those to be used, as a rule `State.mean`.
-      facts: what the file says of its training, ready for JSON.
+      metadata: what the file says of its training, ready for JSON.
     Raises:
       ValueError: weights that are not finite.
     """
@@ -35,7 +35,7 @@ def exported(name: str, model: Model, params: Params, facts: dict[str, Any]) -> 
     scales = {k: np.asarray(v) for k, v in vectors(model, params, positions).items()}
     tensors = {
         group: {
-            tensor: _plain(tensor, params[group][tensor])
+            tensor: _to_plain(tensor, params[group][tensor])
             for tensor in sorted(_names(model, group, params))
         }
         for group in model.chains()
@@ -45,18 +45,18 @@ def exported(name: str, model: Model, params: Params, facts: dict[str, Any]) -> 
         own = model.at_width(width) if width else model
         prior = params[f"prior@{width}" if width else "prior"]
         stretches = scales[PRIOR_SCALE] if scales else np.ones((1, own.n_coded))
-        densities[width] = _tables(prior, own.n_coded, stretches)
+        densities[width] = _make_tables(prior, own.n_coded, stretches)
     if scales:
         with np.errstate(divide="ignore"):  # -inf, which is refused
             scales[LOG_LATENT_SCALE] = np.log(scales[model.transform.LATENT_SCALE])
-    kept = {k: _half(k, v) for k, v in scales.items()}
-    data = write_weights(Weights(name, model, tensors, kept, densities, facts, ""))
+    halves = {k: _to_half(k, v) for k, v in scales.items()}
+    data = write_weights(Weights(name, model, tensors, halves, densities, metadata, ""))
     return read_weights(data)
 
 
 @own_jax_settings()
-def exported_file(folder: Path, name: str | None = None) -> tuple[bytes, dict[str, Any]]:
-    """The weights file of a training, and what it is, ready for JSON.
+def export_file(folder: Path, name: str | None = None) -> tuple[bytes, dict[str, Any]]:
+    """Make the weights file of a training, and say what it is, ready for JSON.
 
     Args:
       folder: what `train` wrote.
@@ -66,19 +66,19 @@ def exported_file(folder: Path, name: str | None = None) -> tuple[bytes, dict[st
     """
     config, state = load_state(folder)
     seconds, points = _last_record(folder / LOG_FILE)
-    facts = {
+    metadata = {
         "config": json.loads(config.to_json()),
         "steps_done": int(state.step),
         "train_seconds": seconds,
         "validation": points,
     }
-    weights = exported(name or config.name, config.model, state.mean, facts)
-    told = {"name": weights.name, "sha256": weights.sha256, "step": int(state.step)}
-    return write_weights(weights), told
+    weights = export_weights(name or config.name, config.model, state.mean, metadata)
+    summary = {"name": weights.name, "sha256": weights.sha256, "step": int(state.step)}
+    return write_weights(weights), summary
 
 
 def _last_record(path: Path) -> tuple[float, list[Any]]:
-    """Seconds and R-D points of the last line of a log."""
+    """Read seconds and R-D points from the last line of a log."""
     try:
         record = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
         return record["seconds"], record["points"]
@@ -89,20 +89,20 @@ def _last_record(path: Path) -> tuple[float, list[Any]]:
 
 
 def _names(model: Model, group: str, params: Params) -> set[str]:
-    """The tensors of a group; those of every width of a slimmable model."""
+    """List the tensors of a group, with those of every width of a slimmable model."""
     models = [model, *(model.at_width(width) for width in model.widths)]
     return {name for each in models for name in shapes(each.chains()[group])}
 
 
-def _plain(name: str, tensor: jax.Array) -> np.ndarray:
+def _to_plain(name: str, tensor: jax.Array) -> np.ndarray:
     if name.endswith("_beta"):
-        tensor = gdn.value(tensor, gdn.BETA_LEAST)
+        tensor = gdn.from_trainable(tensor, gdn.BETA_LEAST)
     elif name.endswith("_gamma"):
-        tensor = gdn.value(tensor, 0.0)
-    return _half(name, np.asarray(tensor, np.float32))
+        tensor = gdn.from_trainable(tensor, 0.0)
+    return _to_half(name, np.asarray(tensor, np.float32))
 
 
-def _half(name: str, tensor: np.ndarray) -> np.ndarray:
+def _to_half(name: str, tensor: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):  # infinity, which is refused
         half = tensor.astype(np.float16)
     if not np.isfinite(half).all():
@@ -110,7 +110,7 @@ def _half(name: str, tensor: np.ndarray) -> np.ndarray:
     return half
 
 
-def _tables(prior: dict[str, jax.Array], n: int, stretches: np.ndarray) -> DensityTables:
+def _make_tables(prior: dict[str, jax.Array], n: int, stretches: np.ndarray) -> DensityTables:
     density = FactorizedDensity(n)
 
     def cumulative(x: np.ndarray) -> np.ndarray:

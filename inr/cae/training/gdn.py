@@ -1,8 +1,8 @@
-"""Generalized divisive normalization, and how its positive parameters are kept for training.
+"""Generalized divisive normalization, and what is trained in place of its positive parameters.
 
 Balle, Laparra, Simoncelli, "End-to-end optimized image compression", ICLR 2017, Section 3:
-y_i = x_i / sqrt(beta_i + sum_j gamma_ij x_j^2). A parameter v is kept as sqrt(v + 2**-36), so that
-small values move slowly and none becomes negative.
+y_i = x_i / sqrt(beta_i + sum_j gamma_ij x_j^2). What is trained is sqrt(v + 2**-36) for each of its
+parameters v, so that small values move slowly and none becomes negative.
 """
 
 import jax
@@ -14,7 +14,7 @@ GAMMA_AT_START = 0.1  # on the diagonal
 
 
 def gdn(x: jax.Array, beta: jax.Array, gamma: jax.Array, *, is_inverse: bool = False) -> jax.Array:
-    """Normalizes the last axis.
+    """Normalize the last axis.
 
     Args:
       x: f32[..., n].
@@ -27,20 +27,20 @@ def gdn(x: jax.Array, beta: jax.Array, gamma: jax.Array, *, is_inverse: bool = F
     return x * jnp.sqrt(norm) if is_inverse else x * jax.lax.rsqrt(norm)
 
 
-def kept(v: jax.Array) -> jax.Array:
-    """What is trained in place of a parameter v of 0 or more; the inverse of `value`."""
+def to_trainable(v: jax.Array) -> jax.Array:
+    """Return what is trained in place of v, 0 or more; the inverse of `from_trainable`."""
     return jnp.sqrt(jnp.maximum(v + PEDESTAL, PEDESTAL))
 
 
-def value(p: jax.Array, least: float) -> jax.Array:
-    """The parameter, least and above, that p stands for."""
+def from_trainable(p: jax.Array, least: float) -> jax.Array:
+    """Return the parameter, `least` or above, that p stands for."""
     bound = (least + PEDESTAL) ** 0.5
-    return jnp.square(lower_bounded(p, bound)) - PEDESTAL
+    return jnp.square(bound_below(p, bound)) - PEDESTAL
 
 
 @jax.custom_vjp
-def lower_bounded(x: jax.Array, bound: float) -> jax.Array:
-    """max(x, bound), whose gradient also passes below the bound where it leads back above it."""
+def bound_below(x: jax.Array, bound: float) -> jax.Array:
+    """Return max(x, bound); its gradient passes below the bound too where it leads back above."""
     return jnp.maximum(x, bound)
 
 
@@ -52,4 +52,4 @@ def _backward(is_above: jax.Array, g: jax.Array) -> tuple[jax.Array, None]:
     return jnp.where(is_above | (g < 0), g, 0.0), None
 
 
-lower_bounded.defvjp(_forward, _backward)
+bound_below.defvjp(_forward, _backward)

@@ -7,6 +7,7 @@ but neither parts of them nor copies of another size.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
@@ -28,13 +29,13 @@ class Listed:
 
 
 def identity(pixels: Pixels) -> str:
-    """SHA-256 of size and pixels u8 [height, width, 3], in hexadecimal."""
+    """Compute the SHA-256 of size and pixels u8 [height, width, 3], in hexadecimal."""
     height, width, _ = pixels.shape
     return hashlib.sha256(b"%d x %d" % (height, width) + pixels.tobytes()).hexdigest()
 
 
-def listed() -> dict[str, Listed]:
-    """The pictures of the list by their identity."""
+def read_list() -> dict[str, Listed]:
+    """Read the pictures of the list by their identity."""
     text = (
         resources.files("inr.cae.training")
         .joinpath("test_pictures.txt")
@@ -47,14 +48,14 @@ def listed() -> dict[str, Listed]:
     return found
 
 
-def refuse_if_listed(pixels: Pixels, name: str, known: dict[str, Listed]) -> None:
-    """Raises ValueError if pixels u8 [height, width, 3] are a listed picture in any orientation."""
+def refuse_if_listed(pixels: Pixels, name: str, known: Mapping[str, Listed]) -> None:
+    """Raise UsageError if pixels u8 [height, width, 3] are a listed picture in any orientation."""
     height, width, _ = pixels.shape
     # Eight hashes take longer than decoding: only where one of them could be in the list.
     if not any({height, width} == {entry.height, entry.width} for entry in known.values()):
         return
-    for turn in range(8):
-        entry = known.get(identity(turned(pixels, turn)))
+    for orientation in range(8):
+        entry = known.get(identity(orient(pixels, orientation)))
         if entry is not None:
             raise UsageError(
                 f"{name} is the test picture {entry.name}, and results on pictures of the training "
@@ -62,6 +63,6 @@ def refuse_if_listed(pixels: Pixels, name: str, known: dict[str, Listed]) -> Non
             )
 
 
-def turned(pixels: Pixels, turn: int) -> Pixels:
-    """Orientation 0 to 7: quarter turns, of the mirrored picture from 4 on."""
-    return np.rot90(pixels[:, ::-1] if turn >= 4 else pixels, turn % 4)
+def orient(pixels: Pixels, orientation: int) -> Pixels:
+    """Turn by 0 to 3 quarters; 4 to 7 turn the mirrored picture."""
+    return np.rot90(pixels[:, ::-1] if orientation >= 4 else pixels, orientation % 4)

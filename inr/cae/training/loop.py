@@ -1,11 +1,11 @@
-"""Trains a model in legs of any length: one folder holds all that the next leg needs.
+"""Trains a model in runs of any length: one folder holds all that the next run needs.
 
   config.json      the configuration, as text
   checkpoint.npz   weights, their running mean, Adam's moments, steps done, hashes of the pictures
   log.jsonl        a line a validation: step, seconds, loss, and R-D on the validation pictures
 
-A leg goes on exactly where the one before ended: batches, lambdas and noise depend on nothing but
-pictures, seed and step. So a leg with another configuration, other pictures or another start is
+A run goes on exactly where the one before ended: batches, lambdas and noise depend on nothing but
+pictures, seed and step. So a run with another configuration, other pictures or another start is
 refused.
 """
 
@@ -27,8 +27,8 @@ from inr.cae.priors import HYPER_BLOCK
 from inr.cae.training.autoencoder import Params, forward, vectors
 from inr.cae.training.configs import Config, read_config
 from inr.cae.training.origin import Origin
-from inr.cae.training.pictures import Pictures, Warn, crops, prefetched
-from inr.cae.training.step import State, Training, sliced
+from inr.cae.training.pictures import Pictures, Warn, crops, prefetch
+from inr.cae.training.step import State, Training, slice_width
 from inr.cae.transforms import BLOCK
 from inr.errors import UsageError
 from inr.files import append_whole, write_whole
@@ -43,7 +43,7 @@ _GPU_STEPS = 25  # a call; on CPU a call is nothing beside a step
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """What a leg tells after each call."""
+    """What a run reports after each call."""
 
     step: int
     n_steps: int  # of the whole training
@@ -55,7 +55,7 @@ class TrainProgress:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a leg ended with."""
+    """What a run ended with."""
 
     state: State
     loss: float | None  # running mean; None where no step was left to do
@@ -79,11 +79,11 @@ def train(
     warn: Warn = lambda text: None,
     validation_decides: bool = False,
 ) -> TrainResult:
-    """Trains until the last step, or for one leg.
+    """Train until the last step, or as long as time allows.
 
     Args:
       validation: u8[h, w, 3] each, sides multiples of 64.
-      until: seconds of time.monotonic() at which the leg ends.
+      until: seconds of time.monotonic() at which the run ends.
       start: weights to begin with, where there is no checkpoint yet.
       warn: called with a line for what cannot be known of an older checkpoint, and if validation
         pictures are others than before.
@@ -100,7 +100,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     _check_config(config, folder)
     checkpoint = _checkpoint(config, folder)
-    state, numbers = _resumed(training.start(start), checkpoint, folder)
+    state, numbers = _resume(training.start(start), checkpoint, folder)
     seconds: float = numbers.get("seconds", 0.0)
     origin = Origin.of(pictures, validation, start)
     if numbers:
@@ -120,17 +120,17 @@ def train(
         side, seed = settings.side, settings.seed
         return np.stack([crops(pictures, settings.batch, side, seed, s) for s in each])
 
-    def leg_seconds() -> float:
+    def trained_seconds() -> float:
         return seconds + time.monotonic() - started_at
 
     recent = _Recent()
     points: list[dict[str, float]] = []
     if first == settings.steps:
         return TrainResult(state, None, rd_points(config, state.mean, validation))
-    with prefetched(batch, calls) as batches:
+    with prefetch(batch, calls) as batches:
         for begin, x in zip(calls, batches, strict=True):
-            state, facts = run(state, x, lambdas)
-            recent.add({name: float(value[-1]) for name, value in facts.items()})
+            state, metrics = run(state, x, lambdas)
+            recent.add({name: float(value[-1]) for name, value in metrics.items()})
             step, now = begin + len(x), time.monotonic()
             if report is not None:
                 left = (now - started_at) / (step - first) * (settings.steps - step)
@@ -138,11 +138,11 @@ def train(
             is_last = step == settings.steps or (until is not None and now > until)
             if is_last or step // validate_every > begin // validate_every:
                 points = rd_points(config, state.mean, validation)
-                _log(folder, step, leg_seconds(), recent.loss, points)
+                _log(folder, step, trained_seconds(), recent.loss, points)
             if is_last or now - saved_at > _SAVE_SECONDS:
                 leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
-                told = {"step": step, "seconds": leg_seconds()} | origin.numbers()
-                checkpoint.save(told, leaves)
+                numbers = {"step": step, "seconds": trained_seconds()} | origin.numbers()
+                checkpoint.save(numbers, leaves)
                 saved_at = time.monotonic()
             if is_last:
                 break
@@ -150,7 +150,7 @@ def train(
 
 
 def validation_pictures(pictures: Pictures) -> list[np.ndarray]:
-    """u8[h, w, 3] each, cut at the right and the bottom to multiples of 64 pixels."""
+    """Decode u8[h, w, 3] each, cut at the right and the bottom to multiples of 64 pixels."""
     block = BLOCK * HYPER_BLOCK
     found = []
     for i in range(len(pictures.sources)):
@@ -163,11 +163,11 @@ def validation_pictures(pictures: Pictures) -> list[np.ndarray]:
 
 @own_jax_settings()
 def load_state(folder: Path) -> tuple[Config, State]:
-    """What a leg left behind; ValueError where there is nothing."""
+    """Load what a run left behind; UsageError where there is nothing."""
     config = read_config(folder / CONFIG_FILE)
     training = Training(config.model, config.train, config.is_trained)
     start = training.start()
-    state, numbers = _resumed(start, _checkpoint(config, folder), folder)
+    state, numbers = _resume(start, _checkpoint(config, folder), folder)
     if not numbers:
         raise UsageError(f"{folder} holds no checkpoint; train first")
     return config, state
@@ -177,7 +177,7 @@ def load_state(folder: Path) -> tuple[Config, State]:
 def rd_points(
     config: Config, params: Params, validation: Sequence[np.ndarray]
 ) -> list[dict[str, float]]:
-    """Estimated bits and PSNR of the validation pictures, means over them.
+    """Estimate bits and PSNR of the validation pictures, means over them.
 
     One point for each of three lambdas, or for each width of a slimmable model.
     """
@@ -187,13 +187,13 @@ def rd_points(
     if model.widths:
         for width in model.widths:
             narrow = model.at_width(width)
-            told = _mean_rd(narrow, sliced(params, narrow), validation, 0.0)
-            points.append({"width": width, **told})
+            point = _mean_rd(narrow, slice_width(params, narrow), validation, 0.0)
+            points.append({"width": width, **point})
         return points
     positions = _VALIDATION_POSITIONS if model.scale_vectors() else (0.0,)
     for position in positions:
-        told = _mean_rd(model, params, validation, position)
-        points.append({"lambda": model.lambda_at(position), **told})
+        point = _mean_rd(model, params, validation, position)
+        points.append({"lambda": model.lambda_at(position), **point})
     return points
 
 
@@ -209,7 +209,7 @@ def _mean_rd(
 def _rd(
     model: Model, params: Params, x: jax.Array, position: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Bits a pixel, estimated, and PSNR of 8-bit pixels of u8[1, h, w, 3]."""
+    """Estimate bits a pixel, and PSNR of 8-bit pixels of u8[1, h, w, 3]."""
     pixels = x.astype(jnp.float32)
     drawn, bits = forward(model, params, pixels / 255, vectors(model, params, position), None)
     error = jnp.square(jnp.round(jnp.clip(drawn, 0, 1) * 255) - pixels).mean()
@@ -217,13 +217,13 @@ def _rd(
 
 
 class _Recent:
-    """Running means of what steps tell."""
+    """Running means of the metrics of steps."""
 
     def __init__(self) -> None:
         self._means: dict[str, float] = {}
 
-    def add(self, facts: dict[str, float]) -> None:
-        for name, value in facts.items():
+    def add(self, metrics: dict[str, float]) -> None:
+        for name, value in metrics.items():
             before = self._means.get(name, value)
             self._means[name] = before + 0.02 * (value - before)
 
@@ -238,7 +238,7 @@ class _Recent:
 
 
 def _check_config(config: Config, folder: Path) -> None:
-    """Refuses the folder of another training, and a config.json that no training wrote."""
+    """Refuse the folder of another training, and a config.json that no training wrote."""
     path = folder / CONFIG_FILE
     if not path.exists():
         return
@@ -258,8 +258,8 @@ def _checkpoint(config: Config, folder: Path) -> Checkpoint:
     return Checkpoint(folder / CHECKPOINT_FILE, fingerprint)
 
 
-def _resumed(state: State, checkpoint: Checkpoint, folder: Path) -> tuple[State, dict[str, Any]]:
-    """What the checkpoint holds; the state given and no numbers if there is none."""
+def _resume(state: State, checkpoint: Checkpoint, folder: Path) -> tuple[State, dict[str, Any]]:
+    """Load the checkpoint; the state given and no numbers if there is none."""
     try:
         loaded = checkpoint.load()
     except UsageError as error:

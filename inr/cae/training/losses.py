@@ -1,6 +1,6 @@
 """Distortions that an autoencoder is trained for, one number for each picture of a batch.
 
-Pictures are f32 [n, height, width, 3] in 0..1. MS-SSIM is that of inr/metrics.py, and 1 - MS-SSIM
+Pictures are f32 [n, height, width, 3] in 0..1. MS-SSIM is that of image/metrics.py, and 1 - MS-SSIM
 what is minimised. LPIPS: Zhang et al., "The unreasonable effectiveness of deep features as a
 perceptual metric", CVPR 2018, with AlexNet; its networks come with the package jaxlpips, which
 nothing else here needs.
@@ -39,7 +39,7 @@ class Distortion:
             raise UsageError(f"{weights}: nothing to be near to; give one a weight above 0")
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
-        """f32 [n] of two batches f32 [n, height, width, 3] in 0..1; ValueError as each of them."""
+        """Compute f32 [n] of two batches f32 [n, height, width, 3] in 0..1; raises as each term."""
         terms = (
             (self.mse, mse),
             (self.mean_absolute, mean_absolute),
@@ -50,19 +50,19 @@ class Distortion:
 
 
 def mse(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Mean squared error: f32 [n, height, width, 3] in 0..1 twice -> f32 [n]."""
+    """Compute the mean squared error: f32 [n, height, width, 3] in 0..1 twice -> f32 [n]."""
     _check(x, y)
     return jnp.square(x - y).mean(axis=(1, 2, 3))
 
 
 def mean_absolute(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Mean absolute error: f32 [n, height, width, 3] in 0..1 twice -> f32 [n]."""
+    """Compute the mean absolute error: f32 [n, height, width, 3] in 0..1 twice -> f32 [n]."""
     _check(x, y)
     return jnp.abs(x - y).mean(axis=(1, 2, 3))
 
 
 def ms_ssim(x: jax.Array, y: jax.Array) -> jax.Array:
-    """1 - MS-SSIM, so 0 for equal pictures.
+    """Compute 1 - MS-SSIM, so 0 for equal pictures.
 
     As metrics.ms_ssim, with two differences. Pictures below 161 pixels a side have as many scales
     as fit: four from 81, three from 41, two from 21, one from 11; their exponents are scaled up to
@@ -85,7 +85,7 @@ def ms_ssim(x: jax.Array, y: jax.Array) -> jax.Array:
     exponents = _exponents(side)
     for scale, exponent in enumerate(exponents):
         if scale > 0:
-            x, y = _halved(x), _halved(y)
+            x, y = _halve(x), _halve(y)
         ssim, contrast_structure = _mean_ssim(x, y)  # [n, 3] each
         mean = ssim if scale == len(exponents) - 1 else contrast_structure
         log_product += exponent * jnp.log(jnp.maximum(mean, MIN_MEAN))
@@ -93,7 +93,7 @@ def ms_ssim(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def lpips(x: jax.Array, y: jax.Array) -> jax.Array:
-    """LPIPS with AlexNet, whose weights jaxlpips fetches at the first use and keeps on disk.
+    """Compute LPIPS with AlexNet; jaxlpips fetches its weights at the first use and keeps them.
 
     The features are its own, the distance is ours: the package divides by a norm that has no
     gradient where a place has no feature at all. Call it under jit: networks are loaded each time.
@@ -134,7 +134,7 @@ def lpips(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def _sum(terms: Sequence[jax.Array]) -> jax.Array:
-    """The sum of one array or more of one shape; sum() would begin with an int."""
+    """Add arrays of one shape; sum() would begin with an int."""
     return jnp.stack(terms).sum(axis=0)
 
 
@@ -149,14 +149,14 @@ def _check(x: jax.Array, y: jax.Array) -> None:
 
 
 def _exponents(side: int) -> list[float]:
-    """Those of the scales at which the window fits, fine to coarse, with the sum of all five."""
+    """Return the exponents of the scales where the window fits, with the sum of all five."""
     n_scales = sum(side > (TAPS - 1) * 2**scale for scale in range(len(WEIGHTS)))
     factor = sum(WEIGHTS) / sum(WEIGHTS[:n_scales])
     return [weight * factor for weight in WEIGHTS[:n_scales]]
 
 
-def _halved(x: jax.Array) -> jax.Array:
-    """Mean over 2 x 2; an odd side gets a leading zero, as in metrics.py."""
+def _halve(x: jax.Array) -> jax.Array:
+    """Average 2 x 2; an odd side gets a leading zero, as in metrics.py."""
     n, height, width, c = x.shape
     x = jnp.pad(x, ((0, 0), (height % 2, 0), (width % 2, 0), (0, 0)))  # both sides even
     blocks = x.reshape(n, (height + 1) // 2, 2, (width + 1) // 2, 2, c)
@@ -164,11 +164,11 @@ def _halved(x: jax.Array) -> jax.Array:
 
 
 def _mean_ssim(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Means over all valid windows of l * c * s and of c * s, [n, 3] each, peak 1."""
+    """Average over all valid windows l * c * s and of c * s, [n, 3] each, peak 1."""
     c1, c2 = K1**2, K2**2
     # Variances are small differences of squares: less is lost in f32 around the middle grey.
     a, b = x - 0.5, y - 0.5
-    moments = _blurred(jnp.concatenate([a, b, a * a + b * b, a * b]))  # [4 n, h - 10, w - 10, 3]
+    moments = _blur(jnp.concatenate([a, b, a * a + b * b, a * b]))  # [4 n, h - 10, w - 10, 3]
     mean_a, mean_b, squares, product = jnp.split(moments, 4)
     covariance = product - mean_a * mean_b
     variances = squares - mean_a * mean_a - mean_b * mean_b  # only their sum is needed
@@ -179,8 +179,8 @@ def _mean_ssim(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
     return ssim.mean(axis=(1, 2)), contrast_structure.mean(axis=(1, 2))
 
 
-def _blurred(x: jax.Array) -> jax.Array:
-    """Gaussian window mean where the window fits: [n, h, w, c] -> [n, h - 10, w - 10, c].
+def _blur(x: jax.Array) -> jax.Array:
+    """Average under the Gaussian window where it fits: [n, h, w, c] -> [n, h - 10, w - 10, c].
 
     As products with two band matrices: for 8 crops of 128 pixels, XLA on a CPU takes 20 times as
     long for the convolutions and their gradient.
@@ -192,7 +192,7 @@ def _blurred(x: jax.Array) -> jax.Array:
 
 
 def _band(side: int) -> np.ndarray:
-    """f32 [side - 10, side]: row i holds the window of samples i to i + 10."""
+    """Make f32 [side - 10, side]; row i holds the window of samples i to i + 10."""
     taps = np.exp(-np.square(np.arange(TAPS) - TAPS // 2) / (2 * SIGMA**2))
     taps /= taps.sum()
     band = np.zeros((side - TAPS + 1, side), np.float32)

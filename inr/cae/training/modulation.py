@@ -22,7 +22,7 @@ class Modulation(nn.Module):
 
     @nn.compact
     def __call__(self, position: jax.Array) -> dict[str, jax.Array]:
-        """f32[n] positions of lambdas to f32[n, length] for each vector."""
+        """Map positions f32[n] of lambdas to f32[n, length] for each vector."""
         slopes = dict(self.slopes)
         made = {}
         for name, length in self.vectors:
@@ -37,22 +37,22 @@ class Modulation(nn.Module):
 
 
 def _first_weights(key: jax.Array) -> jax.Array:
-    """Both signs in turn: with offsets in 0..1 the kinks lie all over -1..1."""
+    """Draw both signs in turn: with offsets in 0..1 the kinks lie all over -1..1."""
     signs = jnp.where(jnp.arange(HIDDEN) % 2 == 0, 1.0, -1.0)[None]
     weights = signs * jax.random.uniform(key, (1, HIDDEN), minval=0.5, maxval=1.5)
     return weights.at[0, 0].set(1.0)
 
 
 def _first_offsets(key: jax.Array) -> jax.Array:
-    """Unit 0 is position + 1, never cut off: what it adds to a logarithm is a slope."""
+    """Draw offsets; unit 0 is position + 1, never cut off: it adds a slope to a logarithm."""
     return jax.random.uniform(key, (HIDDEN,)).at[0].set(1.0)
 
 
 def _last_weights(key: jax.Array, length: int, slope: float) -> jax.Array:
-    """Zeros but for the slope: what multiplies latents and what divides them begin as inverses."""
+    """Make zeros but for the slope: what multiplies latents and what divides begin as inverses."""
     return jnp.zeros((HIDDEN, length)).at[0].set(slope)
 
 
 def _last_offsets(key: jax.Array, length: int, slope: float) -> jax.Array:
-    """Of a dtype that steps keep: else the second step of a training would be compiled again."""
+    """Make offsets of a dtype that steps keep, or the second step would be compiled again."""
     return jnp.full(length, -slope, jnp.float32)

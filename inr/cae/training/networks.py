@@ -28,16 +28,16 @@ class Network(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, scales: Scales) -> jax.Array:
-        """f32[n, height, width, channels] to the same of the chain's output."""
-        return self._applied(self.chain, x, scales)
+        """Map f32[n, height, width, channels] to the same of the chain's output."""
+        return self._apply(self.chain, x, scales)
 
-    def _applied(self, chain: Chain, x: jax.Array, scales: Scales) -> jax.Array:
+    def _apply(self, chain: Chain, x: jax.Array, scales: Scales) -> jax.Array:
         for layer in chain:
             match layer:
                 case Conv():
-                    x = self._with_bias(layer, self._conv(layer, x))
+                    x = self._add_bias(layer, self._conv(layer, x))
                 case Deconv():
-                    x = self._with_bias(layer, self._deconv(layer, x))
+                    x = self._add_bias(layer, self._deconv(layer, x))
                 case Gdn():
                     x = self._gdn(layer, x)
                 case Scale(name):
@@ -49,29 +49,29 @@ class Network(nn.Module):
                 case Shuffle(factor):
                     x = depth_to_space(x, factor)
                 case Sum(branches):
-                    parts = [self._applied(branch, x, scales) for branch in branches]
+                    parts = [self._apply(branch, x, scales) for branch in branches]
                     x = sum(parts[1:], parts[0])
                 case Gate(gate, value):
-                    g = self._applied(gate, x, scales)
+                    g = self._apply(gate, x, scales)
                     open_share = (1 + g * lax.rsqrt(1 + jnp.square(g))) / 2
-                    x = self._applied(value, x, scales) * open_share
+                    x = self._apply(value, x, scales) * open_share
         return x
 
     def _conv(self, layer: Conv, x: jax.Array) -> jax.Array:
         w = self.param(f"{layer.name}_w", _kernel_init, layer.shapes[f"{layer.name}_w"])
         if layer.kernel == layer.stride > 1:  # the gradient of such a kernel takes XLA seconds
             x = space_to_depth(x, layer.stride)
-            return self._correlated(x, w.reshape(1, 1, -1, layer.n_out), 1, "SAME")
-        return self._correlated(x, w, layer.stride, "SAME")
+            return self._correlate(x, w.reshape(1, 1, -1, layer.n_out), 1, "SAME")
+        return self._correlate(x, w, layer.stride, "SAME")
 
     def _deconv(self, layer: Deconv, x: jax.Array) -> jax.Array:
         name = f"{layer.name}_w"
         w = self.param(name, _transposed_init(layer), layer.shapes[name])
         kernel, border = sub_pixel_kernel(w, layer.stride)
-        y = self._correlated(x, kernel, 1, [(border, border)] * 2)
+        y = self._correlate(x, kernel, 1, [(border, border)] * 2)
         return depth_to_space(y, layer.stride)
 
-    def _correlated(
+    def _correlate(
         self, x: jax.Array, w: jax.Array, stride: int, padding: str | list[tuple[int, int]]
     ) -> jax.Array:
         y = lax.conv_general_dilated(
@@ -83,38 +83,40 @@ class Network(nn.Module):
         )
         return y.astype(jnp.float32)
 
-    def _with_bias(self, layer: Conv | Deconv, x: jax.Array) -> jax.Array:
+    def _add_bias(self, layer: Conv | Deconv, x: jax.Array) -> jax.Array:
         if not layer.has_bias:
             return x
         return x + self.param(f"{layer.name}_b", nn.initializers.zeros, (layer.n_out,))
 
     def _gdn(self, layer: Gdn, x: jax.Array) -> jax.Array:
-        beta = self.param(f"{layer.name}_beta", lambda key, n: gdn.kept(jnp.ones(n)), layer.n)
+        beta = self.param(
+            f"{layer.name}_beta", lambda key, n: gdn.to_trainable(jnp.ones(n)), layer.n
+        )
         gamma = self.param(
             f"{layer.name}_gamma",
-            lambda key, n: gdn.kept(gdn.GAMMA_AT_START * jnp.eye(n)),
+            lambda key, n: gdn.to_trainable(gdn.GAMMA_AT_START * jnp.eye(n)),
             layer.n,
         )
-        beta, gamma = gdn.value(beta, gdn.BETA_LEAST), gdn.value(gamma, 0.0)
+        beta, gamma = gdn.from_trainable(beta, gdn.BETA_LEAST), gdn.from_trainable(gamma, 0.0)
         return gdn.gdn(x, beta, gamma, is_inverse=layer.is_inverse)
 
 
 def depth_to_space(x: jax.Array, factor: int) -> jax.Array:
-    """f32[n, h, w, factor**2 * c] to f32[n, h * factor, w * factor, c]; see `layers.Shuffle`."""
+    """Map f32[n, h, w, factor**2 * c] to f32[n, h * factor, w * factor, c]: `layers.Shuffle`."""
     n, h, w, c = x.shape
     x = x.reshape(n, h, w, factor, factor, c // factor**2).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(n, h * factor, w * factor, c // factor**2)
 
 
 def space_to_depth(x: jax.Array, factor: int) -> jax.Array:
-    """The inverse of `depth_to_space`."""
+    """Invert `depth_to_space`."""
     n, h, w, c = x.shape
     x = x.reshape(n, h // factor, factor, w // factor, factor, c).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(n, h // factor, w // factor, factor**2 * c)
 
 
 def sub_pixel_kernel(w: jax.Array, stride: int) -> tuple[jax.Array, int]:
-    """A Deconv as a convolution of stride 1 before depth_to_space.
+    """Make a Deconv a convolution of stride 1 before depth_to_space.
 
     XLA runs that ten times as fast on CPU as a convolution over an input widened by zeros.
 
@@ -134,6 +136,6 @@ def sub_pixel_kernel(w: jax.Array, stride: int) -> tuple[jax.Array, int]:
 
 
 def _transposed_init(layer: Deconv) -> nn.initializers.Initializer:
-    """Each output sees (kernel / stride)**2 * n_in numbers."""
+    """Scale by the (kernel / stride)**2 * n_in numbers that each output sees."""
     fan_in = layer.n_in * layer.kernel**2 / layer.stride**2
     return nn.initializers.truncated_normal(fan_in**-0.5)

@@ -30,7 +30,7 @@ class Origin:
         validation: Sequence[np.ndarray],
         start: Mapping[str, Mapping[str, Any]] | None,
     ) -> "Origin":
-        """That of a leg."""
+        """Return the origin of a run."""
         return cls(
             len(pictures.sources),
             pictures.digest,
@@ -40,25 +40,25 @@ class Origin:
 
     @classmethod
     def read(cls, numbers: Mapping[str, Any]) -> "Origin":
-        """That of a checkpoint; the inverse of `numbers`."""
+        """Read the origin in a checkpoint; the inverse of `numbers`."""
         return cls(*(numbers.get(field.name) for field in dataclasses.fields(cls)))
 
     def numbers(self) -> dict[str, Any]:
-        """All fields, ready for JSON."""
+        """Return all fields, ready for JSON."""
         return dataclasses.asdict(self)
 
     def after(
         self, before: "Origin", folder: Path, *, warn: Warn, validation_decides: bool
     ) -> "Origin":
-        """That of the training from this leg on.
+        """Return the origin of the training from this run on.
 
         Args:
-          before: that of the legs so far.
+          before: of the runs so far.
           folder: of the training, for messages.
           warn: called with a line if `before` says nothing, or of other validation pictures.
           validation_decides: they decide the training, and are not only looked at.
         Raises:
-          UsageError: with this leg it would be another training.
+          UsageError: with this run it would be another training.
         """
         if before.pictures is None:
             warn(

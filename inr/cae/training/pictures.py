@@ -11,7 +11,7 @@ are ignored; EXIF orientation is applied.
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from inr.cae.training.held_out import Pixels, identity, listed, refuse_if_listed, turned
+from inr.cae.training.held_out import Listed, Pixels, identity, orient, read_list, refuse_if_listed
 from inr.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Source:
         if self.member is None:
             return self.path.read_bytes()
         with zipfile.ZipFile(self.path) as archive:
-            return _unpacked(archive, self.member, str(self))
+            return _unpack(archive, self.member, str(self))
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class Pictures:
         return digest_of(self.identities)
 
     def pixels(self, index: int) -> Pixels:
-        """u8 [height, width, 3] of one picture."""
-        kept = self.decoded[index]
-        if kept is not None:
-            return kept
+        """Decode u8 [height, width, 3] of one picture."""
+        cached = self.decoded[index]
+        if cached is not None:
+            return cached
         pixels = decode_rgb(self.sources[index].read(), str(self.sources[index]))
         if pixels is None or identity(pixels) != self.identities[index]:
             raise UsageError(
@@ -83,8 +83,13 @@ class Pictures:
         return pixels
 
 
-def open_pictures(*paths: Path, warn: Warn, max_cached_bytes: int = MAX_CACHED_BYTES) -> Pictures:
-    """Opens all pictures of folders, with theirs inside, and of .zip archives.
+def open_pictures(
+    *paths: Path,
+    warn: Warn,
+    max_cached_bytes: int = MAX_CACHED_BYTES,
+    held_out: Mapping[str, Listed] | None = None,
+) -> Pictures:
+    """Open all pictures of folders, with theirs inside, and of .zip archives.
 
     Sorted by name within each path; files whose name has none of SUFFIXES are ignored. Of what
     does not fit into memory, archives are slower to read again than folders.
@@ -92,19 +97,20 @@ def open_pictures(*paths: Path, warn: Warn, max_cached_bytes: int = MAX_CACHED_B
     Args:
       warn: called with one line if pictures with alpha were left out.
       max_cached_bytes: pictures are kept in memory from the first one on up to this much.
+      held_out: pictures of test sets by identity; None for those of the list.
     Raises:
       ValueError: a path that is neither, no pictures, or a picture of a test set.
       ImageError: a picture that cannot be read.
     """
     if max_cached_bytes < 0:
         raise ValueError(f"max_cached_bytes={max_cached_bytes} is negative; 0 keeps no picture")
-    known = listed()
+    known = read_list() if held_out is None else held_out
     sources: list[Source] = []
     sizes: list[tuple[int, int]] = []
     decoded: list[Pixels | None] = []
     identities: list[str] = []
     n_with_alpha = n_cached_bytes = 0
-    for source, data in _found(paths):
+    for source, data in _find(paths):
         pixels = decode_rgb(data, str(source))
         if pixels is None:
             n_with_alpha += 1
@@ -132,12 +138,12 @@ def open_pictures(*paths: Path, warn: Warn, max_cached_bytes: int = MAX_CACHED_B
 
 
 def digest_of(identities: Iterable[str]) -> str:
-    """SHA-256, in hexadecimal, of identities of pictures in their order."""
+    """Hash identities of pictures in their order: SHA-256, in hexadecimal."""
     return hashlib.sha256("\n".join(identities).encode()).hexdigest()
 
 
 def decode_rgb(data: bytes, name: str) -> Pixels | None:
-    """Decodes a picture file by the rules at the top of this module.
+    """Decode a picture file by the rules at the top of this module.
 
     Args:
       name: what errors call it.
@@ -161,7 +167,7 @@ def decode_rgb(data: bytes, name: str) -> Pixels | None:
 
 
 def crops(pictures: Pictures, n: int, side: int, seed: int, step: int) -> Pixels:
-    """Cuts n random squares; the same pictures, seed and step give the same ones.
+    """Cut n random squares; the same pictures, seed and step give the same ones.
 
     A picture is chosen with a probability proportional to its number of pixels, of which
     MAX_COUNTED_PIXELS count; those smaller than a crop are never chosen. Every other crop, on
@@ -193,16 +199,16 @@ def crops(pictures: Pictures, n: int, side: int, seed: int, step: int) -> Pixels
 
 
 @contextmanager
-def prefetched(make: Callable[[int], T], steps: Iterable[int]) -> Iterator[Iterator[T]]:
-    """Yields an iterator over make(step), each made in a thread while the one before is used.
+def prefetch(make: Callable[[int], T], steps: Iterable[int]) -> Iterator[Iterator[T]]:
+    """Yield an iterator over make(step), each made in a thread while the one before is used.
 
-        with prefetched(lambda step: crops(pictures, 8, 256, seed, step), range(1000)) as batches:
+        with prefetch(lambda step: crops(pictures, 8, 256, seed, step), range(1000)) as batches:
             for batch in batches:
 
     What make raises is raised where its result would have come. The thread has ended on exit,
     after at most the two steps that lie ahead.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="prefetched") as pool:
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
 
         def ahead() -> Iterator[T]:
             pending: Future[T] | None = None
@@ -217,8 +223,8 @@ def prefetched(make: Callable[[int], T], steps: Iterable[int]) -> Iterator[Itera
         yield ahead()
 
 
-def _found(paths: Iterable[Path]) -> Iterator[tuple[Source, bytes]]:
-    """All pictures and their bytes; hidden files, such as those of macOS, are none."""
+def _find(paths: Iterable[Path]) -> Iterator[tuple[Source, bytes]]:
+    """Find all pictures and their bytes; hidden files, such as those of macOS, are none."""
     for path in paths:
         if path.is_dir():
             for file in sorted(path.rglob("*")):
@@ -229,7 +235,7 @@ def _found(paths: Iterable[Path]) -> Iterator[tuple[Source, bytes]]:
                 for member in sorted(archive.namelist()):
                     if _is_picture(Path(member)):
                         source = Source(path, member)
-                        yield source, _unpacked(archive, member, str(source))
+                        yield source, _unpack(archive, member, str(source))
         else:
             raise UsageError(f"{path} is neither a folder nor a .zip archive; give one of pictures")
 
@@ -241,7 +247,7 @@ def _archive(path: Path) -> zipfile.ZipFile:
         raise UsageError(f"{path}: a damaged .zip archive; make it anew ({error})") from error
 
 
-def _unpacked(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
+def _unpack(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
     try:
         return archive.read(member)
     except Exception as error:  # zipfile and zlib: damaged, encrypted, of an unknown method
@@ -274,4 +280,4 @@ def _crop(pixels: Pixels, side: int, rng: np.random.Generator) -> Pixels:
     if span > side:
         scaled = Image.fromarray(part).resize((side, side), Image.Resampling.LANCZOS)
         part = np.asarray(scaled)  # [side, side, 3]
-    return turned(part, int(rng.integers(8)))
+    return orient(part, int(rng.integers(8)))

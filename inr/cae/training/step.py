@@ -55,7 +55,7 @@ class Training:
             )
 
     def start(self, given: Params | None = None) -> State:
-        """The state before the first step: weights of the seed, and those given in their place.
+        """Make the state before the first step: of the seed, or as it is given.
 
         given: of a model with the same chains; tensors that it lacks begin by the seed.
         """
@@ -69,7 +69,7 @@ class Training:
     def steps(
         self, state: State, pictures: jax.Array, lambdas: jax.Array
     ) -> tuple[State, dict[str, jax.Array]]:
-        """Several steps; to be compiled once.
+        """Take several steps; to be compiled once.
 
         Args:
           pictures: u8[steps, n, side, side, 3].
@@ -82,8 +82,8 @@ class Training:
             return self._step(state, x, lambdas)
 
         if len(pictures) == 1:  # XLA on CPU runs convolutions inside a loop fifteen times slower
-            state, facts = one(state, pictures[0])
-            return state, {name: value[None] for name, value in facts.items()}
+            state, metrics = one(state, pictures[0])
+            return state, {name: value[None] for name, value in metrics.items()}
         return lax.scan(one, state, pictures)
 
     def _step(
@@ -94,13 +94,15 @@ class Training:
         is_hard = state.step >= round(s.hard_from * s.steps)
         pixels = x.astype(jnp.float32) / 255
         loss = self._slim_loss if self.model.widths else self._loss
-        gradient, told = jax.grad(loss, has_aux=True)(state.params, pixels, lambdas, key, is_hard)
+        gradient, metrics = jax.grad(loss, has_aux=True)(
+            state.params, pixels, lambdas, key, is_hard
+        )
         moves, adam = self._optimizer().update(gradient, state.adam, state.params)
         params = optax.apply_updates(state.params, moves)
         # Early on the mean follows faster, or the first weights would stay in it for long.
         keep = jnp.minimum(s.ema, (1.0 + state.step) / (10.0 + state.step))
         mean = jax.tree.map(lambda m, p: keep * m + (1 - keep) * p, state.mean, params)
-        return State(params, mean, adam, state.step + 1), told
+        return State(params, mean, adam, state.step + 1), metrics
 
     def _loss(
         self, params: Params, x: jax.Array, lambdas: jax.Array, key: jax.Array, is_hard: jax.Array
@@ -117,15 +119,15 @@ class Training:
         self, params: Params, x: jax.Array, lambdas: jax.Array, key: jax.Array, is_hard: jax.Array
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         total = jnp.zeros(())
-        told: list[dict[str, jax.Array]] = []
+        each_metrics: list[dict[str, jax.Array]] = []
         for i, width in enumerate(self.model.widths):
             narrow = self.model.at_width(width)
-            own = sliced(params, narrow)
+            own = slice_width(params, narrow)
             each = jnp.broadcast_to(lambdas[i], len(x))
-            loss, facts = self._loss_at(narrow, own, x, jnp.zeros(len(x)), each, key, is_hard)
-            total, told = total + loss, [*told, facts]
-        n = len(told)
-        return total / n, jax.tree.map(lambda *each: sum(each) / n, *told)
+            loss, metrics = self._loss_at(narrow, own, x, jnp.zeros(len(x)), each, key, is_hard)
+            total, each_metrics = total + loss, [*each_metrics, metrics]
+        n = len(each_metrics)
+        return total / n, jax.tree.map(lambda *each: sum(each) / n, *each_metrics)
 
     def _loss_at(
         self,
@@ -138,14 +140,14 @@ class Training:
         is_hard: jax.Array,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         scales = vectors(model, params, position)
-        drawn, bits = forward(
+        pixels, bits = forward(
             model, params, x, scales, key, is_hard=is_hard, conv_dtype=self.conv_dtype
         )
         bpp = bits / (x.shape[1] * x.shape[2])
-        distortion = self.settings.distortion(x, drawn)
+        distortion = self.settings.distortion(x, pixels)
         # Without the power the pictures of one end of the range would make up most of the sum.
         loss = ((distortion + lambdas * bpp) / lambdas**self.settings.balance).mean()
-        mse = jnp.square(drawn - x).mean()
+        mse = jnp.square(pixels - x).mean()
         return loss, {"loss": loss, "mse": mse, "bpp": bpp.mean()}
 
     def _optimizer(self) -> optax.GradientTransformation:
@@ -176,7 +178,7 @@ class Training:
 
 
 def init_params(model: Model, seed: int) -> Params:
-    """Weights before the first step. A slimmable model has the GDN and the prior of each width."""
+    """Make the weights before the first step, of a slimmable model GDN and prior of each width."""
     params = init(model, seed_key(seed))
     for width in model.widths:
         narrow = model.at_width(width)
@@ -187,8 +189,8 @@ def init_params(model: Model, seed: int) -> Params:
     return params
 
 
-def sliced(params: Params, narrow: Model) -> Params:
-    """The weights of one width: corners of the kernels, its own GDN and prior."""
+def slice_width(params: Params, narrow: Model) -> Params:
+    """Cut out the weights of one width: corners of the kernels, its own GDN and prior."""
     found: Params = {"prior": params[f"prior@{narrow.n_latents}"]}
     for group, chain in narrow.chains().items():
         found[group] = {

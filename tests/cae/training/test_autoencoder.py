@@ -43,7 +43,7 @@ def plain64(group, x, params):
     for name, w in params[group].items():
         least = gdn.BETA_LEAST if name.endswith("_beta") else 0.0
         is_gdn = name.endswith(("_beta", "_gamma"))
-        tensors[name] = np.asarray(gdn.value(w, least) if is_gdn else w, np.float64)
+        tensors[name] = np.asarray(gdn.from_trainable(w, least) if is_gdn else w, np.float64)
     return chain64(PLAIN.chains()[group], tensors, x, {})
 
 

@@ -17,7 +17,7 @@ from inr.cae.training import gdn
 from inr.cae.training.autoencoder import forward, vectors
 from inr.cae.training.configs import Config
 from inr.cae.training.entropy_models import factorized_bits
-from inr.cae.training.export import exported, exported_file
+from inr.cae.training.export import export_file, export_weights
 from inr.cae.training.loop import train
 from inr.cae.training.networks import Network
 from inr.cae.training.step import init_params
@@ -45,7 +45,7 @@ def params(folder):
 
 @pytest.fixture(scope="module")
 def weights(folder):
-    return read_weights(exported_file(folder)[0])
+    return read_weights(export_file(folder)[0])
 
 
 def latents(params, position):
@@ -84,7 +84,7 @@ def test_bytes_and_pixels_of_a_file_are_those_of_training(params, weights, rate)
 
 
 def test_what_the_file_says_of_its_training(folder):
-    data, told = exported_file(folder)
+    data, told = export_file(folder)
     weights = read_weights(data)
     assert told == {"name": "tiny", "sha256": weights.sha256, "step": 6}
     assert weights.model == FACTORIZED
@@ -92,7 +92,7 @@ def test_what_the_file_says_of_its_training(folder):
     assert weights.metadata["config"] == json.loads(TRAINED.to_json())
     assert weights.metadata["validation"] == []
     assert weights.metadata["train_seconds"] > 0
-    renamed, _ = exported_file(folder, "other")
+    renamed, _ = export_file(folder, "other")
     assert read_weights(renamed).name == "other"
     assert read_weights(renamed).vectors.keys() == weights.vectors.keys()
 
@@ -101,8 +101,8 @@ def test_tensors_are_the_running_mean_and_gdn_in_plain(params, weights):
     for name in ("a0_w", "a_short_w", "a1_b"):
         expected = np.asarray(params["analysis"][name]).astype(np.float16)
         np.testing.assert_array_equal(weights.tensors["analysis"][name], expected)
-    beta = np.asarray(gdn.value(params["analysis"]["ga0_beta"], gdn.BETA_LEAST))
-    gamma = np.asarray(gdn.value(params["analysis"]["ga0_gamma"], 0.0))
+    beta = np.asarray(gdn.from_trainable(params["analysis"]["ga0_beta"], gdn.BETA_LEAST))
+    gamma = np.asarray(gdn.from_trainable(params["analysis"]["ga0_gamma"], 0.0))
     assert np.abs(beta - 1).max() < 0.1  # near the start, hence no square root of it
     np.testing.assert_array_equal(weights.tensors["analysis"]["ga0_beta"], beta.astype(np.float16))
     found = weights.tensors["analysis"]["ga0_gamma"]
@@ -120,13 +120,13 @@ def test_vectors_are_those_of_evenly_spaced_positions(params, weights):
 
 
 def test_a_model_of_one_rate_has_one_table():
-    weights = exported("plain", PLAIN, init_params(PLAIN, 0), {})
+    weights = export_weights("plain", PLAIN, init_params(PLAIN, 0), {})
     assert weights.vectors == {}
     assert weights.densities[0].firsts.shape == (1, 4)
 
 
 def test_a_slimmable_model_has_tables_of_each_width():
-    weights = exported("slim", SLIM, init_params(SLIM, 0), {})
+    weights = export_weights("slim", SLIM, init_params(SLIM, 0), {})
     assert {width: t.firsts.shape for width, t in weights.densities.items()} == {
         **{2: (1, 2), 4: (1, 4)}
     }
@@ -142,14 +142,14 @@ def test_numbers_that_float16_does_not_hold_are_refused(number):
     params = init_params(PLAIN, 0)
     params["synthesis"]["s1_w"] = params["synthesis"]["s1_w"].at[0, 0, 0, 0].set(number)
     with pytest.raises(ValueError, match="tensor s1_w has numbers that float16 does not hold"):
-        exported("plain", PLAIN, params, {})
+        export_weights("plain", PLAIN, params, {})
 
 
 def test_a_prior_that_is_not_finite_is_refused():
     params = init_params(PLAIN, 0)
     params["prior"]["offset1"] = params["prior"]["offset1"].at[0, 0].set(np.nan)
     with pytest.raises(ValueError, match="cumulative"):
-        exported("plain", PLAIN, params, {})
+        export_weights("plain", PLAIN, params, {})
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 20.0])
@@ -159,4 +159,4 @@ def test_vectors_that_float16_does_not_hold_are_refused(number):
     with pytest.raises(
         ValueError, match=r"tensor (ma2|log_m) has numbers that float16 does not hold"
     ):
-        exported("tiny", TINY, params, {})
+        export_weights("tiny", TINY, params, {})

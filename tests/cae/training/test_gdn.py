@@ -12,10 +12,10 @@ from inr.cae.training.gdn import (
     BETA_LEAST,
     GAMMA_AT_START,
     PEDESTAL,
+    bound_below,
+    from_trainable,
     gdn,
-    kept,
-    lower_bounded,
-    value,
+    to_trainable,
 )
 
 ROUNDING = {"rtol": 3e-6, "atol": 1e-30}  # a few float32 operations
@@ -33,8 +33,8 @@ def test_two_channels_worked_by_hand():
 
 def at_start(n):
     """beta and gamma as a network begins with them."""
-    beta = value(kept(jnp.ones(n)), BETA_LEAST)
-    return beta, value(kept(GAMMA_AT_START * jnp.eye(n)), 0.0)
+    beta = from_trainable(to_trainable(jnp.ones(n)), BETA_LEAST)
+    return beta, from_trainable(to_trainable(GAMMA_AT_START * jnp.eye(n)), 0.0)
 
 
 def test_closed_form_at_the_start():
@@ -79,22 +79,22 @@ def test_inverse_gives_back_what_its_own_norm_divided():
 @given(st.floats(0, 1e4, width=32))
 def test_value_is_the_inverse_of_kept(v):
     # v + 2**-36 in float32 is off by 2**-24 of itself, twice.
-    back = float(value(kept(jnp.float32(v)), 0.0))
+    back = float(from_trainable(to_trainable(jnp.float32(v)), 0.0))
     assert back == pytest.approx(v, rel=4e-7, abs=PEDESTAL)
     assert back >= 0
 
 
 def test_values_never_fall_below_the_least():
     p = jnp.array([-3.0, 0.0, 1e-4, 1e-3, 1.0])
-    found = np.asarray(value(p, BETA_LEAST))
+    found = np.asarray(from_trainable(p, BETA_LEAST))
     np.testing.assert_allclose(found, [1e-6, 1e-6, 1e-6, 1e-6, 1.0], rtol=1e-4)
-    assert (np.asarray(value(p, 0.0)) >= 0).all()
-    assert float(kept(jnp.float32(-1.0))) == pytest.approx(PEDESTAL**0.5)
+    assert (np.asarray(from_trainable(p, 0.0)) >= 0).all()
+    assert float(to_trainable(jnp.float32(-1.0))) == pytest.approx(PEDESTAL**0.5)
 
 
 def test_gradients_pass_above_the_bound_and_where_they_lead_back_to_it():
     x = jnp.array([2.0, 1.0, 0.5, 0.5])  # above, at, below, below the bound of 1
     g = jnp.array([3.0, -3.0, 3.0, -3.0])  # steps go against it: -3 raises x
-    y, pull = jax.vjp(lambda x: lower_bounded(x, 1.0), x)
+    y, pull = jax.vjp(lambda x: bound_below(x, 1.0), x)
     assert y.tolist() == [2.0, 1.0, 1.0, 1.0]
     assert pull(g)[0].tolist() == [3.0, -3.0, 0.0, -3.0]

@@ -1,4 +1,4 @@
-"""train.py: legs that go on to the bit, what a folder holds, and the log."""
+"""loop.py: runs that go on to the bit, what a folder holds, and the log."""
 
 import dataclasses
 import json
@@ -34,50 +34,50 @@ def lines(folder):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A training in one leg: its folder, what it returned and what it reported."""
+    """A training in one run: its folder, what it returned and what it reported."""
     folder, told = tmp_path_factory.mktemp("whole"), []
-    leg = train(
+    result = train(
         *(CONFIG, PICTURES, folder),
         validation=HELD_OUT,
         validate_every=2,
         report=told.append,
     )
-    return folder, leg, told
+    return folder, result, told
 
 
 def test_what_a_training_leaves(whole):
-    folder, leg, told = whole
+    folder, result, told = whole
     assert sorted(p.name for p in folder.iterdir()) == [
         *("checkpoint.npz", "config.json", "log.jsonl")
     ]
-    assert int(leg.state.step) == 4
-    assert not same(leg.state.params, init_params(PLAIN, 0))
+    assert int(result.state.step) == 4
+    assert not same(result.state.params, init_params(PLAIN, 0))
     assert [(each.step, each.n_steps) for each in told] == [(i, 4) for i in (1, 2, 3, 4)]
-    assert told[-1].loss == leg.loss
+    assert told[-1].loss == result.loss
     assert told[-1].seconds_left == 0
     assert all(each.bpp > 0 and 0 < each.psnr_db < 60 for each in told)
     config, state = load_state(folder)
     assert config == CONFIG
-    assert same(state, leg.state)
+    assert same(state, result.state)
 
 
 def test_validation_is_logged(whole):
-    folder, leg, _ = whole
+    folder, result, _ = whole
     log = lines(folder)
     assert [line["step"] for line in log] == [2, 4]
     assert log[1]["seconds"] >= log[0]["seconds"] > 0
-    assert log[1]["loss"] == pytest.approx(leg.loss, abs=1e-6)
-    assert log[1]["points"] == leg.points
-    (point,) = leg.points  # a model of one rate
+    assert log[1]["loss"] == pytest.approx(result.loss, abs=1e-6)
+    assert log[1]["points"] == result.points
+    (point,) = result.points  # a model of one rate
     assert point["lambda"] == pytest.approx(1e-3)
-    expected = rd_points(CONFIG, leg.state.mean, HELD_OUT)
-    assert leg.points == expected
+    expected = rd_points(CONFIG, result.state.mean, HELD_OUT)
+    assert result.points == expected
 
 
 @pytest.mark.slow  # two more compilations
 def test_a_training_in_legs_ends_with_the_same_weights(whole, tmp_path):
     first = train(CONFIG, PICTURES, tmp_path, validation=HELD_OUT, until=time.monotonic())
-    assert int(first.state.step) == 1  # a leg that is out of time does one step
+    assert int(first.state.step) == 1  # a run that is out of time does one step
     assert [line["step"] for line in lines(tmp_path)] == [1]
     told = []
     last = train(
@@ -95,12 +95,12 @@ def test_a_training_in_legs_ends_with_the_same_weights(whole, tmp_path):
 
 
 def test_a_leg_after_the_last_step_changes_nothing(whole):
-    folder, leg, _ = whole
+    folder, result, _ = whole
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     again = train(CONFIG, PICTURES, folder, validation=HELD_OUT, report=pytest.fail)
     assert again.loss is None
-    assert same(again.state, leg.state)
-    assert again.points == leg.points
+    assert same(again.state, result.state)
+    assert again.points == result.points
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
@@ -139,14 +139,14 @@ def test_pictures_are_known_by_their_pixels_wherever_they_lie(whole, tmp_path):
     for name, pixels in (("b.png", photo("prose_page")), ("a.png", photo())):
         Image.fromarray(pixels).save(tmp_path / name)
     pictures = open_pictures(tmp_path, warn=pytest.fail, max_cached_bytes=0)
-    leg = train(CONFIG, pictures, whole[0], warn=pytest.fail)
-    assert same(leg.state, whole[1].state)
+    result = train(CONFIG, pictures, whole[0], warn=pytest.fail)
+    assert same(result.state, whole[1].state)
 
 
 def test_another_start_is_refused(whole):
-    folder, leg, _ = whole
+    folder, result, _ = whole
     with pytest.raises(ValueError, match="began with other weights than are given now; leave out"):
-        train(CONFIG, PICTURES, folder, start=leg.state.mean)
+        train(CONFIG, PICTURES, folder, start=result.state.mean)
 
 
 def test_other_validation_pictures_are_told(whole):
@@ -268,6 +268,6 @@ def test_the_smoke_config_learns_visibly(tmp_path):
     names = ("flower_foveon_down3", "kodim05", "kodim08", "kodim15", "kodim23")
     photos = [photo(name, 512, 768) for name in names]
     held_out = [x[64:192, 64:192] for x in photos[:3]]
-    leg = train(config, in_memory(*photos), tmp_path)
+    result = train(config, in_memory(*photos), tmp_path)
     before = losses(config, init_params(config.model, config.train.seed), held_out)
-    assert (losses(config, leg.state.mean, held_out) < 0.5 * before).all()
+    assert (losses(config, result.state.mean, held_out) < 0.5 * before).all()

@@ -40,7 +40,9 @@ def f32(x):
 def trained_as(params):
     """What is trained in place of these parameters."""
     is_gdn = ("_beta", "_gamma")
-    return {n: gdn.kept(f32(w)) if n.endswith(is_gdn) else f32(w) for n, w in params.items()}
+    return {
+        n: gdn.to_trainable(f32(w)) if n.endswith(is_gdn) else f32(w) for n, w in params.items()
+    }
 
 
 def applied(chain, params, x, vectors=None, dtype=jnp.float32):

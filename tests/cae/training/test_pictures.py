@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from inr.cae.training import held_out
-from inr.cae.training.held_out import Listed, identity, listed, turned
-from inr.cae.training.pictures import Pictures, Source, crops, decode_rgb, open_pictures, prefetched
+from inr.cae.training.held_out import Listed, identity, orient, read_list
+from inr.cae.training.pictures import Pictures, Source, crops, decode_rgb, open_pictures, prefetch
 from inr.errors import ImageError
 
 
@@ -141,7 +141,7 @@ def test_identity_is_the_hash_of_size_and_pixels():
 
 def test_the_eight_orientations_of_a_hand_worked_picture():
     pixels = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)[..., None]
-    drawn = {tuple(map(tuple, turned(pixels, turn)[..., 0].tolist())) for turn in range(8)}
+    drawn = {tuple(map(tuple, orient(pixels, turn)[..., 0].tolist())) for turn in range(8)}
     assert drawn == {
         *(((1, 2, 3), (4, 5, 6)), ((6, 5, 4), (3, 2, 1))),  # upright, upside down
         *(((3, 2, 1), (6, 5, 4)), ((4, 5, 6), (1, 2, 3))),  # mirrored
@@ -151,20 +151,19 @@ def test_the_eight_orientations_of_a_hand_worked_picture():
 
 
 @pytest.mark.parametrize("turn", range(8))
-def test_test_pictures_are_refused_in_every_orientation(tmp_path, monkeypatch, turn):
+def test_test_pictures_are_refused_in_every_orientation(tmp_path, turn):
     secret = noise(4, 6)
-    monkeypatch.setattr(
-        "inr.cae.training.pictures.listed", lambda: {identity(secret): Listed(4, 6, "secret.png")}
-    )
+    held_out = {identity(secret): Listed(4, 6, "secret.png")}
     (tmp_path / "innocent.png").write_bytes(encoded(noise(4, 6, 1)))
-    assert open_pictures(tmp_path, warn=no_warning).sizes.tolist() == [[4, 6]]
-    (tmp_path / "other.png").write_bytes(encoded(np.ascontiguousarray(turned(secret, turn))))
+    found = open_pictures(tmp_path, warn=no_warning, held_out=held_out)
+    assert found.sizes.tolist() == [[4, 6]]
+    (tmp_path / "other.png").write_bytes(encoded(np.ascontiguousarray(orient(secret, turn))))
     with pytest.raises(ValueError, match=r"other\.png is the test picture secret\.png"):
-        open_pictures(tmp_path, warn=no_warning)
+        open_pictures(tmp_path, warn=no_warning, held_out=held_out)
 
 
 def test_the_pictures_of_the_project_are_listed(tmp_path):
-    known = listed()
+    known = read_list()
     assert {f"kodim{i:02}.png" for i in (3, 5, 8, 13, 15, 19, 20, 23)} <= {
         entry.name for entry in known.values()
     }
@@ -218,7 +217,7 @@ def test_half_of_the_crops_are_scaled_down_by_up_to_two():
 def test_crops_of_a_picture_of_their_own_size_are_its_eight_orientations():
     picture = noise(5, 5)
     drawn = {crop.tobytes() for crop in crops(in_memory(picture), 100, 5, 0, 0)}
-    assert drawn == {turned(picture, turn).tobytes() for turn in range(8)}
+    assert drawn == {orient(picture, turn).tobytes() for turn in range(8)}
 
 
 def test_pictures_are_chosen_by_their_pixels_up_to_a_limit():
@@ -245,12 +244,12 @@ def test_prefetched_gives_every_step_in_order_from_one_other_thread():
         threads.add(threading.current_thread())
         return step * step
 
-    with prefetched(make, range(4)) as results:
+    with prefetch(make, range(4)) as results:
         assert list(results) == [0, 1, 4, 9]
     (thread,) = threads
     assert thread is not threading.main_thread()
     assert not thread.is_alive()
-    with prefetched(make, ()) as results:
+    with prefetch(make, ()) as results:
         assert list(results) == []
 
 
@@ -262,13 +261,13 @@ def test_prefetched_works_ahead_while_a_result_is_used():
             made_next.set()
         return step
 
-    with prefetched(make, itertools.count()) as results:  # endless, and left early
+    with prefetch(make, itertools.count()) as results:  # endless, and left early
         assert next(results) == 0
         assert made_next.wait(timeout=5)
 
 
 def test_prefetched_raises_where_the_result_would_have_come():
-    with prefetched(lambda step: 6 // (2 - step), range(5)) as results:
+    with prefetch(lambda step: 6 // (2 - step), range(5)) as results:
         assert next(results) == 3
         assert next(results) == 6
         with pytest.raises(ZeroDivisionError):

@@ -12,7 +12,7 @@ from helpers.cae_models import PLAIN, QUICK, SLIM, TINY, photo
 from inr.cae.training.configs import CONFIGS, Config, named_config, read_config
 from inr.cae.training.losses import Distortion
 from inr.cae.training.settings import TrainSettings
-from inr.cae.training.step import Training, init_params, sliced
+from inr.cae.training.step import Training, init_params, slice_width
 
 NO_LAMBDAS = jnp.zeros(0)
 BATCH = np.stack([photo(height=64, width=64), photo("prose_page", 64, 64)])
@@ -170,7 +170,7 @@ def test_weights_to_begin_with():
 
 def test_a_width_is_a_corner_of_the_kernels():
     params = init_params(SLIM, 0)
-    narrow = sliced(params, SLIM.at_width(2))
+    narrow = slice_width(params, SLIM.at_width(2))
     whole = np.asarray(params["analysis"]["a1_w"])
     np.testing.assert_array_equal(narrow["analysis"]["a1_w"], whole[:, :, :2, :2])
     np.testing.assert_array_equal(
@@ -179,7 +179,7 @@ def test_a_width_is_a_corner_of_the_kernels():
     np.testing.assert_array_equal(narrow["analysis"]["a1_b"], params["analysis"]["a1_b"][:2])
     assert narrow["analysis"]["ga1@2_gamma"].shape == (2, 2)
     assert narrow["prior"]["matrix0"].shape == (2, 1, 3)
-    wide = sliced(params, SLIM.at_width(4))
+    wide = slice_width(params, SLIM.at_width(4))
     np.testing.assert_array_equal(wide["analysis"]["a1_w"], whole)
 
 
