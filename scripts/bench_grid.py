@@ -24,9 +24,9 @@ from timed_commands import ROOT, machine, peak_gb, run_json, wall_seconds
 from inr.fitting.random_keys import fit_key
 from inr.format.container import SECTION_LATENTS
 from inr.grid.decode import render_grid
-from inr.grid.file import draw_grid, read_grid
+from inr.grid.file import read_grid, synthesize_picture
 from inr.grid.fit.init import first_networks
-from inr.grid.fit.model import drawn, rate_bits
+from inr.grid.fit.model import rate_bits, synthesize
 from inr.grid.fit.settings import GridFit
 from inr.grid.fit.step import Data, Inputs, Stepper, noise_pool
 from inr.grid.structure import Pyramid, Structure
@@ -82,11 +82,11 @@ def bench_exact() -> None:
     params = {name: jnp.asarray(w, jnp.float32) for name, w in values.items()}
     floats = [jnp.asarray(y, jnp.float32) for y in latents]
     float_bytes = float(rate_bits(floats, params, opened.pyramid)) / 8
-    float_picture = np.asarray(drawn(floats, params, opened.pyramid)).transpose(1, 2, 0)
+    float_picture = np.asarray(synthesize(floats, params, opened.pyramid)).transpose(1, 2, 0)
     exact_bytes = len(opened.sections[SECTION_LATENTS])
     exact_db, float_db = (
         -10 * np.log10(np.mean((p - target) ** 2) / 255**2)
-        for p in (draw_grid(opened).astype(np.float64), np.rint(255 * float_picture))
+        for p in (synthesize_picture(opened).astype(np.float64), np.rint(255 * float_picture))
     )
     print(f"latents: {exact_bytes} bytes, in float {float_bytes:.1f} bytes' worth of bits")
     print(f"PSNR: {exact_db:.4f} dB, in float {float_db:.4f} dB")
@@ -112,7 +112,7 @@ def bench_scale() -> None:
         height, width = original.shape[:2]
         whole = Region(0, 0, width, height)
         interpolated = render_grid(opened, height=height, width=width, region=whole)
-        native = draw_grid(opened).astype(np.float64)
+        native = synthesize_picture(opened).astype(np.float64)
         resampled = np.clip(np.rint(resample(native, height, width)), 0, 255)
         pixels_db, features_db = (
             -10 * np.log10(np.mean((p - original) ** 2) / 255**2) for p in (resampled, interpolated)

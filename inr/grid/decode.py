@@ -7,7 +7,7 @@ size by cubic convolution (image/resample.py).
 
 import numpy as np
 
-from inr.grid.file import GridContent, draw_grid
+from inr.grid.file import GridContent, synthesize_picture
 from inr.image.region import Region, Size
 from inr.image.resample import resample_pixels
 
@@ -21,7 +21,7 @@ def render_content(content: GridContent, size: Size, region: Region) -> np.ndarr
     """
     header = content.header
     if size == (header.height, header.width):
-        return draw_grid(content, None if region == Region.whole(size) else region)
+        return synthesize_picture(content, None if region == Region.whole(size) else region)
     if size.height >= header.height and size.width >= header.width:
-        return draw_grid(content, region, size=size)
-    return resample_pixels(draw_grid(content), size.height, size.width, region)
+        return synthesize_picture(content, region, size=size)
+    return resample_pixels(synthesize_picture(content), size.height, size.width, region)

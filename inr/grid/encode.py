@@ -21,11 +21,11 @@ from inr.grid.decode import render_content
 from inr.grid.file import check_sides, read_content, write_grid
 from inr.grid.fit.init import first_networks
 from inr.grid.fit.program import FitProblem, FitResult, SecondsAfter, fit
-from inr.grid.network_coding import CodedNetworks, quantized
-from inr.grid.rdoq import chosen_networks
+from inr.grid.network_coding import CodedNetworks, quantize_networks
+from inr.grid.rdoq import optimize_networks
 from inr.grid.recipe import GridRecipe
 from inr.grid.structure import Pyramid
-from inr.grid.synthesis import draw
+from inr.grid.synthesis import synthesize
 from inr.image.picture import Picture
 from inr.image.region import Region, Size
 from inr.options import Candidate, Job, Report
@@ -90,7 +90,7 @@ def seconds_to_code(picture: Picture, recipe: GridRecipe) -> float:
         crop = Picture(np.ascontiguousarray(picture.pixels[:side, :side]))
         pyramid = Pyramid(crop.height, crop.width, crop.n_channels, recipe.structure)
         networks = first_networks(pyramid, np.full(crop.n_channels, 0.5), np.random.default_rng(0))
-        coded = quantized(networks, dict.fromkeys(pyramid.groups, _SAMPLE_OCTAVES), pyramid)
+        coded = quantize_networks(networks, dict.fromkeys(pyramid.groups, _SAMPLE_OCTAVES), pyramid)
         latents = [np.zeros((level.height, level.width), np.int32) for level in pyramid.levels]
         started_at = time.monotonic()
         write_checked(crop, pyramid, coded, latents)
@@ -155,7 +155,7 @@ def code_networks(
 
     deadline: in seconds of time.monotonic().
     """
-    return chosen_networks(
+    return optimize_networks(
         result.params,
         result.latents(),
         _signal(picture),
@@ -181,7 +181,7 @@ def write_checked(
     """
     size = Size(picture.height, picture.width)
     try:
-        drawn = draw(latents, coded.values(pyramid), pyramid, picture.bit_depth)
+        drawn = synthesize(latents, coded.values(pyramid), pyramid, picture.bit_depth)
         data = write_grid(
             pyramid=pyramid,
             bit_depth=picture.bit_depth,

@@ -23,7 +23,7 @@ from inr.format.wire import Reader, read_fields, write_fields
 from inr.grid.latent_coder import decode_latents, encode_latents
 from inr.grid.network_coding import CodedNetworks, read_networks, write_networks
 from inr.grid.structure import Pyramid, Structure
-from inr.grid.synthesis import draw
+from inr.grid.synthesis import synthesize
 from inr.image.region import Region, Size
 from inr.options import Sections
 
@@ -112,7 +112,7 @@ def read_grid(content: GridContent) -> tuple[CodedNetworks, Latents]:
     return coded, decode_latents(payload, coded.values(content.pyramid), content.pyramid)
 
 
-def draw_grid(
+def synthesize_picture(
     content: GridContent,
     region: Region | None = None,
     *,
@@ -134,9 +134,9 @@ def draw_grid(
     coded, latents = read_grid(content)
     params, bit_depth = coded.values(content.pyramid), content.header.bit_depth
     own_region = None if size is not None else region
-    pixels = draw(latents, params, content.pyramid, bit_depth, own_region)
+    pixels = synthesize(latents, params, content.pyramid, bit_depth, own_region)
     if own_region is None:
         check_pixels(pixels, content.crc)
     if size is None:
         return pixels
-    return draw(latents, params, content.pyramid, bit_depth, region, size=size)
+    return synthesize(latents, params, content.pyramid, bit_depth, region, size=size)

@@ -51,7 +51,7 @@ class CodedNetworks:
         }
 
 
-def quantized(
+def quantize_networks(
     params: dict[str, np.ndarray], octaves: dict[str, int], pyramid: Pyramid
 ) -> CodedNetworks:
     """The nearest codes at these steps, limited to what a file may hold."""

@@ -64,13 +64,13 @@ def _known(
         exponents = [level.exponent for level in pyramid.levels if not level.is_hyper]
         known = known[:, [max(0, coarsest - e) for e in exponents]]
     if name in ("synth_linear", "synth_w1", "synth_b1") and pyramid.n_channels < _N_COLOURS:
-        known = _rounded(known.mean(axis=0, keepdims=True))
+        known = _round_to_file(known.mean(axis=0, keepdims=True))
     if name.startswith("feature"):  # of the coarsest levels, those that are not known count 0
         n_missing = max(0, shape[1] - known.shape[1])
         known = np.pad(known, ((0, 0), (n_missing, 0)))[:, -shape[1] :]
     return known
 
 
-def _rounded(w: np.ndarray) -> np.ndarray:
+def _round_to_file(w: np.ndarray) -> np.ndarray:
     rounded: np.ndarray = np.ldexp(np.rint(np.ldexp(w, UNIT_BITS)), -UNIT_BITS)
     return rounded

@@ -13,8 +13,8 @@ import numpy as np
 
 from inr.coders.model_choice import choose_model, magnitude_bits
 from inr.fitting.loop import give_back
-from inr.grid.network_coding import MAX_OCTAVES, CodedNetworks, code_limit, quantized
-from inr.grid.rdoq_cost import Given, curvature, gradient, losses
+from inr.grid.network_coding import MAX_OCTAVES, CodedNetworks, code_limit, quantize_networks
+from inr.grid.rdoq_cost import RdoProblem, curvature, gradient, losses
 from inr.grid.structure import Pyramid
 
 _FIRST_OCTAVES = 6  # where the search for a step begins
@@ -28,7 +28,7 @@ _MOST_MOVES = 0.06  # of all numbers in one round: their effects add up only whi
 Arrays = dict[str, np.ndarray]
 
 
-def chosen_networks(
+def optimize_networks(
     params: Arrays,
     latents: list[np.ndarray],
     picture: np.ndarray,
@@ -49,7 +49,7 @@ def chosen_networks(
       deadline: time.monotonic() at which the last round of moves has to be done.
     """
     per_bit = lambda_ / (pyramid.height * pyramid.width)
-    given = Given(
+    given = RdoProblem(
         [jnp.asarray(y, jnp.float32) for y in latents], jnp.asarray(picture), jnp.float32(per_bit)
     )
     curved = curvature(_floats(params), given, pyramid, seed)
@@ -59,7 +59,7 @@ def chosen_networks(
         group: _best_octaves(params, curvatures, group, per_bit, pyramid)
         for group in pyramid.groups
     }
-    coded = quantized(params, octaves, pyramid)
+    coded = quantize_networks(params, octaves, pyramid)
     moves = _Moves(coded, curvatures, given, pyramid)
     most = max(_SETS, int(_MOST_MOVES * sum(codes.size for codes in coded.codes.values())))
     round_seconds = 0.0
@@ -84,7 +84,7 @@ def _best_octaves(
     """The step of one group that costs least."""
 
     def cost(k: int) -> float:
-        trial = quantized(params, dict.fromkeys(pyramid.groups, k), pyramid)
+        trial = quantize_networks(params, dict.fromkeys(pyramid.groups, k), pyramid)
         values = trial.values(pyramid)
         lost = sum(
             float(np.sum(curvatures[name] * (values[name] - params[name]) ** 2)) / 2
@@ -106,7 +106,7 @@ class _Moves:
     """Codes, moved by one step at a time as long as that pays."""
 
     def __init__(
-        self, coded: CodedNetworks, curvatures: Arrays, given: Given, pyramid: Pyramid
+        self, coded: CodedNetworks, curvatures: Arrays, given: RdoProblem, pyramid: Pyramid
     ) -> None:
         self._octaves, self._given, self._pyramid = coded.octaves, given, pyramid
         self._per_bit = float(given.lambda_per_bit)
@@ -130,7 +130,7 @@ class _Moves:
         """Tries the `most` moves that promise most; returns which part of the sets of moves paid,
         and by which part the cost has fallen."""
         cost = self._loss + self._per_bit * self._bits.of(self._codes).sum()
-        moves, order = self._promising(most)
+        moves, order = self._choose_moves(most)
         if not order.size:
             return 0.0, 0.0
         # Apart first, since one bad move would spoil all; then those that paid, together.
@@ -153,7 +153,7 @@ class _Moves:
         """Counts bits by the distributions that fit the codes as they are now."""
         self._bits = _BitTables(self.coded(), self._pyramid)
 
-    def _promising(self, most: int) -> tuple[np.ndarray, np.ndarray]:
+    def _choose_moves(self, most: int) -> tuple[np.ndarray, np.ndarray]:
         """The better move of each code, -1 or 1, and the codes whose moves should pay."""
         values = _floats(self.coded().values(self._pyramid))
         slopes = gradient(values, self._given, self._pyramid)

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from inr.grid.fit.blocks import squared_error, total_bits
-from inr.grid.fit.model import Latents, Params, contexts, features_of, seen_by_level
+from inr.grid.fit.model import Latents, Params, context_inputs, contexts, features_of
 from inr.grid.fit.step import COMPILER_OPTIONS
 from inr.grid.structure import Pyramid
 
 _N_PROBES = 8  # random signs; the curvature is known to about a half
 
 
-class Given(NamedTuple):
+class RdoProblem(NamedTuple):
     """What stays while networks are chosen."""
 
     latents: Latents  # f32, whole numbers
@@ -32,16 +32,16 @@ class _Weights(NamedTuple):
     bits: jax.Array  # f32[latents]
 
 
-def _sum(params: Params, given: Given, weights: _Weights, pyramid: Pyramid) -> jax.Array:
+def _sum(params: Params, given: RdoProblem, weights: _Weights, pyramid: Pyramid) -> jax.Array:
     features = features_of(given.latents, params, pyramid)
     slopes = weights.slopes / weights.squares
     of_errors = squared_error(params, features, given.picture, slopes)
-    context = contexts(seen_by_level(given.latents, pyramid), params, pyramid)
+    context = contexts(context_inputs(given.latents, pyramid), params, pyramid)
     y = jnp.concatenate([each.reshape(-1) for each in given.latents])
     return weights.squares * of_errors + total_bits(params, context, y, weights.bits)
 
 
-def _of_loss(given: Given, pyramid: Pyramid) -> _Weights:
+def _of_loss(given: RdoProblem, pyramid: Pyramid) -> _Weights:
     return _Weights(
         jnp.float32(1 / given.picture.size),
         jnp.zeros_like(given.picture),
@@ -50,20 +50,20 @@ def _of_loss(given: Given, pyramid: Pyramid) -> _Weights:
 
 
 @functools.partial(jax.jit, static_argnums=2, compiler_options=COMPILER_OPTIONS)
-def losses(params: Params, given: Given, pyramid: Pyramid) -> jax.Array:
+def losses(params: Params, given: RdoProblem, pyramid: Pyramid) -> jax.Array:
     """f32[n] of networks stacked on a leading axis of n."""
     weights = _of_loss(given, pyramid)
     mapped: jax.Array = jax.lax.map(lambda each: _sum(each, given, weights, pyramid), params)
     return mapped
 
 
-def gradient(params: Params, given: Given, pyramid: Pyramid) -> Params:
+def gradient(params: Params, given: RdoProblem, pyramid: Pyramid) -> Params:
     """Of the loss of one network."""
     of_loss: Params = _gradient(params, given, _of_loss(given, pyramid), pyramid)
     return of_loss
 
 
-def curvature(params: Params, given: Given, pyramid: Pyramid, seed: int) -> Params:
+def curvature(params: Params, given: RdoProblem, pyramid: Pyramid, seed: int) -> Params:
     """About the second derivative of the loss by each number.
 
     Gauss-Newton: 2 / n times the summed squares of the errors' derivatives, and for the bits, whose
@@ -86,7 +86,7 @@ def curvature(params: Params, given: Given, pyramid: Pyramid, seed: int) -> Para
     }
 
 
-def _signs(given: Given, pyramid: Pyramid, rng: np.random.Generator, scale: float) -> _Weights:
+def _signs(given: RdoProblem, pyramid: Pyramid, rng: np.random.Generator, scale: float) -> _Weights:
     def signs(shape: tuple[int, ...]) -> jax.Array:
         return jnp.asarray(scale * rng.choice(np.array([-1, 1], np.float32), shape), jnp.float32)
 
@@ -94,6 +94,6 @@ def _signs(given: Given, pyramid: Pyramid, rng: np.random.Generator, scale: floa
 
 
 @functools.partial(jax.jit, static_argnums=3, compiler_options=COMPILER_OPTIONS)
-def _gradient(params: Params, given: Given, weights: _Weights, pyramid: Pyramid) -> Params:
+def _gradient(params: Params, given: RdoProblem, weights: _Weights, pyramid: Pyramid) -> Params:
     pulled: Params = jax.grad(_sum)(params, given, weights, pyramid)
     return pulled

@@ -42,7 +42,7 @@ _OVERSHOOT = 1.25**2  # of cubic convolution along both axes
 _FEATURE_UNIT, _COLOUR_UNIT = 2.0**-FEATURE_BITS, 2.0**-COLOUR_BITS
 
 
-def draw(
+def synthesize(
     latents: list[np.ndarray],
     params: NumpyParams,
     pyramid: Pyramid,
@@ -76,7 +76,7 @@ def draw(
     out = np.empty((region.height, region.width, pyramid.n_channels), dtype)
     heights, widths = zip(*(pyramid.size_at(e) for e in range(len(planes))), strict=True)
 
-    def draw_tile(tile: tuple[_Span, _Span]) -> None:
+    def synthesize_tile(tile: tuple[_Span, _Span]) -> None:
         row, col = tile
         features = _features(planes, row, col, rounding.row_bits)
         for axis, span in ((1, row), (2, col)):
@@ -90,7 +90,7 @@ def draw(
     with tile_pool(n_threads) as pool:
         cols = _spans(params, widths, region.x, region.width, width)
         rows = _spans(params, heights, region.y, region.height, height)
-        for _ in pool.map(draw_tile, product(rows, cols)):
+        for _ in pool.map(synthesize_tile, product(rows, cols)):
             pass
     return out
 
@@ -232,15 +232,15 @@ def _synthesis(features: np.ndarray, net: _Net, row: _Span, col: _Span) -> np.nd
     (w0, b0), (w1, b1) = net.convs
     colours = out[: len(b0)].reshape(len(b0), *features.shape[1:])
     colours = np.clip(round_in_place(colours), -limit, limit, out=colours)
-    change = _convolved(colours, w0, b0)
+    change = _convolve(colours, w0, b0)
     np.maximum(change, 0, out=change)
     colours = round_in_place(np.add(change, colours[:, 1:-1, 1:-1], out=change))
     _repeat_edges(colours, row, col)
-    change = _convolved(colours, w1, b1)
+    change = _convolve(colours, w1, b1)
     return round_in_place(np.add(change, colours[:, 1:-1, 1:-1], out=change))
 
 
-def _convolved(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _convolve(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
     """3x3 convolution of [c, h, w] without its outermost pixels."""
     c, h, width = x.shape
     shifted = np.stack([x[:, :, j : j + width - 2] for j in range(3)])  # [3, c, h, width - 2]

@@ -35,7 +35,7 @@ from inr.grid.latent_coder import latent_bits
 from inr.grid.network_coding import CodedNetworks, write_networks
 from inr.grid.recipe import GridRecipe
 from inr.grid.structure import Pyramid
-from inr.grid.synthesis import draw
+from inr.grid.synthesis import synthesize
 from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
 from inr.options import Candidate, Job, Report, Target
@@ -122,7 +122,7 @@ def encode_to_target(job: Job[GridRecipe], report: Report | None = None) -> Cand
         if target.is_met(trial) or (budget is not None and budget.left() < 0):
             break
         lambda_ = target.correct_lambda(result, trial)
-        is_far = target.miss(trial) > _followed((1 - _FURTHER) * recipe.fit.steps)
+        is_far = target.miss(trial) > _response((1 - _FURTHER) * recipe.fit.steps)
         if is_far:  # as if lambda had been what it was on average
             lambda_ *= (problem.lambda_ / result.lambda_) ** 0.5
         problem = FitProblem(samples, _within(lambda_), options.seed)
@@ -196,7 +196,7 @@ class BytesTarget:
     ) -> np.ndarray:
         final = np.maximum(bits, 1.0) * (1 - 0.5 * (1 - progress) ** 3)
         wanted = np.log(final / self._latent_bits())
-        return _steered(progress, since * self._n_steps, lambdas, wanted)
+        return _steer_lambdas(progress, since * self._n_steps, lambdas, wanted)
 
     def trim(
         self, result: FitResult, coded: CodedNetworks, picture: Picture, pyramid: Pyramid
@@ -257,7 +257,7 @@ class PsnrTarget:
         final = mse * (1 - 0.36 * (1 - progress) ** 3)
         too_good_db = -10 * np.log10(np.maximum(final, 1e-12)) - self._aim
         wanted = too_good_db * math.log(10) / 6
-        return _steered(progress, since * self._n_steps, lambdas, wanted)
+        return _steer_lambdas(progress, since * self._n_steps, lambdas, wanted)
 
     def trim(
         self, result: FitResult, coded: CodedNetworks, picture: Picture, pyramid: Pyramid
@@ -266,7 +266,7 @@ class PsnrTarget:
         values = coded.values(pyramid)
 
         def is_modest(latents: list[np.ndarray]) -> bool:
-            drawn = draw(latents, values, pyramid, picture.bit_depth)
+            drawn = synthesize(latents, values, pyramid, picture.bit_depth)
             return psnr_db(picture.pixels, drawn) <= self._psnr_db + _AIM_DB
 
         return _least_dead_zone(result, is_modest)
@@ -307,7 +307,7 @@ def _least_dead_zone(
     return result.latents(high)
 
 
-def _steered(
+def _steer_lambdas(
     progress: float, n_steps: float, lambdas: np.ndarray, wanted: np.ndarray
 ) -> np.ndarray:
     """Moves lambdas by a part of what is wanted: the more steps the latents had to follow, the
@@ -319,12 +319,12 @@ def _steered(
     """
     if progress < _EARLIEST:
         return lambdas
-    step = np.clip(_followed(n_steps) * wanted, -_LARGEST, _LARGEST)
+    step = np.clip(_response(n_steps) * wanted, -_LARGEST, _LARGEST)
     moved: np.ndarray = np.clip(lambdas * np.exp(step), *_LAMBDAS)
     return moved
 
 
-def _followed(n_steps: float) -> float:
+def _response(n_steps: float) -> float:
     """The share of a change of lambda that latents have followed after some steps."""
     return 1 - math.exp(-n_steps / _RESPONSE_STEPS)
 

@@ -45,7 +45,7 @@ def _level_macs(pyramid: Pyramid, i: int, level: Level) -> int:
 
 
 def _drawing_macs(pyramid: Pyramid, region: Region, is_larger: bool = False) -> int:
-    """Count those of `synthesis.draw`. is_larger: features are interpolated."""
+    """Count those of `synthesis.synthesize`. is_larger: features are interpolated."""
     return sum(
         n_down * n_across * _tile_macs(pyramid, height, width, is_larger)
         for height, n_down in _spans(region.height)

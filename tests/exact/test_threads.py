@@ -16,7 +16,7 @@ from inr.cae.exact.chain import ExactChain
 from inr.cae.layers import Conv
 from inr.exact.threads import one_blas_thread, tile_pool
 from inr.grid.latent_coder import encode_latents
-from inr.grid.synthesis import draw
+from inr.grid.synthesis import synthesize
 from inr.mlp.decode import render
 from inr.mlp.fields.siren import Siren
 
@@ -77,7 +77,7 @@ def drawn_mlp(meeting):
 
 def drawn_grid(meeting):
     latents, params, pyramid = moderate(40, 40)  # doubled: its tiles read tensors
-    return draw(latents, MeetingTensors(params, meeting), pyramid, 8, n_threads=1)
+    return synthesize(latents, MeetingTensors(params, meeting), pyramid, 8, n_threads=1)
 
 
 def drawn_cae(meeting):

@@ -5,7 +5,7 @@ import pytest
 
 from inr.grid.fit.init import first_networks
 from inr.grid.fit.program import FitResult
-from inr.grid.network_coding import quantized
+from inr.grid.network_coding import quantize_networks
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ def unfitted(monkeypatch):
         ]
         return FitResult(params, latents, problem.lambda_, n_steps=7)
 
-    def chosen_networks(params, latents, picture, lambda_, pyramid, *_, **__):
-        return quantized(params, dict.fromkeys(pyramid.groups, 8), pyramid)
+    def optimize_networks(params, latents, picture, lambda_, pyramid, *_, **__):
+        return quantize_networks(params, dict.fromkeys(pyramid.groups, 8), pyramid)
 
     monkeypatch.setattr("inr.grid.encode.fit", fit)
-    monkeypatch.setattr("inr.grid.encode.chosen_networks", chosen_networks)
+    monkeypatch.setattr("inr.grid.encode.optimize_networks", optimize_networks)
     return fits

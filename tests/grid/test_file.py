@@ -20,7 +20,7 @@ from inr.grid.file import MAX_SIDE, read_grid, write_grid
 from inr.grid.latent_coder import latent_bits, level_bits
 from inr.grid.network_coding import CodedNetworks
 from inr.grid.structure import Pyramid, Structure
-from inr.grid.synthesis import draw
+from inr.grid.synthesis import synthesize
 from inr.image.resample import resample
 from inr.kinds import open_file
 from inr.options import DecodeOptions
@@ -124,7 +124,7 @@ def test_smaller_sizes_are_the_native_picture_resampled(scale, size):
 def test_larger_sizes_are_drawn_of_interpolated_features():
     coded, latents = read_grid(open_file(PLAIN).content)
     pyramid = open_file(PLAIN).content.pyramid
-    drawn = draw(latents, coded.values(pyramid), pyramid, 8, size=(46, 36))
+    drawn = synthesize(latents, coded.values(pyramid), pyramid, 8, size=(46, 36))
     np.testing.assert_array_equal(drawn, inr.decode(PLAIN, scale=2))
     np.testing.assert_array_equal(drawn, inr.decode(PLAIN, size=(36, 46)))
 

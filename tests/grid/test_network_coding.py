@@ -11,7 +11,7 @@ from inr.grid.network_coding import (
     MAX_OCTAVES,
     CodedNetworks,
     code_limit,
-    quantized,
+    quantize_networks,
     read_networks,
     write_networks,
 )
@@ -57,7 +57,7 @@ def test_hand_worked_steps():
 
 def test_the_rest_is_the_range_coder_with_one_tensor_a_group():
     params, octaves = random_networks(SMALLEST)
-    coded = quantized(params, octaves, SMALLEST)
+    coded = quantize_networks(params, octaves, SMALLEST)
     data = write_networks(coded, SMALLEST)
     tensors = RangeCoder().decode(data[5:], [4, 4, 8, 6, 1, 2, 2, 18, 2])
     codes = [codes.ravel() for codes in coded.codes.values()]
@@ -71,7 +71,7 @@ def test_hand_worked_codes():
     params["conv_b1"] = np.array([-0.13], np.float32)
     params["synth_b0"] = np.array([100.0], np.float32)
     params["context_b2"] = np.array([-1e30, 0.124], np.float32)
-    coded = quantized(params, octaves, SMALLEST)
+    coded = quantize_networks(params, octaves, SMALLEST)
     assert coded.codes["conv_b0"].tolist() == [2]  # 1.6 quarters
     assert coded.codes["conv_b1"].tolist() == [-1]
     assert coded.codes["synth_b0"].tolist() == [224]  # 56, the most there may be
@@ -92,13 +92,13 @@ def test_limits():
 @pytest.mark.parametrize("pyramid", [SMALLEST, PYRAMID, Pyramid(1, 9, 4, Structure())])
 @pytest.mark.parametrize("scale", [0.0, 0.01, 1.0, 1000.0])
 def test_round_trip(pyramid, scale):
-    coded = quantized(*random_networks(pyramid, int(scale), scale), pyramid)
+    coded = quantize_networks(*random_networks(pyramid, int(scale), scale), pyramid)
     assert_same(coded, read_networks(write_networks(coded, pyramid), pyramid))
 
 
 def test_values_are_nearest_or_at_the_limit():
     params, octaves = random_networks(PYRAMID, scale=3)
-    values = quantized(params, octaves, PYRAMID).values(PYRAMID)
+    values = quantize_networks(params, octaves, PYRAMID).values(PYRAMID)
     for group, shapes in PYRAMID.groups.items():
         step = 2.0 ** -octaves[group]
         limit = code_limit(group, octaves[group]) * step
@@ -111,8 +111,8 @@ def test_values_are_nearest_or_at_the_limit():
 
 def test_values_quantize_to_themselves():
     params, octaves = random_networks(PYRAMID)
-    coded = quantized(params, octaves, PYRAMID)
-    assert_same(coded, quantized(coded.values(PYRAMID), octaves, PYRAMID))
+    coded = quantize_networks(params, octaves, PYRAMID)
+    assert_same(coded, quantize_networks(coded.values(PYRAMID), octaves, PYRAMID))
 
 
 def test_the_unused_half_byte_must_be_zero():
@@ -151,7 +151,7 @@ def read_or_refused(data, pyramid):
 
 @pytest.mark.parametrize("pyramid", [SMALLEST, PYRAMID])
 def test_cut_short_anywhere(pyramid):
-    data = write_networks(quantized(*random_networks(pyramid), pyramid), pyramid)
+    data = write_networks(quantize_networks(*random_networks(pyramid), pyramid), pyramid)
     n_steps = -(-len(pyramid.groups) // 2)
     with pytest.raises(FormatError, match="the section of networks is cut short at byte 0"):
         read_networks(data[: n_steps - 1], pyramid)
@@ -165,7 +165,7 @@ def test_cut_short_anywhere(pyramid):
 
 @pytest.mark.parametrize("pyramid", [SMALLEST, PYRAMID])
 def test_one_changed_byte_is_refused_or_keeps_to_the_limits(pyramid):
-    data = write_networks(quantized(*random_networks(pyramid), pyramid), pyramid)
+    data = write_networks(quantize_networks(*random_networks(pyramid), pyramid), pyramid)
     n_refused = 0
     for i in range(len(data)):
         for change in (0x01, 0x80, 0xFF):

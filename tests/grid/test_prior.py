@@ -15,7 +15,7 @@ from helpers.built_files import built_grid
 import inr
 from inr.format.shipped import SHIPPED
 from inr.grid.fit.init import first_networks
-from inr.grid.network_coding import quantized, read_networks, write_networks
+from inr.grid.network_coding import quantize_networks, read_networks, write_networks
 from inr.grid.prior import PRIOR_LIMIT, UNIT_BITS, prior_networks
 from inr.grid.structure import N_PRIORS, Pyramid, Structure
 
@@ -132,7 +132,7 @@ def test_grey_is_the_mean_colour_and_alpha_has_no_prior():
 
 def test_networks_that_are_the_prior_cost_next_to_nothing():
     octaves = dict.fromkeys(USUAL.groups, 8)
-    coded = quantized(prior_networks(USUAL), octaves, USUAL)
+    coded = quantize_networks(prior_networks(USUAL), octaves, USUAL)
     assert not any(codes.any() for codes in coded.codes.values())
     data = write_networks(coded, USUAL)
     assert len(data) < 50
@@ -145,7 +145,7 @@ def test_values_are_the_prior_and_whole_steps():
     rng = np.random.default_rng(0)
     params = {name: rng.normal(0, 0.3, shape) for name, shape in USUAL.shapes.items()}
     octaves = {group: 5 + i for i, group in enumerate(USUAL.groups)}
-    coded = quantized(params, octaves, USUAL)
+    coded = quantize_networks(params, octaves, USUAL)
     values = coded.values(USUAL)
     for group, shapes in USUAL.groups.items():
         for name in shapes:

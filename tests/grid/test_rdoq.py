@@ -9,17 +9,17 @@ import pytest
 
 from inr.coders.model_choice import choose_model, cost_bits
 from inr.grid.fit.init import first_networks
-from inr.grid.fit.model import drawn, rate_bits
+from inr.grid.fit.model import rate_bits, synthesize
 from inr.grid.fit.program import FitProblem, fit
 from inr.grid.fit.settings import GridFit
 from inr.grid.network_coding import (
     MAX_OCTAVES,
     CodedNetworks,
-    quantized,
+    quantize_networks,
     read_networks,
     write_networks,
 )
-from inr.grid.rdoq import chosen_networks
+from inr.grid.rdoq import optimize_networks
 from inr.grid.structure import Pyramid, Structure
 
 # Pictures and levels so small that the search looks at all of them, not at a sample.
@@ -32,7 +32,7 @@ TINY = 1e-6  # of a cost: f32 sums in another order
 @functools.partial(jax.jit, static_argnums=0)
 def measured(pyramid, latents, params, picture):
     """MSE and bits of the latents."""
-    mse = jnp.mean((drawn(latents, params, pyramid) - picture) ** 2)
+    mse = jnp.mean((synthesize(latents, params, pyramid) - picture) ** 2)
     return mse, rate_bits(latents, params, pyramid)
 
 
@@ -65,7 +65,7 @@ def a_model(pyramid, seed=0):
         for level in pyramid.levels
     ]
     floats = [jnp.asarray(y, jnp.float32) for y in latents]
-    picture = drawn(floats, {name: jnp.asarray(w) for name, w in params.items()}, pyramid)
+    picture = synthesize(floats, {name: jnp.asarray(w) for name, w in params.items()}, pyramid)
     return params, latents, np.asarray(picture)
 
 
@@ -79,15 +79,15 @@ def assert_good(coded, params, latents, picture, lambda_, pyramid):
     assert list(coded.codes) == list(pyramid.shapes)
     # The moves have not made it worse than the nearest codes.
     assert chosen <= cost(
-        quantized(params, coded.octaves, pyramid), latents, picture, lambda_, pyramid
+        quantize_networks(params, coded.octaves, pyramid), latents, picture, lambda_, pyramid
     )
     for octaves in range(MAX_OCTAVES + 1):
-        all_same = quantized(params, same_steps(pyramid, octaves), pyramid)
+        all_same = quantize_networks(params, same_steps(pyramid, octaves), pyramid)
         assert chosen <= cost(all_same, latents, picture, lambda_, pyramid), octaves
     for group, octaves in coded.octaves.items():
         for other in {max(0, octaves - 1), min(MAX_OCTAVES, octaves + 1)} - {octaves}:
             steps = coded.octaves | {group: other}
-            changed = quantized(params, steps, pyramid)
+            changed = quantize_networks(params, steps, pyramid)
             assert chosen <= cost(changed, latents, picture, lambda_, pyramid), (group, other)
 
 
@@ -102,7 +102,7 @@ def assert_same(one, other):
 def searched():
     """A model of one level and its chosen networks."""
     model = a_model(ONE_LEVEL)
-    return model, chosen_networks(*model, LAMBDA, ONE_LEVEL, seed=0)
+    return model, optimize_networks(*model, LAMBDA, ONE_LEVEL, seed=0)
 
 
 def test_nothing_simple_is_cheaper(searched):
@@ -117,13 +117,13 @@ def test_chosen_networks_are_what_a_file_may_hold(searched):
 
 def test_the_same_seed_gives_the_same_networks(searched):
     model, coded = searched
-    assert_same(chosen_networks(*model, LAMBDA, ONE_LEVEL, seed=0), coded)
+    assert_same(optimize_networks(*model, LAMBDA, ONE_LEVEL, seed=0), coded)
 
 
 def test_dear_bits_give_small_networks(searched):
     model, coded = searched
     _, latents, picture = model
-    dear = chosen_networks(*model, 0.3, ONE_LEVEL, seed=0)
+    dear = optimize_networks(*model, 0.3, ONE_LEVEL, seed=0)
     assert network_bits(dear, ONE_LEVEL) < network_bits(coded, ONE_LEVEL)
     # Each is the better one for its own lambda.
     for lambda_, own, other in ((0.3, dear, coded), (LAMBDA, coded, dear)):
@@ -136,7 +136,7 @@ def test_useless_weights_become_zero():
     latents = [np.zeros_like(y) for y in latents]
     picture = np.full_like(picture, 0.5)
     params["conv_w0"][:] = params["conv_w1"][:] = 0
-    coded = chosen_networks(params, latents, picture, LAMBDA, ONE_LEVEL, seed=0)
+    coded = optimize_networks(params, latents, picture, LAMBDA, ONE_LEVEL, seed=0)
     # All latents are 0, and so is all that is multiplied by them.
     for name in ("synth_linear", "synth_w0", "synth_w1", "context_linear", "context_w0"):
         assert not coded.codes[name].any(), name
@@ -149,7 +149,7 @@ def test_weights_at_the_limit_stay_inside():
     params, latents, picture = a_model(ONE_LEVEL)
     params["context_b2"] = np.array([0.0, -300.0], np.float32)  # as low as log scales may be
     params["synth_b1"][:] = 1e6
-    coded = chosen_networks(params, latents, picture, LAMBDA, ONE_LEVEL, seed=0)
+    coded = optimize_networks(params, latents, picture, LAMBDA, ONE_LEVEL, seed=0)
     assert_same(read_networks(write_networks(coded, ONE_LEVEL), ONE_LEVEL), coded)
 
 
@@ -160,8 +160,8 @@ def test_a_fitted_picture():
     picture = (0.5 + 0.4 * np.stack(waves)).astype(np.float32)
     settings = GridFit(steps=200, n_starts=1)
     (fitted,) = fit([FitProblem(picture, LAMBDA, 0)], PYRAMID, settings)
-    coded = chosen_networks(fitted.params, fitted.latents(), picture, LAMBDA, PYRAMID, seed=0)
+    coded = optimize_networks(fitted.params, fitted.latents(), picture, LAMBDA, PYRAMID, seed=0)
     assert_good(coded, fitted.params, fitted.latents(), picture, LAMBDA, PYRAMID)
-    fine = quantized(fitted.params, same_steps(PYRAMID, 12), PYRAMID)
+    fine = quantize_networks(fitted.params, same_steps(PYRAMID, 12), PYRAMID)
     assert len(write_networks(coded, PYRAMID)) < 0.7 * len(write_networks(fine, PYRAMID))
     assert isinstance(coded, CodedNetworks)

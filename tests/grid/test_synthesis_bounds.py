@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from inr.coders.laplace_tables import LATENT_LIMIT
 from inr.errors import FormatError
 from inr.grid.structure import Pyramid, Structure
-from inr.grid.synthesis import draw, max_drawn
+from inr.grid.synthesis import max_drawn, synthesize
 from inr.grid.synthesis_bounds import Rounding, check_exact
 
 
@@ -32,7 +32,7 @@ def test_whatever_is_accepted_is_exact(seed, bits, max_latent):
     except FormatError:
         return
     # 16 bits, since such networks mostly draw black and white.
-    samples = draw(latents, params, pyramid, 16)
+    samples = synthesize(latents, params, pyramid, 16)
     assert np.array_equal(samples, with_fractions(latents, params, pyramid, 16, rounding))
 
 
@@ -43,7 +43,7 @@ def test_a_file_that_needs_rounding_is_drawn_alike_everywhere():
     rounding = check_exact(params, pyramid, max_drawn(latents, pyramid))
     assert rounding.hidden_bits is not None
     assert any(bits is not None for bits in rounding.row_bits)
-    samples = draw(latents, params, pyramid, 16)
+    samples = synthesize(latents, params, pyramid, 16)
     assert len(np.unique(samples)) > 10  # not only black and white
     assert np.array_equal(samples, with_fractions(latents, params, pyramid, 16, rounding))
 
@@ -59,7 +59,7 @@ def test_the_order_of_sums_changes_nothing():
     seen = []
     for order in permutations(range(3)):
         params["synth_w0"][:, 0], params["synth_w1"][0] = w0[list(order)], w1[list(order)]
-        seen.append(int(draw(latents, params, pyramid, 16)[0, 0, 0]))
+        seen.append(int(synthesize(latents, params, pyramid, 16)[0, 0, 0]))
     rounding = check_exact(params, pyramid, LATENT_LIMIT)
     assert rounding == Rounding((), 12)  # 25 bits of 2 * 64 * 64 * 4095, and 16 of the weight
     # t = round(4095 / 16) * 2**-12 * 2049 * 2**-16 = 2049 * 2**-20
@@ -125,7 +125,7 @@ def test_latents_beyond_the_limit_are_refused():
     latents, params, pyramid = moderate(4, 4)
     latents[0][2, 2] = -5000
     with pytest.raises(FormatError, match="5000"):
-        draw(latents, params, pyramid, 8)
+        synthesize(latents, params, pyramid, 8)
 
 
 def test_only_drawn_levels_count():

@@ -6,7 +6,7 @@ import pytest
 from helpers.grid_models import moderate
 
 from inr.grid.fit.model import features_of, synthesis
-from inr.grid.synthesis import draw
+from inr.grid.synthesis import synthesize
 from inr.image.region import Region
 from inr.image.resample import resample
 
@@ -26,7 +26,7 @@ def in_floats(latents, params, pyramid, height, width):
 @pytest.mark.parametrize("n_channels", [1, 3, 4])
 def test_against_the_float_model(own, size, n_channels):
     latents, params, pyramid = moderate(*own, n_channels)
-    drawn = draw(latents, params, pyramid, 8, size=size)
+    drawn = synthesize(latents, params, pyramid, 8, size=size)
     assert drawn.shape == (*size, n_channels)
     assert drawn.dtype == np.uint8
     difference = np.abs(drawn - in_floats(latents, params, pyramid, *size))
@@ -37,16 +37,16 @@ def test_against_the_float_model(own, size, n_channels):
 def test_regions_and_threads_give_the_same_pixels():
     latents, params, pyramid = moderate(150, 170)
     size = (400, 333)
-    whole = draw(latents, params, pyramid, 16, size=size, n_threads=1)
+    whole = synthesize(latents, params, pyramid, 16, size=size, n_threads=1)
     assert whole.dtype == np.uint16
-    assert np.array_equal(whole, draw(latents, params, pyramid, 16, size=size, n_threads=3))
+    assert np.array_equal(whole, synthesize(latents, params, pyramid, 16, size=size, n_threads=3))
     for region in (Region(0, 0, 333, 400), Region(130, 121, 50, 200), Region(332, 399, 1, 1)):
-        part = draw(latents, params, pyramid, 16, region, size=size)
+        part = synthesize(latents, params, pyramid, 16, region, size=size)
         rows = slice(region.y, region.y + region.height)
         assert np.array_equal(part, whole[rows, region.x : region.x + region.width])
 
 
 def test_its_own_size_is_the_usual_picture():
     latents, params, pyramid = moderate(40, 50)
-    usual = draw(latents, params, pyramid, 8)
-    assert np.array_equal(draw(latents, params, pyramid, 8, size=(40, 50)), usual)
+    usual = synthesize(latents, params, pyramid, 8)
+    assert np.array_equal(synthesize(latents, params, pyramid, 8, size=(40, 50)), usual)

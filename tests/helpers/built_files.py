@@ -16,9 +16,9 @@ from inr.coders.range_coder import RangeCoder
 from inr.format.checksum import pixels_crc
 from inr.grid.file import write_grid
 from inr.grid.fit.init import first_networks
-from inr.grid.network_coding import quantized
+from inr.grid.network_coding import quantize_networks
 from inr.grid.structure import Pyramid, Structure
-from inr.grid.synthesis import draw
+from inr.grid.synthesis import synthesize
 from inr.mlp.fields.siren import Siren
 from inr.mlp.file import PictureInfo, write_file
 from inr.mlp.quantize.uniform import Uniform, wire_step
@@ -93,12 +93,12 @@ def built_grid(
     pyramid = Pyramid(height, width, n_channels, structure)
     rng = np.random.default_rng(seed)
     params = first_networks(pyramid, np.full(n_channels, 0.5), rng)
-    coded = quantized(params, dict.fromkeys(pyramid.groups, 8), pyramid)
+    coded = quantize_networks(params, dict.fromkeys(pyramid.groups, 8), pyramid)
     latents = [
         np.rint(rng.laplace(size=(level.height, level.width))).astype(np.int32)
         for level in pyramid.levels
     ]
-    drawn = draw(latents, coded.values(pyramid), pyramid, bit_depth)
+    drawn = synthesize(latents, coded.values(pyramid), pyramid, bit_depth)
     return write_grid(pyramid, bit_depth, coded, latents, pixels_crc(drawn), icc_profile)
 
 

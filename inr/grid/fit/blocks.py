@@ -41,7 +41,7 @@ def _bits_blocks(
             for each in (context, y, weights)
         ]
         found = evaluate(block, params, at[0], at[1], jnp.where(is_new, at[2], 0.0))
-        return _added(total, found, begin, axis=-1), None
+        return _add(total, found, begin, axis=-1), None
 
     zeros = _zeros(params, context, y)
     sums, _ = jax.lax.scan(body, zeros, jnp.arange(-(-n // size)))
@@ -86,7 +86,7 @@ def _error_blocks(
             jax.lax.dynamic_slice_in_dim(each, begin, window, axis=1)
             for each in (features, picture, slopes)
         ]
-        return _added(total, evaluate(block, params, *at), begin, axis=1), None
+        return _add(total, evaluate(block, params, *at), begin, axis=1), None
 
     zeros = _zeros(params, features, picture)
     sums, _ = jax.lax.scan(body, zeros, jnp.arange(-(-height // rows)))
@@ -126,38 +126,36 @@ def _zeros(params: Params, first: jax.Array, second: jax.Array) -> _Sums:
     return jnp.float32(0), zeros
 
 
-def _added(total: _Sums, found: _Sums, begin: jax.Array, axis: int) -> _Sums:
+def _add(total: _Sums, found: _Sums, begin: jax.Array, axis: int) -> _Sums:
     """The sums with those of a block, whose gradients by arrays begin there along the axis."""
 
-    def placed(whole: jax.Array, part: jax.Array) -> jax.Array:
+    def place(whole: jax.Array, part: jax.Array) -> jax.Array:
         ax = axis % whole.ndim
         old = jax.lax.dynamic_slice_in_dim(whole, begin, part.shape[ax], axis=ax)
         return jax.lax.dynamic_update_slice_in_dim(whole, old + part, begin, axis=ax)
 
     value, (params, first, second) = total
     summed = jax.tree.map(jnp.add, params, found[1][0])
-    return value + found[0], (summed, placed(first, found[1][1]), placed(second, found[1][2]))
+    return value + found[0], (summed, place(first, found[1][1]), place(second, found[1][2]))
 
 
 _Grads = tuple[Params, jax.Array, jax.Array]
 
 
-def _pulled_back(grads: _Grads, factor: jax.Array) -> tuple[Params, jax.Array, jax.Array, None]:
+def _pull_back(grads: _Grads, factor: jax.Array) -> tuple[Params, jax.Array, jax.Array, None]:
     params, first, second = jax.tree.map(lambda g: factor * g, grads)
     return params, first, second, None
 
 
-def _bits_with_gradients(
-    params: Params, context: jax.Array, y: jax.Array, weights: jax.Array
-) -> _Sums:
+def _bits_forward(params: Params, context: jax.Array, y: jax.Array, weights: jax.Array) -> _Sums:
     return _bits_blocks(params, context, y, weights, _with_gradients)
 
 
-def _error_with_gradients(
+def _error_forward(
     params: Params, features: jax.Array, picture: jax.Array, slopes: jax.Array
 ) -> _Sums:
     return _error_blocks(params, features, picture, slopes, _with_gradients)
 
 
-total_bits.defvjp(_bits_with_gradients, _pulled_back)
-squared_error.defvjp(_error_with_gradients, _pulled_back)
+total_bits.defvjp(_bits_forward, _pull_back)
+squared_error.defvjp(_error_forward, _pull_back)

@@ -21,7 +21,7 @@ def soft_round(x: jax.Array, temperature: jax.Array) -> jax.Array:
     return floor + 0.5 + 0.5 * jnp.tanh(rest / temperature) / jnp.tanh(0.5 / temperature)
 
 
-def _repeated(x: jax.Array, octaves: int, height: int, width: int) -> jax.Array:
+def _repeat(x: jax.Array, octaves: int, height: int, width: int) -> jax.Array:
     """Each latent 2**octaves times in both directions, cropped to height x width."""
     if octaves == 0:
         return x
@@ -31,21 +31,21 @@ def _repeated(x: jax.Array, octaves: int, height: int, width: int) -> jax.Array:
     return wide[:height, :width]
 
 
-class Seen(NamedTuple):
+class ContextInputs(NamedTuple):
     """What the context model is given of the latents of one level."""
 
     taps: jax.Array  # f32[n_taps, n], neighbours in the level itself
     before: jax.Array | None  # f32[levels, n], co-located latents of the levels before
 
 
-def seen_by_level(latents: Latents, pyramid: Pyramid) -> list[Seen]:
+def context_inputs(latents: Latents, pyramid: Pyramid) -> list[ContextInputs]:
     """The inputs of the context model, level by level, the latents of a level row by row."""
     seen = []
     before: list[jax.Array] = []  # at the size of the level at hand
     exponent = pyramid.levels[0].exponent
     for i, (level, y) in enumerate(zip(pyramid.levels, latents, strict=True)):
         h, w = y.shape
-        before = [_repeated(each, exponent - level.exponent, h, w) for each in before]
+        before = [_repeat(each, exponent - level.exponent, h, w) for each in before]
         exponent = level.exponent
         padded = jnp.pad(y, ((REACH, 0), (REACH, REACH)))
         taps = [
@@ -54,12 +54,12 @@ def seen_by_level(latents: Latents, pyramid: Pyramid) -> list[Seen]:
         ]
         has_features = pyramid.feature_name(i) is not None
         stack = jnp.stack([each.reshape(-1) for each in before]) if has_features else None
-        seen.append(Seen(jnp.stack(taps), stack))
+        seen.append(ContextInputs(jnp.stack(taps), stack))
         before.append(y)
     return seen
 
 
-def contexts(seen: list[Seen], params: Params, pyramid: Pyramid) -> jax.Array:
+def contexts(seen: list[ContextInputs], params: Params, pyramid: Pyramid) -> jax.Array:
     """Taps and features, f32[n_taps + n_features, latents], level after level."""
     columns = []
     for i, (taps, before) in enumerate(seen):
@@ -93,12 +93,12 @@ def bits_of(y: jax.Array, mean: jax.Array, log_scale: jax.Array) -> jax.Array:
 
 def rate_bits(latents: Latents, params: Params, pyramid: Pyramid) -> jax.Array:
     """Bits of all latents."""
-    context = contexts(seen_by_level(latents, pyramid), params, pyramid)
+    context = contexts(context_inputs(latents, pyramid), params, pyramid)
     y = jnp.concatenate([each.reshape(-1) for each in latents])
     return jnp.sum(bits_of(y, *laplace_parameters(context, params)))
 
 
-def _upsampled(x: jax.Array, taps: jax.Array, axis: int, size: int) -> jax.Array:
+def _upsample(x: jax.Array, taps: jax.Array, axis: int, size: int) -> jax.Array:
     """Doubles one axis of [channels, h, w] with a mirrored pair of 4-tap filters."""
     n = x.shape[axis]
     widths = [(0, 0)] * 3
@@ -130,7 +130,7 @@ def features_of(latents: Latents, params: Params, pyramid: Pyramid) -> jax.Array
         for e in reversed(range(finer, exponent)):
             height, width = pyramid.size_at(e)
             taps = params[f"up{e}"]
-            stack = _upsampled(_upsampled(stack, taps, 1, height), taps, 2, width)
+            stack = _upsample(_upsample(stack, taps, 1, height), taps, 2, width)
     return stack
 
 
@@ -156,6 +156,6 @@ def synthesis(features: jax.Array, params: Params) -> jax.Array:
     return out.reshape(-1, h, w)
 
 
-def drawn(latents: Latents, params: Params, pyramid: Pyramid) -> jax.Array:
+def synthesize(latents: Latents, params: Params, pyramid: Pyramid) -> jax.Array:
     """The picture, f32[n_channels, height, width], clipped to 0..1."""
     return jnp.clip(synthesis(features_of(latents, params, pyramid), params), 0.0, 1.0)

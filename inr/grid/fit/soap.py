@@ -51,7 +51,7 @@ def scale_by_soap(
     """
 
     def init(params: optax.Params) -> SoapState:
-        g, _ = _padded(jax.tree.leaves(params))
+        g, _ = _pad(jax.tree.leaves(params))
         zeros = jnp.zeros_like(g)
         basis = jnp.broadcast_to(jnp.eye(g.shape[1]), g.shape)
         return SoapState(jnp.int32(0), zeros, zeros, zeros, zeros, basis, basis)
@@ -60,7 +60,7 @@ def scale_by_soap(
         grads: optax.Updates, state: SoapState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, SoapState]:
         leaves, tree = jax.tree_util.tree_flatten(grads)
-        g, n_numbers = _padded(leaves)
+        g, n_numbers = _pad(leaves)
         step = state.step + 1
         state = state._replace(
             step=step,
@@ -69,7 +69,7 @@ def scale_by_soap(
             right=b2 * state.right + (1 - b2) * g.mT @ g,
         )
         is_due = (step <= every_until) | (step % every == 0)
-        state = jax.lax.cond(is_due, _refreshed, lambda same: same, state)
+        state = jax.lax.cond(is_due, _refresh, lambda same: same, state)
         rotated = state.left_basis.mT @ g @ state.right_basis
         square = b2 * state.square + (1 - b2) * rotated**2
         t = step.astype(jnp.float32)
@@ -91,7 +91,7 @@ def _matrix(w: jax.Array) -> jax.Array:
     return w.reshape(-1, 1) if w.ndim < 2 else w.reshape(-1, w.shape[-1])
 
 
-def _padded(leaves: list[jax.Array]) -> tuple[jax.Array, np.ndarray]:
+def _pad(leaves: list[jax.Array]) -> tuple[jax.Array, np.ndarray]:
     """All tensors as f32[tensors, size, size] with zeros beyond them; and their sizes, f32."""
     matrices = [_matrix(leaf) for leaf in leaves]
     size = max(max(matrix.shape) for matrix in matrices)
@@ -102,7 +102,7 @@ def _padded(leaves: list[jax.Array]) -> tuple[jax.Array, np.ndarray]:
     return jnp.stack(padded), np.array([leaf.size for leaf in leaves], np.float32)
 
 
-def _refreshed(state: SoapState) -> SoapState:
+def _refresh(state: SoapState) -> SoapState:
     """One step of orthogonal iteration for each basis, with the squares in the same order."""
     matrices = jnp.concatenate([state.left, state.right])
     bases = jnp.concatenate([state.left_basis, state.right_basis])

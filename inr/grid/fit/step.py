@@ -20,7 +20,7 @@ from inr.coders.laplace_tables import LATENT_LIMIT
 from inr.fitting.loop import over_members, stack_members
 from inr.fitting.random_keys import FOR_NOISE, step_key
 from inr.grid.fit.blocks import squared_error, total_bits
-from inr.grid.fit.model import Latents, Params, contexts, features_of, seen_by_level, soft_round
+from inr.grid.fit.model import Latents, Params, context_inputs, contexts, features_of, soft_round
 from inr.grid.fit.settings import GridFit
 from inr.grid.fit.soap import SoapState, scale_by_soap
 from inr.grid.prior import prior_networks
@@ -136,7 +136,7 @@ class Stepper:
         features = features_of(seen, params, self.pyramid)
         no_slopes = jnp.zeros_like(data.picture)
         mse = squared_error(params, features, data.picture, no_slopes) / data.picture.size
-        context = contexts(seen_by_level(seen, self.pyramid), params, self.pyramid)
+        context = contexts(context_inputs(seen, self.pyramid), params, self.pyramid)
         y = jnp.concatenate([each.reshape(-1) for each in seen])
         bits = total_bits(params, context, y, jnp.ones_like(y))
         paid = bits + s.network_rate * network_bits(params, self.pyramid)

@@ -17,7 +17,7 @@ from inr.errors import FitError, UsageError
 from inr.fitting.checkpoint import Checkpoint
 from inr.fitting.loop import Block, pick_members
 from inr.fitting.time_budget import TimeBudget
-from inr.grid.fit.model import drawn, rate_bits
+from inr.grid.fit.model import rate_bits, synthesize
 from inr.grid.fit.program import STEERED_UNTIL, FitProblem, GridProgram, fit
 from inr.grid.fit.settings import GridFit
 from inr.grid.structure import Pyramid, Structure
@@ -55,7 +55,7 @@ def fitted(*jobs, settings=SETTINGS, pyramid=PYRAMID, seconds=None, **how):
 @functools.partial(jax.jit, static_argnums=0)
 def measured(pyramid, latents, params, picture):
     """MSE and bits."""
-    mse = jnp.mean((drawn(latents, params, pyramid) - picture) ** 2)
+    mse = jnp.mean((synthesize(latents, params, pyramid) - picture) ** 2)
     return mse, rate_bits(latents, params, pyramid)
 
 
