@@ -1,5 +1,6 @@
 """Tiny models to train, pictures for them, and chains of layers once more in numpy and float64."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from inr.cae.priors import Factorized, Hyperprior
 from inr.cae.training.held_out import identity
 from inr.cae.training.pictures import Pictures, Source
 from inr.cae.training.settings import TrainSettings
+from inr.cae.training.step import init_params
 from inr.cae.transforms import Balle2017, Residual
 
 PLAIN = Model(Balle2017(4, 4, has_latent_gdn=False, is_modulated=False), Factorized(), 1e-3, 1e-3)
@@ -36,6 +38,16 @@ def photo(name="flower_foveon_down3", height=128, width=128):
     """u8[height, width, 3], the upper left part of a picture of the project."""
     with Image.open(PICTURES / f"{name}.png") as image:
         return np.asarray(image.convert("RGB"))[:height, :width]
+
+
+@functools.cache
+def _made_once(model, seed):
+    return init_params(model, seed)
+
+
+def first_params(model, seed=0):
+    """Weights before the first step, in dicts of their own: making them takes seconds."""
+    return {group: dict(tensors) for group, tensors in _made_once(model, seed).items()}
 
 
 def in_memory(*arrays):

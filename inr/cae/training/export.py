@@ -40,16 +40,16 @@ def export_weights(name: str, model: Model, params: Params, metadata: dict[str, 
         }
         for group in model.chains()
     }
+    if scales:
+        with np.errstate(divide="ignore"):  # -inf, which is refused
+            scales[LOG_LATENT_SCALE] = np.log(scales[model.transform.LATENT_SCALE])
+    halves = {k: _to_half(k, v) for k, v in scales.items()}
     densities = {}
     for width in model.widths or (0,):
         own = model.at_width(width) if width else model
         prior = params[f"prior@{width}" if width else "prior"]
         stretches = scales[PRIOR_SCALE] if scales else np.ones((1, own.n_coded))
         densities[width] = _make_tables(prior, own.n_coded, stretches)
-    if scales:
-        with np.errstate(divide="ignore"):  # -inf, which is refused
-            scales[LOG_LATENT_SCALE] = np.log(scales[model.transform.LATENT_SCALE])
-    halves = {k: _to_half(k, v) for k, v in scales.items()}
     data = write_weights(Weights(name, model, tensors, halves, densities, metadata, ""))
     return read_weights(data)
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.cae_models import PLAIN, QUICK, SLIM, TINY, in_memory, photo
+from helpers.cae_models import PLAIN, QUICK, SLIM, TINY, first_params, in_memory, photo
 
 from inr.cae import latent_coder
 from inr.cae.codec import CaeCodec
@@ -20,7 +20,6 @@ from inr.cae.training.entropy_models import factorized_bits
 from inr.cae.training.export import export_file, export_weights
 from inr.cae.training.loop import train
 from inr.cae.training.networks import Network
-from inr.cae.training.step import init_params
 from inr.cae.weights import LOG_LATENT_SCALE, N_KNOTS, read_weights
 
 FACTORIZED = Model(TINY.transform, Factorized())
@@ -120,13 +119,13 @@ def test_vectors_are_those_of_evenly_spaced_positions(params, weights):
 
 
 def test_a_model_of_one_rate_has_one_table():
-    weights = export_weights("plain", PLAIN, init_params(PLAIN, 0), {})
+    weights = export_weights("plain", PLAIN, first_params(PLAIN), {})
     assert weights.vectors == {}
     assert weights.densities[0].firsts.shape == (1, 4)
 
 
 def test_a_slimmable_model_has_tables_of_each_width():
-    weights = export_weights("slim", SLIM, init_params(SLIM, 0), {})
+    weights = export_weights("slim", SLIM, first_params(SLIM), {})
     assert {width: t.firsts.shape for width, t in weights.densities.items()} == {
         **{2: (1, 2), 4: (1, 4)}
     }
@@ -139,14 +138,14 @@ def test_a_slimmable_model_has_tables_of_each_width():
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, 1e6])
 def test_numbers_that_float16_does_not_hold_are_refused(number):
-    params = init_params(PLAIN, 0)
+    params = first_params(PLAIN)
     params["synthesis"]["s1_w"] = params["synthesis"]["s1_w"].at[0, 0, 0, 0].set(number)
     with pytest.raises(ValueError, match="tensor s1_w has numbers that float16 does not hold"):
         export_weights("plain", PLAIN, params, {})
 
 
 def test_a_prior_that_is_not_finite_is_refused():
-    params = init_params(PLAIN, 0)
+    params = first_params(PLAIN)
     params["prior"]["offset1"] = params["prior"]["offset1"].at[0, 0].set(np.nan)
     with pytest.raises(ValueError, match="cumulative"):
         export_weights("plain", PLAIN, params, {})
@@ -154,7 +153,7 @@ def test_a_prior_that_is_not_finite_is_refused():
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 20.0])
 def test_vectors_that_float16_does_not_hold_are_refused(number):
-    params = init_params(TINY, 0)
+    params = first_params(TINY)
     params["modulation"]["ma2_b1"] = params["modulation"]["ma2_b1"].at[0].set(number)
     with pytest.raises(
         ValueError, match=r"tensor (ma2|log_m) has numbers that float16 does not hold"

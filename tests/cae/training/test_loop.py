@@ -8,14 +8,13 @@ import time
 import jax
 import numpy as np
 import pytest
-from helpers.cae_models import PLAIN, QUICK, SLIM, TINY, in_memory, photo
+from helpers.cae_models import PLAIN, QUICK, SLIM, TINY, first_params, in_memory, photo
 from PIL import Image
 
 from inr.cae.training.autoencoder import forward, vectors
 from inr.cae.training.configs import CONFIGS, Config, smoke
 from inr.cae.training.loop import load_state, rd_points, train, validation_pictures
 from inr.cae.training.pictures import open_pictures
-from inr.cae.training.step import init_params
 from inr.cae.weight_store import weights_named
 
 CONFIG = Config("plain", PLAIN, dataclasses.replace(QUICK, steps=4))
@@ -51,7 +50,7 @@ def test_what_a_training_leaves(whole):
         *("checkpoint.npz", "config.json", "log.jsonl")
     ]
     assert int(result.state.step) == 4
-    assert not same(result.state.params, init_params(PLAIN, 0))
+    assert not same(result.state.params, first_params(PLAIN))
     assert [(each.step, each.n_steps) for each in told] == [(i, 4) for i in (1, 2, 3, 4)]
     assert told[-1].loss == result.loss
     assert told[-1].seconds_left == 0
@@ -223,7 +222,7 @@ def test_the_configs_of_shipped_weights_are_those_they_were_trained_with():
 @pytest.mark.slow  # two programs to compile
 def test_points_of_a_modulated_model():
     """Of 8-bit pixels, and means over pictures of bits and of decibels."""
-    params = init_params(TINY, 0)
+    params = first_params(TINY)
     pictures = [photo(height=64, width=64), HELD_OUT[0]]
     config = Config("tiny", TINY, QUICK)
     points = rd_points(config, params, pictures)
@@ -247,7 +246,7 @@ def test_points_of_a_modulated_model():
 
 def test_points_of_a_slimmable_model():
     config = Config("slim", SLIM, QUICK, width_lambdas=(4e-3, 1e-3))
-    points = rd_points(config, init_params(SLIM, 0), HELD_OUT)
+    points = rd_points(config, first_params(SLIM), HELD_OUT)
     assert [point["width"] for point in points] == [2, 4]
     assert all(point["bpp"] > 0 for point in points)
 
@@ -261,13 +260,13 @@ def losses(config, params, pictures):
     return np.array([10 ** (-p["psnr_db"] / 10) + p["lambda"] * p["bpp"] for p in points])
 
 
-@pytest.mark.slow  # a hundred steps, and minutes where other work keeps both cores busy
+@pytest.mark.slow  # sixty steps, and a minute where other work keeps both cores busy
 def test_the_smoke_config_learns_visibly(tmp_path):
     config = smoke()
-    config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=100))
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=60, batch=4))
     names = ("flower_foveon_down3", "kodim05", "kodim08", "kodim15", "kodim23")
     photos = [photo(name, 512, 768) for name in names]
     held_out = [x[64:192, 64:192] for x in photos[:3]]
     result = train(config, in_memory(*photos), tmp_path)
-    before = losses(config, init_params(config.model, config.train.seed), held_out)
-    assert (losses(config, result.state.mean, held_out) < 0.5 * before).all()
+    before = losses(config, first_params(config.model, config.train.seed), held_out)
+    assert (losses(config, result.state.mean, held_out) < 0.7 * before).all()

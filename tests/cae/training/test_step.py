@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.cae_models import PLAIN, QUICK, SLIM, TINY, photo
+from helpers.cae_models import PLAIN, QUICK, SLIM, TINY, first_params, photo
 
 from inr.cae.training.configs import CONFIGS, Config, named_config, read_config
 from inr.cae.training.losses import Distortion
 from inr.cae.training.settings import TrainSettings
-from inr.cae.training.step import Training, init_params, slice_width
+from inr.cae.training.step import Training, slice_width
 
 NO_LAMBDAS = jnp.zeros(0)
 BATCH = np.stack([photo(height=64, width=64), photo("prose_page", 64, 64)])
@@ -161,7 +161,7 @@ def test_weights_to_begin_with():
     for params in (state.params, state.mean):
         assert (np.asarray(params["analysis"]["a0_w"]) == 0.5).all()
         assert "unknown" not in params["analysis"]
-    default = init_params(PLAIN, QUICK.seed)
+    default = first_params(PLAIN, QUICK.seed)
     np.testing.assert_array_equal(state.params["analysis"]["a1_w"], default["analysis"]["a1_w"])
 
 
@@ -169,7 +169,7 @@ def test_weights_to_begin_with():
 
 
 def test_a_width_is_a_corner_of_the_kernels():
-    params = init_params(SLIM, 0)
+    params = first_params(SLIM)
     narrow = slice_width(params, SLIM.at_width(2))
     whole = np.asarray(params["analysis"]["a1_w"])
     np.testing.assert_array_equal(narrow["analysis"]["a1_w"], whole[:, :, :2, :2])
