@@ -132,7 +132,7 @@ def modulate(name: str, n: int, is_on: bool) -> Chain:
 
 
 def walk(chain: Chain) -> Iterator[Layer]:
-    """All layers, those inside of Sum and Gate in their place."""
+    """List all layers, those inside of Sum and Gate in their place."""
     for layer in chain:
         match layer:
             case Sum() | Gate():
@@ -143,7 +143,7 @@ def walk(chain: Chain) -> Iterator[Layer]:
 
 
 def shapes(chain: Chain) -> dict[str, Shape]:
-    """The tensors of all layers by name, in the order of the chain."""
+    """Return the shapes of all tensors by name, in the order of the chain."""
     found: dict[str, Shape] = {}
     for layer in walk(chain):
         if isinstance(layer, Conv | Deconv | Gdn):
@@ -152,17 +152,17 @@ def shapes(chain: Chain) -> dict[str, Shape]:
 
 
 def scales(chain: Chain) -> dict[str, int]:
-    """The vectors that multiply channels, and their lengths."""
+    """Return the vectors that multiply channels, and their lengths."""
     return {layer.name: layer.n for layer in walk(chain) if isinstance(layer, Scale)}
 
 
 def n_params(chain: Chain) -> int:
-    """Numbers to be trained."""
+    """Count the numbers to be trained."""
     return sum(math.prod(shape) for shape in shapes(chain).values())
 
 
 def macs(chain: Chain, samples: float = 1.0) -> float:
-    """Multiplications and additions of the convolutions, and of the sums of GDN.
+    """Count multiply-adds of the convolutions, and of the sums of GDN.
 
     Args:
       samples: places of the input, as a share of the picture's pixels; the result is per pixel.
@@ -171,10 +171,9 @@ def macs(chain: Chain, samples: float = 1.0) -> float:
 
 
 def reach(chain: Chain) -> int:
-    """How many samples of the finer end lie between one output and the farthest input it sees.
+    """Count the samples of the finer end between one output and the farthest input it sees.
 
-    Of an analysis these are pixels around the block that becomes a latent, of a synthesis pixels
-    around the block that a latent is drawn on.
+    These are pixels around the block that becomes a latent, or that a latent is drawn on.
     """
     is_synthesis = any(isinstance(layer, Deconv | Shuffle) for layer in walk(chain))
     return _reach(tuple(reversed(chain)) if is_synthesis else chain, 1, is_synthesis)[0]
@@ -208,7 +207,7 @@ def _macs(chain: Chain, samples: float) -> tuple[float, float]:
 
 
 def _reach(chain: Chain, pitch: int, is_synthesis: bool) -> tuple[int, int]:
-    """Reach in samples of the finer end, which lie pitch apart before the chain, and after it."""
+    """Count in samples of the finer end, pitch apart before the chain; also the pitch after it."""
     total = 0
     for layer in chain:
         match layer:

@@ -1,4 +1,4 @@
-"""cae_coding.py: latents to bytes and back, under densities that can be worked out by hand."""
+"""codec.py: latents to bytes and back, under densities that can be worked out by hand."""
 
 import dataclasses
 from functools import cache

@@ -1,4 +1,4 @@
-"""cae_file.py: exact bytes, what a header may not say, and grey as three equal colours."""
+"""file.py: exact bytes, what a header may not say, and grey as three equal colours."""
 
 import dataclasses
 import zlib

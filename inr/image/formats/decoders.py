@@ -26,9 +26,9 @@ _KNOWN_STARTS = {
 }
 _OTHER_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)  # as Image.open takes them
 
-# Of odd metadata Pillow warns in Python's way. That is not for our users, to whom we say ourselves
+# Pillow warns of odd metadata in Python's way. That is not for our users, to whom we say ourselves
 # what is lost. This stands behind all filters that the process has or will have. It is not
-# warnings.catch_warnings: of two threads inside that, one restores the filters of the other.
+# warnings.catch_warnings: where two threads are inside that, one restores the filters of the other.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.", append=True)
 
 

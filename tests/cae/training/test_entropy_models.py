@@ -1,4 +1,4 @@
-"""priors.py: densities that sum to one, and the same in float64 after the papers."""
+"""entropy_models.py: densities that sum to one, and the same in float64 after the papers."""
 
 import math
 

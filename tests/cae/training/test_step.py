@@ -1,4 +1,4 @@
-"""training.py, training_settings.py and configs.py: what a step changes, and what it must not."""
+"""step.py, settings.py and configs.py: what a step changes, and what it must not."""
 
 import dataclasses
 import json

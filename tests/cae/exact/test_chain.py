@@ -1,4 +1,4 @@
-"""exact.py: hand-worked layers, a second implementation, and the same bits however it is cut."""
+"""chain.py and its layers: hand-worked layers, a second implementation, and the same bits however it is cut."""
 
 import itertools
 
