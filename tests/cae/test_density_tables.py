@@ -1,4 +1,4 @@
-"""density_tables.py: tables of factorized densities: rows on paper, a logistic density, and what a file may hold."""
+"""density_tables.py: rows on paper, a logistic density, and what a file may hold."""
 
 from dataclasses import replace
 

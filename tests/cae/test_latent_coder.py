@@ -1,4 +1,4 @@
-"""latent_coder.py: latents to bytes and back, on paper, by a second implementation, exact, of the size foretold."""
+"""latent_coder.py: on paper, by a second implementation, exact, of the size foretold."""
 
 import hypothesis.strategies as st
 import numpy as np

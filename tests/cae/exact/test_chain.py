@@ -1,4 +1,4 @@
-"""chain.py and its layers: hand-worked layers, a second implementation, and the same bits however it is cut."""
+"""chain.py: hand-worked layers, a second implementation, and the same bits however it is cut."""
 
 import itertools
 
