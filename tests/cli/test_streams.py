@@ -360,7 +360,7 @@ def test_warnings_of_libraries_are_shown_to_those_who_ask(folder, monkeypatch, o
     before = """
 import warnings
 import inr.codec
-inr.codec.describe = lambda data: warnings.warn("of a library") or {"n_bytes": len(data)}
+inr.codec.describe = lambda data, options: warnings.warn("of a library") or {"n_bytes": len(data)}
 """
     ran = run_process("info", "photo.png", before=before)
     assert (ran.code, ran.out[:9]) == (0, "n_bytes: ")

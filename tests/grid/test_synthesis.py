@@ -53,7 +53,7 @@ def test_fractions_draw_the_same(size, bit_depth):
 
 def test_the_float_model_of_the_fit_is_within_a_level():
     latents, params, pyramid = moderate(50, 75)
-    signal = forward.drawn(
+    signal = forward.synthesize(
         [y.astype(np.float32) for y in latents],
         {name: w.astype(np.float32) for name, w in params.items()},
         pyramid,
