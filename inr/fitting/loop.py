@@ -64,8 +64,8 @@ class Block:
 
     def progress_at(self, share: float) -> np.ndarray:
         """f64[length]: progress of the fit after a share 0..1 of each step."""
-        a_step = (self.end - self.begin) / max(1, self.n_steps)
-        return self.begin + (np.arange(self.length) + share) * a_step
+        places = (np.arange(self.length) + share) / max(1, self.n_steps)
+        return self.begin + (self.end - self.begin) * places
 
 
 @dataclass(frozen=True)

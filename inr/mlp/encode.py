@@ -54,7 +54,7 @@ def encode(job: Job[MlpRecipe], report: Report | None, warn: Warn) -> Candidate:
         short, or a checkpoint of another run.
       FitError: the fit failed.
     """
-    from inr.mlp.fit.fit import fit
+    from inr.mlp.fit.program import fit
 
     picture, recipe, options = job.picture, job.recipe, job.options
     prepared = prepare(job)
@@ -79,7 +79,7 @@ def encode(job: Job[MlpRecipe], report: Report | None, warn: Warn) -> Candidate:
 
 def encode_batch(jobs: Sequence[Job[MlpRecipe]], report: Report | None) -> list[Candidate]:
     """Fit several jobs of one `batch_key` at once; raises FitError."""
-    from inr.mlp.fit.fit import fit_batch
+    from inr.mlp.fit.program import fit_batch
 
     all_prepared = [prepare(job) for job in jobs]
     problems = [prepared.problem for prepared in all_prepared]

@@ -120,11 +120,12 @@ class MlpKind:
         """See `kinds.Kind`. Jobs of one key may differ in pixels, seed, target, sparsity and the
         bits of a uniform quantizer."""
         from inr.mlp.encode import prepare
+        from inr.mlp.sparsify.masks import keep_counts
 
         if job.options.target.psnr_db is not None or job.recipe.fit.n_seeds > 1:
             return None
         problem = prepare(job).problem
-        counts = problem.sparsifier.keep_counts(problem.field_set.trained_shapes())
+        counts = keep_counts(problem.sparsifier, problem.field_set.trained_shapes())
         quantizer = problem.quantizer
         return (
             problem.field_set,

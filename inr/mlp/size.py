@@ -9,7 +9,7 @@ import numpy as np
 from inr.mlp.fields.joint import FieldSet, field_set_of
 from inr.mlp.fields.protocol import Field
 from inr.mlp.quantize.protocol import Quantizer
-from inr.mlp.sparsify.masks import n_kept_weights
+from inr.mlp.sparsify.masks import keep_counts, n_kept_weights
 from inr.mlp.sparsify.protocol import Sparsifier
 from inr.mlp.splits.protocol import Split
 
@@ -38,7 +38,7 @@ class Design:
     @cached_property
     def prepared(self) -> Field:
         """The field that stands in the file."""
-        return self.sparsifier.prepared(self.field, self.n_channels)
+        return self.sparsifier.prepare(self.field, self.n_channels)
 
     @cached_property
     def field_set(self) -> FieldSet:
@@ -46,7 +46,7 @@ class Design:
 
     @cached_property
     def keep_counts(self) -> dict[str, int]:
-        return self.sparsifier.keep_counts(self.field_set.trained_shapes())
+        return keep_counts(self.sparsifier, self.field_set.trained_shapes())
 
     @property
     def n_kept(self) -> int:

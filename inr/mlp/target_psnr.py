@@ -27,8 +27,8 @@ from inr.mlp.encode import (
 )
 from inr.mlp.fields.protocol import NumpyParams
 from inr.mlp.file import read_content
-from inr.mlp.fit.fit import fit
 from inr.mlp.fit.problem import AllLevels, Codes, FitResult
+from inr.mlp.fit.program import fit
 from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.recipe import MlpRecipe
 from inr.options import Candidate, Job, Report, Target

@@ -11,22 +11,22 @@ import pytest
 from contracts.methods import SPARSIFIERS
 from inr.mlp.fields.protocol import n_weights
 from inr.mlp.fields.siren import Siren
-from inr.mlp.sparsify.masks import masked_shapes
+from inr.mlp.sparsify.masks import keep_counts, masked_shapes
 from inr.mlp.sparsify.protocol import Sparsifier
 
 pytestmark = [pytest.mark.usefixtures("strict_jax")]
 
 SHAPES = Siren(hidden=30, n_layers=1).shapes(3)  # two matrices: sorts are slow to compile
 TWO_FIELDS = {f"{i}/{name}": shape for i in range(2) for name, shape in SHAPES.items()}
-MASKED = [s for s in SPARSIFIERS if s.keep_counts(SHAPES)]
-UNMASKED = [s for s in SPARSIFIERS if not s.keep_counts(SHAPES)]
+MASKED = [s for s in SPARSIFIERS if s.masks]
+UNMASKED = [s for s in SPARSIFIERS if not s.masks]
 
 every_sparsifier = pytest.mark.parametrize("sparsifier", SPARSIFIERS, ids=repr)
 every_with_masks = pytest.mark.parametrize("sparsifier", MASKED, ids=repr)
 
 
 # One compilation for all tests of a sparsifier.
-update = jax.jit(lambda sparsifier, *arguments: sparsifier.updated(*arguments), static_argnums=0)
+update = jax.jit(lambda rule, *arguments: rule.update(*arguments), static_argnums=0)
 
 
 def total(sparsifier, shapes=SHAPES):
@@ -38,12 +38,12 @@ def counts_of(masks):
 
 
 def started(sparsifier, seed=0):
-    masks = sparsifier.start(np.random.default_rng(seed), SHAPES)
+    masks = sparsifier.masks.start(np.random.default_rng(seed), SHAPES)
     return {name: jnp.asarray(mask) for name, mask in masks.items()}
 
 
 def traced_counts(sparsifier, shapes=SHAPES):
-    return {name: jnp.int32(count) for name, count in sparsifier.keep_counts(shapes).items()}
+    return {name: jnp.int32(count) for name, count in keep_counts(sparsifier, shapes).items()}
 
 
 def drawn(masks, seed):
@@ -58,8 +58,8 @@ def drawn(masks, seed):
 
 def updates_of(sparsifier):
     """Progress at each of its updates, the last one at `stop`."""
-    n = min(sparsifier.n_updates, 6)
-    return [sparsifier.stop * (i + 1) / n for i in range(n)]
+    n = min(sparsifier.masks.n_updates, 6)
+    return [sparsifier.masks.stop * (i + 1) / n for i in range(n)]
 
 
 def run(sparsifier):
@@ -69,7 +69,7 @@ def run(sparsifier):
     for i, progress in enumerate(updates_of(sparsifier)):
         params, scores = drawn(masks, i)
         key = jax.random.key(i)
-        masks = update(sparsifier, masks, params, scores, counts, jnp.float32(progress), key)
+        masks = update(sparsifier.masks, masks, params, scores, counts, jnp.float32(progress), key)
         history.append(masks)
     return history
 
@@ -87,14 +87,15 @@ def test_it_is_a_static_argument(sparsifier):
     assert sparsifier == dataclasses.replace(sparsifier)
     described: Sparsifier = sparsifier
     assert 0 <= described.sparsity < 1
-    assert described.n_updates >= (1 if sparsifier in MASKED else 0)
-    assert 0 < described.stop <= 1
+    if described.masks is not None:
+        assert described.masks.n_updates >= 1
+        assert 0 < described.masks.stop <= 1
 
 
 @every_sparsifier
 def test_what_is_fitted_has_the_sparsity_asked_for(sparsifier):
-    net = sparsifier.prepared(Siren(), 3)
-    counts = sparsifier.keep_counts(net.shapes(3))
+    net = sparsifier.prepare(Siren(), 3)
+    counts = keep_counts(sparsifier, net.shapes(3))
     if counts:
         assert net == Siren()
         assert sum(counts.values()) == total(sparsifier, net.shapes(3))
@@ -106,29 +107,28 @@ def test_what_is_fitted_has_the_sparsity_asked_for(sparsifier):
 @every_with_masks
 @pytest.mark.parametrize("shapes", [SHAPES, TWO_FIELDS, {"w0": (1, 1)}, {"w0": (3, 7)}])
 def test_counts_are_of_matrices_and_add_up(sparsifier, shapes):
-    counts = sparsifier.keep_counts(shapes)
+    counts = keep_counts(sparsifier, shapes)
     assert set(counts) == set(masked_shapes(shapes))
     assert sum(counts.values()) == total(sparsifier, shapes)
     assert all(0 <= n <= np.prod(shapes[name]) for name, n in counts.items())
     assert total(sparsifier, shapes) < len(counts) or min(counts.values()) >= 1
 
 
-@every_sparsifier
+@every_with_masks
 def test_first_masks(sparsifier):
-    masks = sparsifier.start(np.random.default_rng(0), TWO_FIELDS)
-    counts = sparsifier.keep_counts(TWO_FIELDS)
+    masks = sparsifier.masks.start(np.random.default_rng(0), TWO_FIELDS)
+    counts = keep_counts(sparsifier, TWO_FIELDS)
     assert set(masks) == set(counts)
     for name, mask in masks.items():
         assert mask.dtype == bool
         assert mask.shape == TWO_FIELDS[name]
         assert mask.sum() in (counts[name], mask.size)  # sparse from the start, or dense
-    assert same(masks, sparsifier.start(np.random.default_rng(0), TWO_FIELDS))
+    assert same(masks, sparsifier.masks.start(np.random.default_rng(0), TWO_FIELDS))
 
 
 @pytest.mark.parametrize("sparsifier", UNMASKED, ids=repr)
-def test_without_masks_there_is_nothing_to_update(sparsifier):
-    assert sparsifier.start(np.random.default_rng(0), SHAPES) == {}
-    assert sparsifier.updated({}, {}, {}, {}, jnp.float32(0), jax.random.key(0)) == {}
+def test_without_masks_nothing_is_counted(sparsifier):
+    assert keep_counts(sparsifier, SHAPES) == {}
 
 
 # ---------------------------------------------------------------- updates
@@ -151,10 +151,10 @@ def test_counts_hold_after_every_update(sparsifier):
 def test_nothing_moves_from_stop_on(sparsifier):
     masks = run(sparsifier)[-1]
     params, scores = drawn(masks, 9)
-    for progress in (sparsifier.stop, 1.0):
+    for progress in (sparsifier.masks.stop, 1.0):
         counts = traced_counts(sparsifier)
         key = jax.random.key(9)
-        later = update(sparsifier, masks, params, scores, counts, jnp.float32(progress), key)
+        later = update(sparsifier.masks, masks, params, scores, counts, jnp.float32(progress), key)
         assert same(later, masks)
 
 
@@ -171,7 +171,7 @@ def test_the_same_with_jit_and_without(sparsifier):
         jnp.float32(0.21),
         jax.random.key(0),
     )
-    assert same(sparsifier.updated(*arguments), update(sparsifier, *arguments))
+    assert same(sparsifier.masks.update(*arguments), update(sparsifier.masks, *arguments))
 
 
 @every_with_masks
@@ -184,7 +184,7 @@ def test_the_same_in_a_scan(sparsifier):
 
     def step(masks, x):
         (params, scores), progress, key = x
-        return sparsifier.updated(masks, params, scores, counts, progress, key), None
+        return sparsifier.masks.update(masks, params, scores, counts, progress, key), None
 
     scanned, _ = jax.jit(lambda masks: jax.lax.scan(step, masks, xs))(masks)
     by_hand = masks
@@ -207,18 +207,16 @@ def test_fits_of_two_sparsities_share_one_compilation(sparsifier):
     draws = [drawn(masks, i) for i, masks in enumerate(starts)]
     counts = [traced_counts(other) for other in others]
     keys = jnp.stack([jax.random.key(i) for i in range(2)])
-    progress = jnp.float32(sparsifier.stop / 2)
+    rule, progress = sparsifier.masks, jnp.float32(sparsifier.masks.stop / 2)
 
     def stack(trees):
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
     together = jax.jit(
-        jax.vmap(
-            lambda masks, draw, counts, key: sparsifier.updated(masks, *draw, counts, progress, key)
-        )
+        jax.vmap(lambda masks, draw, counts, key: rule.update(masks, *draw, counts, progress, key))
     )(stack(starts), stack(draws), stack(counts), keys)
     for i in range(2):
-        alone = update(sparsifier, starts[i], *draws[i], counts[i], progress, keys[i])
+        alone = update(rule, starts[i], *draws[i], counts[i], progress, keys[i])
         assert same(alone, {name: mask[i] for name, mask in together.items()})
     kept = [sum(int(mask[i].sum()) for mask in together.values()) for i in range(2)]
     wanted = [total(other) for other in others]

@@ -101,7 +101,7 @@ def test_the_field_in_the_file_is_the_one_that_the_sparsifier_makes():
     assert asked.prepared.hidden < 40
     assert n_weights(asked.field_set.shapes()) < n_weights(Siren().shapes(3)) / 3
     shared = design_of(sparsifier=Feathermap())
-    assert shared.field_set.parts[0].field == Feathermap().prepared(Siren(), 3)
+    assert shared.field_set.parts[0].field == Feathermap().prepare(Siren(), 3)
 
 
 def test_hand_worked_side_bytes_of_codebooks():

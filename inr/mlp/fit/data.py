@@ -1,15 +1,18 @@
-"""How much of the picture a step sees, and the shuffled signals it sees them in."""
+"""How much of the picture a step sees, the shuffled signals it sees it in, and its error there."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from inr.fitting.jax_settings import platform
+from inr.image import coords
 from inr.mlp.fields.joint import FieldSet
+from inr.mlp.fields.protocol import Field, Params
 from inr.mlp.fit.problem import Signal
 from inr.mlp.fit.settings import FitSettings, cpu_batch
-from inr.mlp.fit.step import Data
 
 _CPU_BLOCK_WORK = 1e11  # floating-point operations of a block, about a second on two cores
 _GPU_BLOCK_WORK = 2e13  # the same on a GPU
@@ -17,6 +20,19 @@ _MAX_BLOCK = 200  # steps
 _BLOCKS_OF_ROUNDING = 4
 _CPU_SLICE = 8192  # pixels, at most; larger ones leave the cache and take an eighth longer
 _GPU_MAX_ACTIVATIONS = 1 << 32  # sines and cosines of a full batch, 16 GB
+
+
+class Data(NamedTuple):
+    """One shuffled signal on the device. Its head stands again at the end, so that every slice
+    that begins inside the picture is contiguous."""
+
+    position: jax.Array  # i32[n + slice, ...], in the picture, row by row
+    samples: jax.Array  # u8/u16/f32[n + slice, c]
+    low: jax.Array  # f32[c]
+    span: jax.Array  # f32[c], 0 for a constant channel
+    weight: jax.Array  # f32[c], squared share of the channel's span in the peak, times the signal's
+    size: jax.Array  # i32[2], height and width
+    peak: jax.Array  # f32[], of the samples
 
 
 def batch_pixels(
@@ -69,3 +85,39 @@ def shuffled(signal: Signal, batch: int, seed: int) -> Data:
         size=jnp.array([signal.height, signal.width], jnp.int32),
         peak=jnp.float32(signal.peak),
     )
+
+
+def signal_of(samples: jax.Array, low: jax.Array, span: jax.Array) -> jax.Array:
+    """Samples in low..low+span -> signal in -1..1; a constant channel becomes 0."""
+    safe = jnp.where(span > 0, span, 1)
+    return jnp.where(span > 0, 2 * (samples.astype(jnp.float32) - low) / safe - 1, 0)
+
+
+def _coords(index: jax.Array, size: jax.Array) -> jax.Array:
+    """Position in the picture, row by row, -> centre of that pixel. i32[n] -> f32[n, 2]."""
+    row = index // size[1]
+    pixel = jnp.stack([row, index - row * size[1]], axis=1)  # [n, 2]
+    centres: jax.Array = coords.centre(pixel.astype(jnp.float32), size.astype(jnp.float32))
+    return centres
+
+
+def signal_error(
+    net: Field, has_alpha: bool, params: Params, data: Data, start: jax.Array, n: int
+) -> jax.Array:
+    """Mean squared error of n pixels of a signal, of the full range 0..1 of a sample."""
+    index = jax.lax.dynamic_slice_in_dim(data.position, start, n)
+    samples = jax.lax.dynamic_slice_in_dim(data.samples, start, n)
+    signal = signal_of(samples, data.low, data.span)  # [n, c]
+    difference = net.apply(params, _coords(index, data.size)) - signal
+    if jnp.issubdtype(samples.dtype, jnp.integer):
+        # The decoder clips to the range: beyond its ends nothing is wrong. Paper stays white.
+        difference = jnp.where(signal >= 1, jnp.minimum(difference, 0), difference)
+        difference = jnp.where(signal <= -1, jnp.maximum(difference, 0), difference)
+    squared = difference**2 * (data.weight / 4)
+    if has_alpha:
+        # What is seen is colour times alpha; colours under alpha 0 must cost nothing.
+        alpha = samples[:, -1:].astype(jnp.float32) / data.peak
+        squared = squared * jnp.concatenate(
+            [jnp.broadcast_to(alpha**2, (n, samples.shape[1] - 1)), jnp.ones_like(alpha)], 1
+        )
+    return jnp.mean(squared)

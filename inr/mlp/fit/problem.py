@@ -55,10 +55,3 @@ class FitResult:
     codes: Codes
     levels: AllLevels
     n_steps: int
-
-
-class NotANumberError(Exception):
-    """The loss stopped being a number; the fit starts again at a lower rate."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step

@@ -15,6 +15,7 @@ the lambda at which the budget is met, so none has to be searched.
 """
 
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,13 @@ _EXPONENTS = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 _MAX_EXPONENT = np.float32(PRECISION_BITS)  # no symbol costs more
 _LEAST_RMS = 1e-3  # codes; below it a tensor is all zeros and its scale means nothing
 _MAX_SHIFT = np.float32(1)  # octaves that the common level moves in one step
+
+
+class RateTerm(NamedTuple):
+    """What a block knows of the rate."""
+
+    curves: Mapping[str, Any]  # f32[7] a tensor, see `coder_curve`
+    lambda_per_bit: Any  # f32[], lambda / pixels; None: the budget decides
 
 
 def coder_curve(codes: np.ndarray) -> np.ndarray:

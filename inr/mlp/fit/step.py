@@ -1,12 +1,13 @@
 """One step of the fit, and the jitted loop around it.
 
 Order of one step: take the next slice of the shuffled pixels; turn their indices into
-coordinates; disturb the weights as the quantizer will (noise, later rounding), with zeros where
+coordinates; perturb the weights as the quantizer will (noise, later rounding), with zeros where
 the masks have them; mean squared error of the fields there; gradients of the weights and of the
 quantizer's relative steps, with those of the rate term if there is one; optimizer update, scaled
 by warm-up and cosine decay.
 
-Masks change between blocks (`Loop.sparsified`), never inside a step.
+How the weights are perturbed is a phase's matter: one of those in perturb.py, chosen when the
+program is built. Masks change between blocks, never inside a step.
 """
 
 import functools
@@ -18,17 +19,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from inr.fitting.loop import over_members
 from inr.fitting.random_keys import FOR_MASKS, FOR_NOISE, step_key
-from inr.image import coords
 from inr.mlp.fields.joint import FieldSet
-from inr.mlp.fields.protocol import Field
+from inr.mlp.fields.protocol import Params
+from inr.mlp.fit.data import Data, signal_error
 from inr.mlp.fit.optimizers import Adam, Muon
-from inr.mlp.fit.rate import estimated_bits, paid_steps
+from inr.mlp.fit.perturb import Held, Perturbation, Perturbed, PerturbInputs
 from inr.mlp.quantize.protocol import Quantizer
-from inr.mlp.quantize.ste import add_noise, budgeted_steps, kept, round_straight_through
-from inr.mlp.sparsify.protocol import Masks, Sparsifier
-
-Params = dict[str, jax.Array]
+from inr.mlp.quantize.ste import kept, round_straight_through
+from inr.mlp.sparsify.protocol import MaskRule, Masks
 
 LEARNED_STEP_RATE = 1e-2  # Adam on log2 of the steps; half to three times as much changed little
 _VALIDATION_PIXELS = 65536  # enough to rank snapshots to 0.01 dB, cheap against a block
@@ -45,80 +45,29 @@ class State(NamedTuple):
     key: jax.Array  # u32[2], the bits of the fit's key; it stays as it is
 
 
-class Data(NamedTuple):
-    """One shuffled signal on the device. Its head stands again at the end, so that every slice
-    that begins inside the picture is contiguous."""
-
-    position: jax.Array  # i32[n + slice, ...], in the picture, row by row
-    samples: jax.Array  # u8/u16/f32[n + slice, c]
-    low: jax.Array  # f32[c]
-    span: jax.Array  # f32[c], 0 for a constant channel
-    weight: jax.Array  # f32[c], squared share of the channel's span in the peak, times the signal's
-    size: jax.Array  # i32[2], height and width
-    peak: jax.Array  # f32[], of the samples
-
-
 class Inputs(NamedTuple):
-    """What the steps of a block read, [n] each."""
+    """What the steps of a block read, [n] each, the same for all members."""
 
     active: Any  # bool; the others are skipped
     start: Any  # i32[n, n_parts]: where in each shuffled signal the batch begins
-    rate: Any  # f32: factor on the optimizer's updates
     step: Any  # u32: number of the step, folded into the fit's key
+
+
+class OwnInputs(NamedTuple):
+    """What the steps of a block read, [n] each, of one member."""
+
+    rate: Any  # f32: factor on the optimizer's updates
     budget_bits: Any  # f32: what all codes may cost
 
 
-class RateTerm(NamedTuple):
-    """The rate term of a block."""
-
-    curves: dict[str, jax.Array]  # f32[7] a tensor, see rate.py
-    lambda_per_bit: jax.Array | None  # f32[], lambda / pixels; None: the budget decides
-
-
-def signal_of(samples: jax.Array, low: jax.Array, span: jax.Array) -> jax.Array:
-    """Samples in low..low+span -> signal in -1..1; a constant channel becomes 0."""
-    safe = jnp.where(span > 0, span, 1)
-    return jnp.where(span > 0, 2 * (samples.astype(jnp.float32) - low) / safe - 1, 0)
-
-
-def _coords(index: jax.Array, size: jax.Array) -> jax.Array:
-    """Position in the picture, row by row, -> centre of that pixel. i32[n] -> f32[n, 2]."""
-    row = index // size[1]
-    pixel = jnp.stack([row, index - row * size[1]], axis=1)  # [n, 2]
-    centres: jax.Array = coords.centre(pixel.astype(jnp.float32), size.astype(jnp.float32))
-    return centres
-
-
-def _error(
-    net: Field, has_alpha: bool, params: Params, data: Data, start: jax.Array, n: int
-) -> jax.Array:
-    """Mean squared error of n pixels of a signal, of the full range 0..1 of a sample."""
-    index = jax.lax.dynamic_slice_in_dim(data.position, start, n)
-    samples = jax.lax.dynamic_slice_in_dim(data.samples, start, n)
-    signal = signal_of(samples, data.low, data.span)  # [n, c]
-    difference = net.apply(params, _coords(index, data.size)) - signal
-    if jnp.issubdtype(samples.dtype, jnp.integer):
-        # The decoder clips to the range: beyond its ends nothing is wrong. Paper stays white.
-        difference = jnp.where(signal >= 1, jnp.minimum(difference, 0), difference)
-        difference = jnp.where(signal <= -1, jnp.maximum(difference, 0), difference)
-    squared = difference**2 * (data.weight / 4)
-    if has_alpha:
-        # What is seen is colour times alpha; colours under alpha 0 must cost nothing.
-        alpha = samples[:, -1:].astype(jnp.float32) / data.peak
-        squared = squared * jnp.concatenate(
-            [jnp.broadcast_to(alpha**2, (n, samples.shape[1] - 1)), jnp.ones_like(alpha)], 1
-        )
-    return jnp.mean(squared)
-
-
 @dataclass(frozen=True)
-class Loop:
+class Stepper:
     """The jitted part. Frozen, hence a static argument: one compilation a configuration."""
 
     field_set: FieldSet
     optimizer: Muon | Adam
     quantizer: Quantizer
-    sparsifier: Sparsifier
+    mask_rule: MaskRule | None
     has_alpha: bool  # the last channel weighs the colours of its pixel
     slices: tuple[int, ...]  # pixels of each part whose gradient is taken at once
     n_slices: int  # slices of a batch
@@ -132,11 +81,11 @@ class Loop:
         fixed = self.fixed
         return {name: w for name, w in params.items() if name not in fixed}
 
-    def start(self, rng: np.random.Generator, sparsifier: Sparsifier, key: jax.Array) -> State:
-        """First weights and masks; sparsifier: self.sparsifier at the fit's own sparsity; key: see
-        `fit_key`."""
+    def start(self, rng: np.random.Generator, rule: MaskRule | None, key: jax.Array) -> State:
+        """The first state of one member, without the axis; rule: self.mask_rule at the member's
+        own sparsity; key: see `fit_key`."""
         params = {k: jnp.asarray(w) for k, w in self.field_set.init(rng).items()}
-        first_masks = sparsifier.start(rng, self.field_set.trained_shapes())
+        first_masks = {} if rule is None else rule.start(rng, self.field_set.trained_shapes())
         masks = {name: jnp.asarray(mask) for name, mask in first_masks.items()}
         # With fewer inputs each must weigh more, or the signal dies out layer by layer (Evci et
         # al., "Gradient Flow in Sparse Neural Networks", https://arxiv.org/abs/2010.03533, section
@@ -147,7 +96,7 @@ class Loop:
         trained = self.trained(params)
         log2_steps = {name: jnp.zeros((), jnp.float32) for name in trained}
         momentum = {}
-        if self.sparsifier.NEEDS_MOMENTUM:
+        if rule is not None and rule.NEEDS_MOMENTUM:
             momentum = {name: jnp.zeros_like(params[name]) for name in masks}
         return State(
             params,
@@ -164,7 +113,7 @@ class Loop:
     ) -> jax.Array:
         """The picture's mean squared error, as far as sizes[i] pixels of each signal tell it."""
         errors = [
-            _error(
+            signal_error(
                 part.field, self.has_alpha, self.field_set.params_of(params, i), part_data, start, n
             )
             for i, (part, part_data, start, n) in enumerate(
@@ -194,56 +143,44 @@ class Loop:
 
     def step(
         self,
+        perturb: Perturbation,
         state: State,
-        x: Inputs,
         data: tuple[Data, ...],
-        frozen_levels: Params | None,
-        rate: RateTerm | None,
+        x: Inputs,
+        own: OwnInputs,
+        held: Held,
     ) -> tuple[State, jax.Array]:
+        """One step of one member, and the error of its batch."""
         fixed = {name: state.params[name] for name in self.fixed}
-
-        def disturb(trained: Params, log2_steps: Params) -> tuple[Params, jax.Array, Params]:
-            """The weights as the file will have them, about; the bits that the loss pays for; the
-            new state of the steps, before their optimizer moves them."""
-            no_bits = jnp.zeros((), jnp.float32)
-            if frozen_levels is not None:
-                rounded = round_straight_through(
-                    trained, frozen_levels, self.quantizer, state.masks
-                )
-                return rounded, no_bits, log2_steps
-            if not self.quantizer.LEARNS_STEPS:
-                return kept(trained, state.masks), no_bits, log2_steps
-            noise_key = step_key(state.key, x.step, FOR_NOISE)
-            if rate is None:
-                q_steps = budgeted_steps(trained, log2_steps, x.budget_bits, state.masks)
-                noisy = kept(add_noise(trained, q_steps, noise_key), state.masks)
-                return noisy, no_bits, log2_steps
-            if rate.lambda_per_bit is None:
-                log2_steps = paid_steps(trained, log2_steps, rate.curves, x.budget_bits)
-            q_steps = {name: jnp.exp2(log2_step) for name, log2_step in log2_steps.items()}
-            noisy = kept(add_noise(trained, q_steps, noise_key), state.masks)
-            return noisy, estimated_bits(noisy, q_steps, rate.curves), log2_steps
-
         trained = self.trained(state.params)
-        (disturbed, _, log2_steps), disturb_backward = jax.vjp(disturb, trained, state.log2_steps)
-        dense, error = self.gradient(disturbed, fixed, data, x.start)
+        noise_key = step_key(state.key, x.step, FOR_NOISE)
+        inputs = PerturbInputs(state.masks, noise_key, own.budget_bits, held)
+        perturbed, pull_back = jax.vjp(
+            lambda trained, log2_steps: perturb(trained, log2_steps, inputs),
+            trained,
+            state.log2_steps,
+        )
+        # The error depends on the weights by way of the perturbed ones alone. So its gradient in
+        # those is summed up over the slices of the batch first, and pulled back through the
+        # perturbation once, together with the price of the bits, by the chain rule.
+        error_grads, error = self.gradient(perturbed.weights, fixed, data, x.start)
+        price = jnp.zeros((), jnp.float32)
+        if held.rate is not None and held.rate.lambda_per_bit is not None:
+            price = held.rate.lambda_per_bit
+        free = jax.tree.map(jnp.zeros_like, perturbed.log2_steps)
+        grads, step_grads = pull_back(Perturbed(error_grads, price, free))
         momentum = {
-            name: _MOMENTUM * m + (1 - _MOMENTUM) * dense[name]
+            name: _MOMENTUM * m + (1 - _MOMENTUM) * error_grads[name]
             for name, m in state.momentum.items()
         }
-        lambda_per_bit = jnp.zeros((), jnp.float32)
-        if rate is not None and rate.lambda_per_bit is not None:
-            lambda_per_bit = rate.lambda_per_bit
-        unpaid = jax.tree.map(jnp.zeros_like, log2_steps)
-        grads, step_grads = disturb_backward((dense, lambda_per_bit, unpaid))
         updates, opt = self.optimizer.make(trained).update(grads, state.opt, trained)
         densities = {name: jnp.mean(mask.astype(jnp.float32)) for name, mask in state.masks.items()}
         updates = {
-            name: u * (x.rate * self.optimizer.share_of_rate(u.shape, densities.get(name, 1.0)))
+            name: u * (own.rate * self.optimizer.share_of_rate(u.shape, densities.get(name, 1.0)))
             for name, u in updates.items()
         }
-        step_opt = state.step_opt
-        if frozen_levels is None and self.quantizer.LEARNS_STEPS:
+        log2_steps, step_opt = perturbed.log2_steps, state.step_opt
+        if perturb.MOVES_STEPS:
             step_updates, step_opt = optax.adam(LEARNED_STEP_RATE).update(
                 step_grads, step_opt, log2_steps
             )
@@ -254,64 +191,44 @@ class Loop:
         )
         return moved, error
 
-    def _block(
+    @functools.partial(jax.jit, static_argnums=(0, 1, 2))
+    def run_block(
         self,
+        perturb: Perturbation,
+        is_trial: bool,
         state: State,
-        xs: Inputs,
         data: tuple[Data, ...],
-        frozen_levels: Params | None,
-        rate: RateTerm | None,
-    ) -> tuple[State, jax.Array]:
-        def body(state: State, x: Inputs) -> tuple[State, jax.Array]:
-            # A short block would be another compilation: surplus steps are skipped instead.
-            after: tuple[State, jax.Array] = jax.lax.cond(
-                x.active,
-                lambda state: self.step(state, x, data, frozen_levels, rate),
-                lambda state: (state, jnp.float32(0)),
-                state,
-            )
-            return after
-
-        ended: tuple[State, jax.Array] = jax.lax.scan(body, state, xs)
-        return ended
-
-    @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-    def block(
-        self,
-        state: State,
         xs: Inputs,
-        data: tuple[Data, ...],
-        frozen_levels: Params | None,
-        rate: RateTerm | None,
+        own: OwnInputs,
+        held: Held,
     ) -> tuple[State, jax.Array]:
-        """Runs the active ones of n steps, n fixed; returns the new state and errors f32[n]."""
-        return self._block(state, xs, data, frozen_levels, rate)
+        """Runs the active ones of n steps, n fixed, of all members.
 
-    @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-    def block_of_seeds(
-        self, states: State, xs: Inputs, data: tuple[Data, ...]
-    ) -> tuple[State, jax.Array]:
-        """`block` for several starts of one fit at once; errors are f32[n_seeds, n]."""
-        ended: tuple[State, jax.Array] = jax.vmap(
-            lambda state: self._block(state, xs, data, None, None)
-        )(states)
-        return ended
+        Args:
+          is_trial: the members are starts of one fit, with all but the state in common.
+        Returns:
+          The new state, and the errors f32[members, n].
+        """
 
-    @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-    def block_of_jobs(
-        self,
-        states: State,
-        xs: Inputs,
-        data: tuple[Data, ...],
-        frozen_levels: Params | None,
-        rate: RateTerm | None,
-    ) -> tuple[State, jax.Array]:
-        """`block` for several fits at once: all leaves have a leading axis, but those of xs that
-        all fits share (active, start, step)."""
-        ended: tuple[State, jax.Array] = jax.vmap(
-            self._block, in_axes=(0, Inputs(None, None, 0, None, 0), 0, 0, 0)
-        )(states, xs, data, frozen_levels, rate)
-        return ended
+        def steps(
+            state: State, data: tuple[Data, ...], xs: Inputs, own: OwnInputs, held: Held
+        ) -> tuple[State, jax.Array]:
+            def body(state: State, each: tuple[Inputs, OwnInputs]) -> tuple[State, jax.Array]:
+                x, own = each
+                # A short block would be another compilation: surplus steps are skipped instead.
+                after: tuple[State, jax.Array] = jax.lax.cond(
+                    x.active,
+                    lambda state: self.step(perturb, state, data, x, own, held),
+                    lambda state: (state, jnp.float32(0)),
+                    state,
+                )
+                return after
+
+            return jax.lax.scan(body, state, (xs, own))
+
+        is_shared = (is_trial, True, is_trial, is_trial)
+        run = over_members(steps, len(state.key), is_shared)
+        return run(state, data, xs, own, held)
 
     def n_validation_pixels(self, data: tuple[Data, ...]) -> int:
         """Pixels of all parts that `validate` looks at."""
@@ -319,36 +236,48 @@ class Loop:
 
     def _n_validation_slices(self, data: tuple[Data, ...]) -> int:
         n_available = min(
-            (part.position.shape[0] - self.n_slices * n) // n
+            (part.position.shape[1] - self.n_slices * n) // n
             for part, n in zip(data, self.slices, strict=True)
         )
         return max(1, min(_VALIDATION_PIXELS // max(self.slices), n_available))
 
     @functools.partial(jax.jit, static_argnums=0)
-    def validate(
-        self, params: Params, data: tuple[Data, ...], levels: Params, masks: Masks
-    ) -> jax.Array:
-        """Error over the first pixels of each shuffled signal, weights rounded."""
-        fixed = {name: params[name] for name in self.fixed}
-        rounded = round_straight_through(self.trained(params), levels, self.quantizer, masks)
+    def validate(self, state: State, data: tuple[Data, ...], levels: Params) -> jax.Array:
+        """Error over the first pixels of each shuffled signal, weights rounded, f32[members]."""
         n_slices = self._n_validation_slices(data)
         starts = np.arange(n_slices, dtype=np.int32)[:, None] * np.array(self.slices, np.int32)
-        errors = jax.lax.map(
-            lambda starts: self.error(rounded | fixed, data, starts, self.slices), starts
-        )
-        return jnp.mean(errors)
 
-    def _sparsified(
-        self,
-        state: State,
-        keep_counts: dict[str, jax.Array],
-        progress: jax.Array,
-        step: jax.Array,
+        def errors(
+            params: Params, masks: Masks, data: tuple[Data, ...], levels: Params
+        ) -> jax.Array:
+            fixed = {name: params[name] for name in self.fixed}
+            rounded = round_straight_through(self.trained(params), levels, self.quantizer, masks)
+            each = jax.lax.map(
+                lambda starts: self.error(rounded | fixed, data, starts, self.slices), starts
+            )
+            return jnp.mean(each)
+
+        validate = over_members(lambda _, *own: ((), errors(*own)), len(state.key), (False,) * 4)
+        found: jax.Array = validate((), state.params, state.masks, data, levels)[1]
+        return found
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def update_masks(
+        self, state: State, keep_counts: Params, progress: jax.Array, step: jax.Array
     ) -> State:
+        """The state with new masks. step: u32[], number of the step that comes next."""
+        update = over_members(self._update_masks, len(state.key), (False, True, True))
+        changed: State = update(state, keep_counts, progress, step)[0]
+        return changed
+
+    def _update_masks(
+        self, state: State, keep_counts: Params, progress: jax.Array, step: jax.Array
+    ) -> tuple[State, tuple[()]]:
         # Weights that grow begin at zero, without momentum.
+        assert self.mask_rule is not None
         trained = self.trained(state.params)
         key = step_key(state.key, step, FOR_MASKS)
-        masks = self.sparsifier.updated(
+        masks = self.mask_rule.update(
             state.masks, trained, state.momentum, keep_counts, progress, key
         )
         stays = {name: masks[name] & state.masks[name] for name in masks}
@@ -361,29 +290,4 @@ class Loop:
 
         opt = jax.tree_util.tree_map_with_path(forget, state.opt)
         params = state.params | kept(trained, stays)
-        return state._replace(params=params, opt=opt, masks=masks)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def sparsified(
-        self,
-        state: State,
-        keep_counts: dict[str, jax.Array],
-        progress: jax.Array,
-        step: jax.Array,
-    ) -> State:
-        """The state with new masks. step: u32[], number of the step that comes next."""
-        return self._sparsified(state, keep_counts, progress, step)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def sparsified_jobs(
-        self,
-        states: State,
-        keep_counts: dict[str, jax.Array],
-        progress: jax.Array,
-        step: jax.Array,
-    ) -> State:
-        """`sparsified` for several fits at once; they share progress and step."""
-        changed: State = jax.vmap(self._sparsified, in_axes=(0, 0, None, None))(
-            states, keep_counts, progress, step
-        )
-        return changed
+        return state._replace(params=params, opt=opt, masks=masks), ()

@@ -3,21 +3,14 @@
 Eban et al., https://arxiv.org/abs/1911.11177; the field itself is fields/feathermap.py.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
-
-import numpy as np
+from typing import ClassVar
 
 from inr.errors import UsageError
 from inr.mlp.fields.feathermap import MAX_EXPANDED_WEIGHTS, FeathermapSiren, side_of
-from inr.mlp.fields.protocol import Field, Shapes, n_weights
+from inr.mlp.fields.protocol import Field, n_weights
 from inr.mlp.fields.siren import Siren
 from inr.mlp.sparsify.masks import check_settings, masked_shapes
-from inr.mlp.sparsify.protocol import Masks
-
-if TYPE_CHECKING:
-    import jax
 
 
 @dataclass(frozen=True)
@@ -26,10 +19,7 @@ class Feathermap:
 
     sparsity: float = 0.9  # fraction of the parameters, biases among them, that are saved
 
-    NEEDS_MOMENTUM: ClassVar[bool] = False
-    # Not settings: there is nothing to update.
-    n_updates: ClassVar[int] = 0
-    stop: ClassVar[float] = 1.0
+    masks: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         check_settings(self.sparsity)
@@ -37,7 +27,7 @@ class Feathermap:
     def for_training(self) -> "Feathermap":
         return replace(self, sparsity=0.0)
 
-    def prepared(self, net: Field, n_channels: int) -> FeathermapSiren:
+    def prepare(self, net: Field, n_channels: int) -> FeathermapSiren:
         """`net` with the rank whose parameters are nearest to (1 - sparsity) of its own.
 
         Raises:
@@ -59,20 +49,3 @@ class Feathermap:
         wanted = (1 - self.sparsity) * n_all - n_biases
         rank = max(1, round(wanted / (2 * side_of(n_in_matrices))))
         return FeathermapSiren(net, rank)
-
-    def keep_counts(self, shapes: Shapes) -> dict[str, int]:
-        return {}
-
-    def start(self, rng: np.random.Generator, shapes: Shapes) -> dict[str, np.ndarray]:
-        return {}
-
-    def updated(
-        self,
-        masks: Masks,
-        params: Mapping[str, "jax.Array"],
-        scores: Mapping[str, "jax.Array"],
-        keep_counts: Mapping[str, "jax.Array"],
-        progress: "jax.Array",
-        key: "jax.Array",
-    ) -> Masks:
-        return masks

@@ -40,10 +40,14 @@ class Magnitude:
     def __post_init__(self) -> None:
         check_settings(self.sparsity, n_updates=self.n_updates, stop=self.stop)
 
+    @property
+    def masks(self) -> "Magnitude":
+        return self
+
     def for_training(self) -> "Magnitude":
         return replace(self, sparsity=0.0)
 
-    def prepared(self, net: Field, n_channels: int) -> Field:
+    def prepare(self, net: Field, n_channels: int) -> Field:
         return net
 
     def keep_counts(self, shapes: Shapes) -> dict[str, int]:
@@ -52,7 +56,7 @@ class Magnitude:
     def start(self, rng: np.random.Generator, shapes: Shapes) -> dict[str, np.ndarray]:
         return {name: np.ones(shape, bool) for name, shape in masked_shapes(shapes).items()}
 
-    def updated(
+    def update(
         self,
         masks: Masks,
         params: Mapping[str, "jax.Array"],

@@ -1,16 +1,18 @@
-"""What sparsifiers share: which tensors have a mask, how many weights each keeps, and the masks
-with exactly that many.
+"""What sparsifiers share: which tensors have a mask, how many weights each keeps, the masks with
+exactly that many, and the part of RigL, SET and SNFS that is the same.
 
 Counts are whole numbers that add up exactly, by construction and not by rounding.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from inr.errors import UsageError
-from inr.mlp.fields.protocol import Shapes, n_weights
+from inr.mlp.fields.protocol import Field, Shapes, n_weights
+from inr.mlp.sparsify.protocol import Sparsifier
 
 if TYPE_CHECKING:
     import jax
@@ -105,6 +107,11 @@ def split_count(total: Any, shares: Any, room: Any, xp: Any, least: int = 0) -> 
     return xp.stack(given)[xp.argsort(order)]
 
 
+def keep_counts(sparsifier: Sparsifier, shapes: Shapes) -> dict[str, int]:
+    """How many weights of each masked tensor are kept at the end; {} where none is masked."""
+    return {} if sparsifier.masks is None else sparsifier.masks.keep_counts(shapes)
+
+
 def n_kept_weights(shapes: Shapes, keep_counts: Mapping[str, int]) -> int:
     """How many numbers may be other than zero: keep_counts[name] of each masked tensor, and all
     of the others."""
@@ -112,10 +119,10 @@ def n_kept_weights(shapes: Shapes, keep_counts: Mapping[str, int]) -> int:
     return n_weights(shapes) - n_masked + sum(keep_counts.values())
 
 
-def random_masks(
+def draw_masks(
     rng: np.random.Generator, shapes: Shapes, counts: Mapping[str, int]
 ) -> dict[str, np.ndarray]:
-    """Masks that keep counts[name] weights of each tensor, drawn at random."""
+    """Draws masks that keep counts[name] weights of each tensor."""
     return {
         name: (rng.permutation(int(np.prod(shapes[name]))) < count).reshape(shapes[name])
         for name, count in counts.items()
@@ -147,7 +154,7 @@ def magnitude_of_kept(mask: "jax.Array", weights: "jax.Array") -> "jax.Array":
     return jnp.where(mask, jnp.abs(weights), np.float32(-1))
 
 
-def moved(
+def move_mask(
     mask: "jax.Array",
     weights: "jax.Array",
     scores: "jax.Array",
@@ -171,10 +178,40 @@ def moved(
     return top_mask(jnp.where(survives, np.float32(np.inf), scores), count)
 
 
-def n_dropped(drop: float, stop: float, progress: "jax.Array", count: "jax.Array") -> "jax.Array":
-    """How many of `count` kept weights move: the fraction `drop` at the beginning of the fit,
-    decayed by a cosine to none at `stop`. i32[]"""
-    import jax.numpy as jnp
+@dataclass(frozen=True)
+class MovedMasks:
+    """What RigL, SET and SNFS share: they are sparse from the first step to the last, and move some
+    of the kept weights at each update, fewer and fewer."""
 
-    share_left = (1 + jnp.cos(np.float32(np.pi) * jnp.minimum(progress / stop, 1))) / 2
-    return jnp.floor(drop * share_left * count.astype(jnp.float32)).astype(jnp.int32)
+    sparsity: float = 0.9  # fraction of exact zeros among the weights of all matrices
+    erk: bool = True  # thin matrices denser (Erdos-Renyi kernel); False: the same density in all
+    drop: float = 0.3  # fraction of the kept weights that the first update moves; cosine to 0
+    n_updates: int = 75  # every 100 of 10,000 steps, as Evci et al. do
+    stop: float = 0.75  # fraction of the fit after which the masks stay as they are
+
+    def __post_init__(self) -> None:
+        check_settings(self.sparsity, drop=self.drop, n_updates=self.n_updates, stop=self.stop)
+
+    @property
+    def masks(self) -> Self:
+        return self
+
+    def for_training(self) -> Self:
+        return replace(self, sparsity=0.0)
+
+    def prepare(self, net: Field, n_channels: int) -> Field:
+        return net
+
+    def keep_counts(self, shapes: Shapes) -> dict[str, int]:
+        return (erk_counts if self.erk else uniform_counts)(shapes, self.sparsity)
+
+    def start(self, rng: np.random.Generator, shapes: Shapes) -> dict[str, np.ndarray]:
+        return draw_masks(rng, shapes, self.keep_counts(shapes))
+
+    def count_dropped(self, progress: "jax.Array", count: "jax.Array") -> "jax.Array":
+        """How many of `count` kept weights move: the fraction `drop` at the beginning of the fit,
+        decayed by a cosine to none at `stop`. i32[]"""
+        import jax.numpy as jnp
+
+        share_left = (1 + jnp.cos(np.float32(np.pi) * jnp.minimum(progress / self.stop, 1))) / 2
+        return jnp.floor(self.drop * share_left * count.astype(jnp.float32)).astype(jnp.int32)

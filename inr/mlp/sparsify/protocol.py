@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 Masks = dict[str, "jax.Array"]  # bool, by name and in the shape of the tensor; True: kept
 
 
-class Sparsifier(Protocol):
-    """A frozen dataclass; its methods are pure.
+class MaskRule(Protocol):
+    """Which weights are kept, and how that changes in a fit: a frozen dataclass, its methods pure.
 
-    sparsity: fraction of exact zeros among the weights of all masked tensors together, 0..1.
     n_updates: how often the masks change, in even distances over the first `stop` of the fit.
     stop: fraction of the fit after which the masks stay as they are.
     """
@@ -28,30 +27,21 @@ class Sparsifier(Protocol):
     NEEDS_MOMENTUM: ClassVar[bool]  # scores are wanted: a running mean of dense gradients
 
     @property
-    def sparsity(self) -> float: ...
-    @property
     def n_updates(self) -> int: ...
     @property
     def stop(self) -> float: ...
 
-    def for_training(self) -> "Sparsifier":
-        """One sparsifier for all that differ only in their sparsity, which `updated` does not
-        read: as a static argument of jit it lets them share a compilation."""
-
-    def prepared(self, net: Field, n_channels: int) -> Field:
-        """The field to fit instead of `net`; most return it as it is."""
-
     def keep_counts(self, shapes: Shapes) -> dict[str, int]:
-        """How many weights of each masked tensor are kept at the end; {} where none is masked.
+        """How many weights of each masked tensor are kept at the end.
 
         shapes: of the trained tensors. Only matrices are masked. The counts add up to exactly
-        round((1 - sparsity) * all their weights), though `updated` may move them between tensors.
+        round((1 - sparsity) * all their weights), though `update` may move them between tensors.
         """
 
     def start(self, rng: np.random.Generator, shapes: Shapes) -> dict[str, np.ndarray]:
-        """The first masks, bool."""
+        """Makes the first masks, bool."""
 
-    def updated(
+    def update(
         self,
         masks: Masks,
         params: Mapping[str, "jax.Array"],
@@ -60,7 +50,7 @@ class Sparsifier(Protocol):
         progress: "jax.Array",
         key: "jax.Array",
     ) -> Masks:
-        """The next masks; jax, traced under jit and vmap.
+        """Makes the next masks; jax, traced under jit and vmap.
 
         Args:
           masks: as they were.
@@ -72,3 +62,24 @@ class Sparsifier(Protocol):
           progress: f32[], 0..1 of the whole fit.
           key: a jax key, used once.
         """
+
+
+class Sparsifier(Protocol):
+    """A frozen dataclass; its methods are pure.
+
+    sparsity: fraction of exact zeros among the weights of all masked tensors together, 0..1; of
+      those without masks the fraction of weights that their field does without.
+    masks: None where every weight may be other than zero.
+    """
+
+    @property
+    def sparsity(self) -> float: ...
+    @property
+    def masks(self) -> MaskRule | None: ...
+
+    def for_training(self) -> "Sparsifier":
+        """One sparsifier for all that differ only in their sparsity, which `MaskRule.update` does
+        not read: as a static argument of jit it lets them share a compilation."""
+
+    def prepare(self, net: Field, n_channels: int) -> Field:
+        """Makes the field to fit instead of `net`; those with masks return it as it is."""

@@ -4,18 +4,11 @@ The "Small-Dense" baseline of Evci et al., https://arxiv.org/abs/1911.11134, sec
 """
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-import numpy as np
-
-from inr.mlp.fields.protocol import Field, Shapes, n_weights
+from inr.mlp.fields.protocol import Field, n_weights
 from inr.mlp.sparsify.masks import check_settings
-from inr.mlp.sparsify.protocol import Masks
-
-if TYPE_CHECKING:
-    import jax
 
 
 @dataclass(frozen=True)
@@ -24,10 +17,7 @@ class SmallDense:
 
     sparsity: float = 0.9  # fraction of the weights that the smaller field does without
 
-    NEEDS_MOMENTUM: ClassVar[bool] = False
-    # Not settings: there is nothing to update.
-    n_updates: ClassVar[int] = 0
-    stop: ClassVar[float] = 1.0
+    masks: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         check_settings(self.sparsity)
@@ -35,7 +25,7 @@ class SmallDense:
     def for_training(self) -> "SmallDense":
         return dataclasses.replace(self, sparsity=0.0)
 
-    def prepared(self, net: Field, n_channels: int) -> Field:
+    def prepare(self, net: Field, n_channels: int) -> Field:
         """`net` with the `hidden` whose trained weights are nearest to (1 - sparsity) of its own.
 
         Biases count, tensors that are not trained do not.
@@ -49,23 +39,6 @@ class SmallDense:
                 break
             best, best_miss = narrower, miss
         return best
-
-    def keep_counts(self, shapes: Shapes) -> dict[str, int]:
-        return {}
-
-    def start(self, rng: np.random.Generator, shapes: Shapes) -> dict[str, np.ndarray]:
-        return {}
-
-    def updated(
-        self,
-        masks: Masks,
-        params: Mapping[str, "jax.Array"],
-        scores: Mapping[str, "jax.Array"],
-        keep_counts: Mapping[str, "jax.Array"],
-        progress: "jax.Array",
-        key: "jax.Array",
-    ) -> Masks:
-        return masks
 
 
 def _n_trained(net: Field, n_channels: int) -> int:

@@ -11,21 +11,12 @@ tensors (erk=False).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from inr.mlp.fields.protocol import Field, Shapes
-from inr.mlp.sparsify.masks import (
-    check_settings,
-    erk_counts,
-    moved,
-    n_dropped,
-    random_masks,
-    split_count,
-    uniform_counts,
-)
+from inr.mlp.sparsify.masks import MovedMasks, move_mask, split_count
 from inr.mlp.sparsify.protocol import Masks
 
 if TYPE_CHECKING:
@@ -35,34 +26,12 @@ _SHARE_FLOOR = np.float32(1e-30)  # equal shares where no tensor has momentum, n
 
 
 @dataclass(frozen=True)
-class SNFS:
-    """Sparse from the first step to the last; only the total of all tensors is fixed."""
-
-    sparsity: float = 0.9  # fraction of exact zeros among the weights of all matrices
-    erk: bool = True  # first masks denser in thin matrices; False: the same density in all
-    drop: float = 0.3  # fraction that the first update moves (the authors' code: 0.5); cosine to 0
-    n_updates: int = 75  # drop, n_updates and stop as RigL, so that the two can be compared
-    stop: float = 0.75  # fraction of the fit after which the masks stay as they are
+class SNFS(MovedMasks):
+    """Only the total of all tensors is fixed. drop: 0.5 in the authors' code."""
 
     NEEDS_MOMENTUM: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        check_settings(self.sparsity, drop=self.drop, n_updates=self.n_updates, stop=self.stop)
-
-    def for_training(self) -> "SNFS":
-        return replace(self, sparsity=0.0)
-
-    def prepared(self, net: Field, n_channels: int) -> Field:
-        return net
-
-    def keep_counts(self, shapes: Shapes) -> dict[str, int]:
-        counts = erk_counts if self.erk else uniform_counts
-        return counts(shapes, self.sparsity)
-
-    def start(self, rng: np.random.Generator, shapes: Shapes) -> dict[str, np.ndarray]:
-        return random_masks(rng, shapes, self.keep_counts(shapes))
-
-    def updated(
+    def update(
         self,
         masks: Masks,
         params: Mapping[str, "jax.Array"],
@@ -77,8 +46,7 @@ class SNFS:
         momentum = {name: jnp.abs(scores[name]) for name in names}
         counts = {name: jnp.sum(masks[name], dtype=jnp.int32) for name in names}
         n_survivors = {
-            name: counts[name] - n_dropped(self.drop, self.stop, progress, counts[name])
-            for name in names
+            name: counts[name] - self.count_dropped(progress, counts[name]) for name in names
         }
         n_kept = jnp.stack([counts[name] for name in names])  # [n_tensors], as the next three
         total_momentum = jnp.stack([jnp.sum(momentum[name], where=masks[name]) for name in names])
@@ -87,7 +55,7 @@ class SNFS:
         n_grown = jnp.sum(jnp.stack([keep_counts[name] - n_survivors[name] for name in names]))
         grown = split_count(n_grown, shares, room, jnp)
         return {
-            name: moved(
+            name: move_mask(
                 masks[name],
                 params[name],
                 momentum[name],

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("strict_jax")
 
 
 def updated(sparsifier, masks, weights, counts, progress):
-    after = jax.jit(sparsifier.updated)(
+    after = jax.jit(sparsifier.update)(
         {name: jnp.array([mask], bool) for name, mask in masks.items()},
         {name: jnp.array([w], jnp.float32) for name, w in weights.items()},
         {},
@@ -63,7 +63,7 @@ def test_the_schedule_of_the_paper(per_layer):
         for name, shape in shapes.items()
     }
     counts = sparsifier.keep_counts(shapes)
-    update = jax.jit(sparsifier.updated)
+    update = jax.jit(sparsifier.update)
     for i in range(11):
         traced = {name: jnp.int32(count) for name, count in counts.items()}
         masks = update(masks, weights, {}, traced, jnp.float32(0.06 * i), jax.random.key(i))

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from inr.mlp.fields.siren import Siren
 from inr.mlp.sparsify.masks import (
     check_settings,
+    draw_masks,
     erk_counts,
     masked_shapes,
-    moved,
-    n_dropped,
-    random_masks,
+    move_mask,
     split_count,
     top_mask,
     uniform_counts,
 )
+from inr.mlp.sparsify.rigl import RigL
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 
@@ -185,7 +185,7 @@ def test_infinite_and_missing_scores_do_not_change_the_count():
     weights = jnp.array([1.0, jnp.nan, 0.0, 0.0, 0.0])
     scores = jnp.array([0.0, 0.0, jnp.nan, jnp.inf, jnp.nan])
     for n_survivors in range(3):
-        after = moved(mask, weights, scores, jnp.int32(n_survivors), jnp.int32(2))
+        after = move_mask(mask, weights, scores, jnp.int32(n_survivors), jnp.int32(2))
         assert int(after.sum()) == 2
 
 
@@ -198,8 +198,10 @@ def test_masks_of_many_counts_at_once():
 
 
 def test_the_drop_decays_by_a_cosine():
+    rule = RigL(drop=0.3, stop=0.8)
+
     def dropped(progress, count=1000):
-        return int(n_dropped(0.3, 0.8, jnp.float32(progress), jnp.int32(count)))
+        return int(rule.count_dropped(jnp.float32(progress), jnp.int32(count)))
 
     # 300 times 1, (1 + cos(pi / 4)) / 2, 1/2, (1 + cos(3 pi / 4)) / 2, 0, rounded down.
     assert [dropped(p) for p in (0.0, 0.2, 0.6, 0.8, 1.0)] == [300, 256, 43, 0, 0]
@@ -207,11 +209,11 @@ def test_the_drop_decays_by_a_cosine():
     assert dropped(0.0, count=1) == 0  # the last weight of a tensor stays
 
 
-def test_random_masks_have_exact_counts_and_follow_the_seed():
+def test_draw_masks_have_exact_counts_and_follow_the_seed():
     shapes = {"w0": (2, 5), "w1": (5, 3)}
     counts = {"w0": 0, "w1": 7}
     first, second, other = (
-        random_masks(np.random.default_rng(seed), shapes, counts) for seed in (0, 0, 1)
+        draw_masks(np.random.default_rng(seed), shapes, counts) for seed in (0, 0, 1)
     )
     assert {name: int(mask.sum()) for name, mask in first.items()} == counts
     assert all(mask.dtype == bool and mask.shape == shapes[name] for name, mask in first.items())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inr.mlp.sparsify.magnitude import Magnitude
-from inr.mlp.sparsify.masks import random_masks
+from inr.mlp.sparsify.masks import draw_masks
 from inr.mlp.sparsify.rigl import RigL
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
@@ -22,7 +22,7 @@ SHAPES = {"w0": (5, 12), "w1": (12, 10)}
 def target_with(counts, seed=0):
     """As many weights of 1..2 as counts say, the others zero."""
     rng = np.random.default_rng(seed)
-    places = random_masks(rng, SHAPES, counts)
+    places = draw_masks(rng, SHAPES, counts)
     return {
         name: jnp.asarray(np.where(places[name], rng.uniform(1, 2, shape), 0), jnp.float32)
         for name, shape in SHAPES.items()
@@ -46,7 +46,7 @@ def fitted_masks(sparsifier, target, n_updates=25, n_steps=8):
                 lambda w, g, mask: jnp.where(mask, w - 0.5 * g, np.float32(0)), params, grads, masks
             )
         grads = jax.tree.map(jnp.subtract, params, target)
-        masks = sparsifier.updated(masks, params, grads, counts, progress, key)
+        masks = sparsifier.update(masks, params, grads, counts, progress, key)
         params = jax.tree.map(lambda w, mask: jnp.where(mask, w, np.float32(0)), params, masks)
         return (masks, params), None
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("strict_jax")
 
 def updated(sparsifier, mask, weights, gradient, progress=0.0):
     mask = jnp.array([mask], bool)
-    after = jax.jit(sparsifier.updated)(
+    after = jax.jit(sparsifier.update)(
         {"w0": mask},
         {"w0": jnp.array([weights], jnp.float32) * mask.astype(jnp.float32)},
         {"w0": jnp.array([gradient], jnp.float32)},
@@ -62,7 +62,7 @@ def test_the_algorithm_of_the_paper(progress):
         {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
         for _ in range(2)
     )
-    after = jax.jit(sparsifier.updated)(
+    after = jax.jit(sparsifier.update)(
         {name: jnp.asarray(mask) for name, mask in masks.items()},
         {name: jnp.asarray(w * masks[name]) for name, w in weights.items()},
         {name: jnp.asarray(g) for name, g in gradient.items()},

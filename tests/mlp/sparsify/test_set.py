@@ -14,7 +14,7 @@ def updated(key, names=("w0",), progress=0.0):
     """Of three kept weights the middle one is the smallest; drop=0.4 drops that one alone."""
     mask = jnp.array([[False, True, False, True, False, True]])
     weights = jnp.array([[0.0, 3.0, 0.0, -0.1, 0.0, 2.0]])
-    return SET(drop=0.4).updated(
+    return SET(drop=0.4).update(
         dict.fromkeys(names, mask),
         dict.fromkeys(names, weights),
         {},

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("strict_jax")
 
 def updated(sparsifier, masks, weights, momentum, progress=0.0):
     masks = {name: jnp.array([mask], bool) for name, mask in masks.items()}
-    after = jax.jit(sparsifier.updated)(
+    after = jax.jit(sparsifier.update)(
         masks,
         {name: jnp.array([w], jnp.float32) for name, w in weights.items()},
         {name: jnp.array([m], jnp.float32) for name, m in momentum.items()},
