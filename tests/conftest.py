@@ -23,10 +23,7 @@ os.environ.setdefault(
 )
 
 import jax  # noqa: E402
-import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-
-from inr.mlp.fit.step import Loop  # noqa: E402
 
 # `helpers`, `contracts` and `make_golden` are found here; the package must be installed.
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "scripts")]
@@ -40,22 +37,6 @@ def strict_jax():
     float ** int32 (optax.tree_utils.tree_bias_correction), which strict promotion refuses."""
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         yield
-
-
-@pytest.fixture
-def untrained(monkeypatch):
-    """Fits end with their first weights: all of the host's work, nothing to compile."""
-
-    def block(self, state, xs, *_):
-        return state, np.zeros(len(xs.active))
-
-    def block_of_several(self, states, xs, *_):
-        return states, np.zeros((len(jax.tree.leaves(states)[0]), len(xs.active)))
-
-    monkeypatch.setattr(Loop, "block", block)
-    monkeypatch.setattr(Loop, "block_of_seeds", block_of_several)
-    monkeypatch.setattr(Loop, "block_of_jobs", block_of_several)
-    monkeypatch.setattr(Loop, "validate", lambda *_: 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from inr.mlp.tags import Stages, write_stages
 from inr.options import EncodeOptions, Target
 from inr.settings import with_settings
 
-SMALL = {"fit.steps": "5", "field.hidden": "4", "field.n_layers": "1"}
+SMALL = {"fit.steps": "0", "field.hidden": "4", "field.n_layers": "1"}
 KODIM23 = Path(__file__).parents[1] / "assets/pictures/kodim23.png"
 MLP = list(RECIPES)
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -31,7 +31,8 @@ def noise(height, width, n_channels, bit_depth=8):
 
 
 def recipe(name="siren", **changes):
-    """A recipe of that name with a tiny fixed network; keywords have _ for the dot of a path."""
+    """A recipe of that name with a tiny fixed network that is not fitted, unless keywords say so;
+    they have _ for the dot of a path."""
     changed = {path.replace("_", ".", 1): str(value) for path, value in changes.items()}
     return with_settings(inr.recipes.named(name), SMALL | changed)
 
@@ -43,7 +44,7 @@ def recipe(name="siren", **changes):
 @pytest.mark.parametrize("name", MLP)
 def test_every_recipe_makes_a_file_that_opens(name):
     picture = noise(16, 16, 3)
-    data = inr.encode(picture, recipe(name))
+    data = inr.encode(picture, recipe(name, fit_steps=5))
     decoded = inr.decode(data)
     assert (decoded.shape, decoded.dtype) == ((16, 16, 3), np.uint8)
     np.testing.assert_array_equal(decoded, inr.decode(data))
@@ -56,14 +57,13 @@ def test_every_recipe_makes_a_file_that_opens(name):
 @pytest.mark.slow  # a compilation: 16 bits and alpha in the real loss
 def test_sixteen_bits_and_alpha_are_fitted():
     picture = noise(8, 8, 4, bit_depth=16) // 16 + 30000  # far from both ends of the range
-    data = inr.encode(picture, recipe())
+    data = inr.encode(picture, recipe(fit_steps=5))
     decoded = inr.decode(data)
     assert (decoded.shape, decoded.dtype) == ((8, 8, 4), np.uint16)
     assert decoded.min() >= picture.min()  # each channel keeps to its own range
     assert decoded.max() <= picture.max()
 
 
-@pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize("bit_depth", [8, 16])
 @pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 7), (7, 1), (2, 2), (3, 5)])
@@ -77,10 +77,9 @@ def test_pictures_of_every_kind_and_size_come_back(height, width, n_channels, bi
     assert np.all((samples >= low) & (samples <= high))
 
 
-@pytest.mark.usefixtures("untrained")
 def test_without_a_target_pictures_of_a_few_pixels_work():
     for height, width in ((1, 2), (2, 2), (5, 3), (16, 16)):
-        default = with_settings(inr.recipes.siren(), {"fit.steps": "2"})
+        default = with_settings(inr.recipes.siren(), {"fit.steps": "0"})
         assert inr.decode(inr.encode(noise(height, width, 4), default)).shape == (height, width, 4)
 
 
@@ -112,21 +111,18 @@ def test_one_colour_keeps_to_the_target_as_well():
         inr.encode(np.full((8, 8), 3, np.uint8), target_bytes=10)
 
 
-@pytest.mark.usefixtures("untrained")
 def test_alpha_zero_everywhere_comes_back_exactly():
     picture = noise(9, 7, 4)
     picture[..., 3] = 0
     assert not inr.decode(inr.encode(picture, recipe()))[..., 3].any()
 
 
-@pytest.mark.usefixtures("untrained")
 def test_a_constant_channel_comes_back_exactly():
     picture = noise(9, 7, 3)
     picture[..., 1] = 99
     assert np.all(inr.decode(inr.encode(picture, recipe()))[..., 1] == 99)
 
 
-@pytest.mark.usefixtures("untrained")
 def test_the_colour_profile_comes_back():
     image = Image.fromarray(noise(4, 6, 3))
     without = inr.encode(image, recipe())
@@ -137,7 +133,6 @@ def test_the_colour_profile_comes_back():
     np.testing.assert_array_equal(inr.decode(data), inr.decode(without))
 
 
-@pytest.mark.usefixtures("untrained")
 def test_pillow_pictures_and_arrays_give_the_same_file():
     pixels = noise(5, 6, 3)
     assert inr.encode(Image.fromarray(pixels), recipe()) == inr.encode(pixels, recipe())
@@ -152,14 +147,13 @@ def test_pictures_given_are_left_as_they_were():
     assert (image.mode, image.size) == ("RGB", (2, 2))
 
 
-@pytest.mark.usefixtures("untrained")
 def test_the_psnr_told_is_that_of_the_decoded_file():
     picture = from_array(noise(8, 9, 3))
     encoded = encode_picture(picture, recipe(), EncodeOptions())
     from inr.image.metrics import psnr_db
 
     assert encoded.psnr_db == psnr_db(picture.pixels, decode_picture(encoded.data).pixels)
-    assert encoded.n_steps == 5
+    assert encoded.n_steps == 0
     assert encoded.seconds > 0
 
 
@@ -184,11 +178,10 @@ def test_arrays_of_other_shapes_are_refused(shape):
 # ---------------------------------------------------------------- targets
 
 
-@pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize("name", MLP)
 @pytest.mark.parametrize("target_bytes", [250, 600, 1500, 5000])
 def test_the_file_ends_within_three_percent_below_its_target(name, target_bytes):
-    chosen = with_settings(inr.recipes.named(name), {"fit.steps": "5"})
+    chosen = with_settings(inr.recipes.named(name), {"fit.steps": "0"})
     if name == "fourier" and target_bytes < 1500:
         chosen = with_settings(chosen, {"field.n_frequencies": "16"})  # they alone cost 500 bytes
     n_bytes = len(inr.encode(noise(64, 64, 3), chosen, target_bytes=target_bytes))
@@ -206,7 +199,6 @@ def test_real_fits_meet_their_targets(name, target_bytes):
     assert 0.975 * target_bytes <= n_bytes <= target_bytes
 
 
-@pytest.mark.usefixtures("untrained")
 def test_a_target_in_bits_a_pixel_is_the_same_in_bytes():
     picture = noise(64, 48, 3)  # 3072 pixels: 1.5 bpp are 576 bytes
     assert inr.encode(picture, _few(), target_bpp=1.5) == inr.encode(
@@ -215,10 +207,9 @@ def test_a_target_in_bits_a_pixel_is_the_same_in_bytes():
 
 
 def _few(name="siren", **changes):
-    return with_settings(inr.recipes.named(name), {"fit.steps": "2"} | changes)
+    return with_settings(inr.recipes.named(name), {"fit.steps": "0"} | changes)
 
 
-@pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize("name", ["siren", "fourier"])
 @pytest.mark.parametrize("n_bytes", [500, 20_000])
 def test_without_a_target_the_colour_profile_comes_on_top(name, n_bytes):
@@ -245,20 +236,17 @@ def test_a_file_that_decoders_will_refuse_is_told_before_the_fit():
     encode_picture(Picture(np.full((1500, 1500, 3), 7, np.uint8)), huge, EncodeOptions(), warn=stop)
 
 
-@pytest.mark.usefixtures("untrained")
 def test_the_target_counts_the_colour_profile():
     picture = Picture(noise(64, 64, 3), SRGB_PROFILE)
     encoded = encode_picture(picture, _few(), EncodeOptions(target=Target(n_bytes=1500)))
     assert 0.975 * 1500 <= len(encoded.data) <= 1500
 
 
-@pytest.mark.usefixtures("untrained")
 def test_without_a_target_the_recipe_sets_one():
     n_bytes = len(inr.encode(noise(96, 96, 3), _few(target_bpp="1.0")))
     assert 0.975 * 1152 <= n_bytes <= 1152
 
 
-@pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize("name", MLP)
 def test_an_impossible_target_names_the_sizes(name):
     with pytest.raises(ValueError, match=r"target of 40 bytes is too small .* takes \d+;"):
@@ -268,7 +256,6 @@ def test_an_impossible_target_names_the_sizes(name):
         encode_picture(profiled, _few(name), EncodeOptions(target=Target(n_bytes=300)))
 
 
-@pytest.mark.usefixtures("untrained")
 def test_every_target_either_works_or_is_too_small():
     """Around the smallest file that is possible, there is no third outcome."""
     picture, outcomes = noise(16, 16, 3), []
@@ -285,7 +272,6 @@ def test_every_target_either_works_or_is_too_small():
     assert True in outcomes
 
 
-@pytest.mark.usefixtures("untrained")
 def test_a_named_width_is_kept_with_and_without_a_target():
     picture = noise(64, 64, 3)
     for options in ({}, {"target_bytes": 700}):
@@ -294,7 +280,6 @@ def test_a_named_width_is_kept_with_and_without_a_target():
     assert 0.975 * 700 <= len(data) <= 700
 
 
-@pytest.mark.usefixtures("untrained")
 def test_a_named_width_too_wide_for_the_target_is_refused():
     with pytest.raises(ValueError, match=r"target of 700 bytes is too small.*smaller field.hidden"):
         inr.encode(noise(64, 64, 3), recipe(field_hidden=200, field_n_layers=3), target_bytes=700)

@@ -187,7 +187,7 @@ def test_unknown_paths_list_the_known_ones(path, message):
         ("fixed_size", "1", "fixed_size=1: expected true or false"),
         ("fit.steps", "none", "fit.steps=none: expected a whole number"),
         ("quantize.bits", "17", r"quantize.bits=17.0 is outside 2\.\.16"),
-        ("fit.steps", "0", "fit.steps=0"),
+        ("fit.steps", "-1", "fit.steps=-1: expected 0 or more"),
         ("fit.warmup", "nan", "fit.warmup=nan"),
     ],
 )

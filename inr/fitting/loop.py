@@ -79,6 +79,11 @@ class FitRun(Generic[State]):
     progress: float = 0.0  # 0..1: how far the schedule has come
     attempt: int = 0  # retries so far
 
+    @property
+    def best_or_last(self) -> State:
+        """The best state; the last one where none has a score, as in a fit of no steps."""
+        return self.state if self.best is None else self.best
+
     def after(self, block: Block, state: State, scores: np.ndarray | None) -> "FitRun[State]":
         """Returns the run after a block, the better states kept if there are scores."""
         step, progress = self.step + block.n_steps, block.end
@@ -96,7 +101,7 @@ class FitProgram(Protocol[State, ResultT_co]):
 
     @property
     def n_steps(self) -> int:
-        """Number of steps of the whole schedule, where time does not matter."""
+        """Number of steps of the whole schedule, where time does not matter; may be 0."""
 
     @property
     def block_length(self) -> int:
@@ -169,7 +174,8 @@ def run(
       UsageError: the checkpoint is of something else.
     """
     stored = None if store is None else store.load()
-    first = FitRun(program.start(1.0), step=begin[0], progress=begin[1])
+    step, progress = begin if program.n_steps else (0, 1.0)
+    first = FitRun(program.start(1.0), step=step, progress=progress)
     fit = first if stored is None else _restore(stored, first)
     pace = Pace(program.n_steps, program.phases, program.block_length, time_budget, program.edges)
     compiled: set[int] = set()

@@ -20,7 +20,7 @@ COMMANDS = ("encode", "decode", "info", "eval", "recipes")
         (("--set", "fit=5"), r"unknown setting fit: "),
         (("--set", "fit.steps"), "expected PATH=VALUE"),
         (("--set", "fit.steps=many"), "fit.steps=many: expected"),
-        (("--set", "fit.steps=0"), "fit.steps=0"),
+        (("--set", "fit.steps=-1"), "fit.steps=-1"),
         (("--set", "quantize.bits=40"), "quantize.bits=40"),
         (("--set", "fixed_size=perhaps"), "expected true or false"),
         (("--target-bpp", 1, "--target-bytes", 500), "exclude each other"),
@@ -117,17 +117,6 @@ def test_every_command_has_help(run, command):
     assert (ran.code, ran.err) == (0, "")
     assert re.search(rf"Usage: .*inr {command} ", ran.out)
     assert command in run("--help").out
-
-
-def test_a_fit_that_fails_is_one_line(run, folder, monkeypatch):
-    from inr.mlp.fit.program import Fitting, NotANumberError
-
-    def advance(self, run):
-        raise NotANumberError(run.step)
-
-    monkeypatch.setattr(Fitting, "advance", advance)
-    run("encode", "photo.png", *SMALL).failed("stopped being a number at step 0, .*learning_rate")
-    assert names(folder) == ["photo.png"]
 
 
 @pytest.mark.parametrize("quantizer", ["uniform", "kmeans"])

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.cli_runs import SMALL, SRGB_PROFILE, Ran, names, noise, opened, run_process
+from helpers.cli_runs import SMALL, SRGB_PROFILE, UNTRAINED, Ran, names, noise, opened, run_process
 from PIL import Image
 
 import inr
@@ -24,10 +24,9 @@ def test_decode_json(run, folder, file):
     assert told == {"output": "x.png", "width": 40, "height": 30}
 
 
-@pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize("recipe", ["siren", "siren_wavelet"])
 def test_scale_size_and_region_agree_with_each_other(run, folder, recipe):
-    run("encode", "photo.png", *SMALL, "--recipe", recipe)
+    run("encode", "photo.png", *UNTRAINED, "--recipe", recipe)
     for name, options in {
         "scale.png": ("--scale", 3),
         "size.png": ("--size", "48x36"),
@@ -110,9 +109,8 @@ def test_the_colour_profile_goes_into_the_decoded_file(run, folder):
 # ---------------------------------------------------------------- info, eval, recipes
 
 
-@pytest.mark.usefixtures("untrained")
 def test_info_accounts_for_every_byte(run, folder):
-    run("encode", "photo.png", "--recipe", "fourier", *SMALL, "--set", "field.n_frequencies=5")
+    run("encode", "photo.png", "--recipe", "fourier", *UNTRAINED, "--set", "field.n_frequencies=5")
     told = run("info", "photo.inr", "--json").json
     n_bytes = (folder / "photo.inr").stat().st_size
     assert told["n_bytes"] == n_bytes == sum(told["sections"].values()) + told["overhead_bytes"]

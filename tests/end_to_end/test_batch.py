@@ -9,15 +9,12 @@ from helpers.options import encode_options
 from helpers.tiny_fits import smooth, tiny
 
 from inr.codec import batch_key, encode_batch, encode_picture
-from inr.errors import FitError
+from inr.fitting.loop import Block, pick_members
 from inr.image.read import from_array
 from inr.kinds import open_file
 from inr.mlp.encode import prepare
 from inr.mlp.file import read_codes
-from inr.mlp.fit.fit import fit_batch
-from inr.mlp.fit.problem import NotANumberError
-from inr.mlp.fit.program import Fitting
-from inr.mlp.fit.step import Loop
+from inr.mlp.fit.program import MlpProgram
 from inr.mlp.splits.wavelet import Wavelet
 from inr.options import Job
 
@@ -100,7 +97,6 @@ def test_bands_and_the_rate_term_run_in_batches_too():
         assert encoded.psnr_db > 15
 
 
-@pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize(
     ("settings", "wishes"),
     [
@@ -113,7 +109,7 @@ def test_bands_and_the_rate_term_run_in_batches_too():
 )
 def test_without_training_the_bytes_are_those_of_single_fits(settings, wishes):
     """All of the host's work on the members of a batch, apart from sums in another order."""
-    some = [job(settings, **options) for options in wishes]
+    some = [job({"fit.steps": "0"} | settings, **options) for options in wishes]
     alone = [alone_of(one).data for one in some]
     assert [encoded.data for encoded in encode_batch(some)] == alone
     assert len(set(alone)) == len(alone)
@@ -122,58 +118,6 @@ def test_without_training_the_bytes_are_those_of_single_fits(settings, wishes):
 def test_one_job_is_a_single_fit(plain):
     (encoded,) = encode_batch([job()])
     assert encoded.data == plain.data
-
-
-# ---------------------------------------------------------------- failures of members
-
-
-@pytest.mark.usefixtures("untrained")
-def test_a_member_whose_loss_is_no_number_is_fitted_by_itself(monkeypatch):
-    some = [job(seed=seed) for seed in range(3)]
-    alone = [alone_of(one).data for one in some]
-    rounds = []
-
-    def block_of_jobs(self, states, xs, *_):
-        errors = np.zeros((3, len(xs.active)))
-        if len(rounds) == 2:
-            errors[1] = np.nan
-        rounds.append(None)
-        return states, errors
-
-    monkeypatch.setattr(Loop, "block_of_jobs", block_of_jobs)
-    assert [encoded.data for encoded in encode_batch(some)] == alone
-    assert len(rounds) == 3  # the batch ended there
-
-
-@pytest.mark.usefixtures("untrained")
-def test_weights_of_a_member_that_are_lost_in_the_last_step_are_noticed(monkeypatch):
-    some = [job(seed=seed) for seed in range(2)]
-    alone = [alone_of(one).data for one in some]
-    errors = iter([0.1, np.nan])
-    monkeypatch.setattr(Loop, "validate", lambda *_: next(errors, 0.1))
-    assert [encoded.data for encoded in encode_batch(some)] == alone
-
-
-@pytest.mark.usefixtures("untrained")
-def test_a_member_that_cannot_be_fitted_fails_with_its_own_error(monkeypatch):
-    original = Fitting.started
-
-    def started(self, rate_scale):
-        if any(job.seed == 1 for job in self.jobs):
-            raise NotANumberError(7)
-        return original(self, rate_scale)
-
-    monkeypatch.setattr(Fitting, "started", started)
-    with pytest.raises(FitError, match="at step 7, also at 1/8 of the learning rate"):
-        encode_batch([job(seed=seed) for seed in range(2)])
-
-
-@pytest.mark.usefixtures("untrained")
-def test_codes_that_do_not_fit_fail_as_in_a_single_fit():
-    some = [prepare(job(seed=seed, target_bytes=180)).problem for seed in range(2)]
-    tight = replace(some[1], budget=replace(some[1].budget, max_bytes=40))
-    with pytest.raises(FitError, match="123 weights do not fit into 40 bytes"):
-        fit_batch([some[0], tight], tiny().fit)
 
 
 # ---------------------------------------------------------------- keys
@@ -248,37 +192,15 @@ def test_a_target_that_cannot_be_met_is_refused_with_its_key():
         batch_key(job(target_bytes=40))
 
 
-def test_members_are_stacked_and_taken_apart_again():
-    some = [prepare(job(seed=seed)).problem for seed in range(3)]
-    fitting = Fitting(some, tiny().fit)
-    trees = [{"a": np.arange(4) + i, "b": (np.float32(i), None)} for i in range(3)]
-    stacked = fitting.stacked(trees)
-    assert jax.tree.map(np.shape, stacked) == {"a": (3, 4), "b": ((3,), None)}
-    for i, tree in enumerate(trees):
-        for one, other in zip(
-            jax.tree.leaves(fitting.member(stacked, i)), jax.tree.leaves(tree), strict=True
-        ):
-            np.testing.assert_array_equal(one, other)
-
-
 def test_pixels_and_noise_are_those_of_single_fits():
-    some = [prepare(job(seed=seed)).problem for seed in (3, 9)]
-    together, settings = Fitting(some, tiny().fit), tiny().fit
-    run = together.started(1.0)
-    xs, end = together.next_block(run, 0.8)
-    for i, one in enumerate(some):
-        alone = Fitting([one], settings)
-        alone_run = alone.started(1.0)
-        for name in ("position", "samples"):
-            np.testing.assert_array_equal(
-                getattr(together.data[0], name)[i], getattr(alone.data[0], name)
-            )
-        own, own_end = alone.next_block(alone_run, 0.8)
-        for name in ("budget_bits", "rate"):
-            np.testing.assert_array_equal(getattr(xs, name)[i], getattr(own, name))
-        np.testing.assert_array_equal(run.state.key[i], alone_run.state.key)
-        for name in ("active", "start", "step"):
-            np.testing.assert_array_equal(getattr(xs, name), getattr(own, name))
-        assert end == own_end
-        for name in together.shapes:
-            np.testing.assert_array_equal(run.state.params[name][i], alone_run.state.params[name])
+    problems = [prepare(job(seed=seed)).problem for seed in (3, 9)]
+    together = MlpProgram(problems, tiny().fit)
+    state = together.start(1.0)
+    block = Block(0, first_step=0, n_steps=3, length=3, begin=0.0, end=0.05, ends_phase=False)
+    own = together.schedule(state, block)
+    for i, problem in enumerate(problems):
+        alone = MlpProgram([problem], tiny().fit)
+        alone_state = alone.start(1.0)
+        members = pick_members((together.data, state, own), i)
+        singles = pick_members((alone.data, alone_state, alone.schedule(alone_state, block)), 0)
+        jax.tree.map(np.testing.assert_array_equal, members, singles)

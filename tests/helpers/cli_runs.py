@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 from inr.cli import main as cli
 
 SMALL = ("--set", "fit.steps=5", "--set", "field.hidden=4", "--set", "field.n_layers=1")
+UNTRAINED = ("--set", "fit.steps=0", *SMALL[2:])  # the first weights: there is nothing to compile
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

@@ -12,7 +12,7 @@ from inr.codec import encode_picture
 from inr.image.read import from_array
 from inr.mlp.fields.joint import field_set_of
 from inr.mlp.fit.problem import Budget, FitProblem, Signal
-from inr.mlp.fit.program import Fitting
+from inr.mlp.fit.program import MlpProgram
 from inr.mlp.recipe import MlpRecipe
 from inr.options import EncodeResult
 from inr.settings import with_settings
@@ -63,9 +63,24 @@ def job_of(settings=None, max_bytes=None, seed=0, picture=None, budget_bits=1000
     return FitProblem(field_set, (signal,), recipe.quantize, recipe.sparsify, budget, seed)
 
 
-def fitting_of(settings=None, **of_job) -> Fitting:
-    """The host's side of one such fit, to be run by hand."""
-    return Fitting([job_of(settings, **of_job)], tiny(settings).fit)
+def program_of(settings=None, **of_job) -> MlpProgram:
+    """The program of one such fit, to be run by hand."""
+    return MlpProgram([job_of(settings, **of_job)], tiny(settings).fit)
+
+
+class Watched:
+    """A program, and its state after each block that the loop has run of it."""
+
+    def __init__(self, program):
+        self.program, self.seen = program, []
+
+    def __getattr__(self, name):
+        return getattr(self.program, name)
+
+    def after_block(self, state, block, losses):
+        state, scores = self.program.after_block(state, block, losses)
+        self.seen.append((block, state))
+        return state, scores
 
 
 class Killed(Exception):

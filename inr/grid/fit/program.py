@@ -203,8 +203,7 @@ class GridProgram:
 
     def result(self, run: FitRun[FitState]) -> list[FitResult]:
         """Returns the networks and latents of the best state of each member."""
-        assert run.best is not None
-        best = run.best.steps
+        best = run.best_or_last.steps
         unrounded = [np.asarray(z) * np.float32(self.settings.gain) for z in best.latents]
         return [
             FitResult(

@@ -134,7 +134,7 @@ class MlpProgram:
         settings, steps = self.settings, self.settings.steps
         self.n_steps = steps
         n_last = max(1, round(settings.rounding * steps))
-        self.rounding_from = 1 - n_last / steps
+        self.rounding_from = 1 - n_last / max(1, steps)
         self.block_length = block_steps(n_weights(self.shapes), sum(self.batch), n_last)
         trial_until = min(settings.seed_trial, self.rounding_from)
         self.has_trial = settings.n_seeds > 1 and trial_until > 0
@@ -218,7 +218,7 @@ class MlpProgram:
             start=np.stack(starts, axis=1).astype(np.int32),
             step=(block.steps % (1 << 32)).astype(np.uint32),
         )
-        data, own, held = self.data, self._own_inputs(state, block), self._held(state, block)
+        data, own, held = self.data, self.schedule(state, block), self._held(state, block)
         if is_trial:  # the starts of one fit share all but the state
             data, own = pick_members((data, own), 0)
         steps, errors = self.stepper.run_block(
@@ -256,8 +256,7 @@ class MlpProgram:
         Raises:
           FitError: codes that do not fit the budget.
         """
-        assert run.best is not None
-        best, found = run.best, []
+        best, found = run.best_or_last, []
         for i, finisher in enumerate(self.finishers):
             params, masks, levels = self._on_host(best, i)
             found.append(finisher.landed(params, masks, levels, run.step))
@@ -359,7 +358,8 @@ class MlpProgram:
         found = budgeted_steps(trained, one.log2_steps, budget_bits, one.masks)
         return {name: float(q_step) for name, q_step in found.items()}
 
-    def _own_inputs(self, state: FitState, block: Block) -> OwnInputs:
+    def schedule(self, state: FitState, block: Block) -> OwnInputs:
+        """Lays down the rates and budgets of the steps of a block."""
         settings, fraction = self.settings, block.progress_at(0.5)
         warmup_ticks = min(int(settings.warmup * _SCHEDULE_TICKS), _SCHEDULE_TICKS - 1)
         schedule = optax.warmup_cosine_decay_schedule(

@@ -21,7 +21,7 @@ def cpu_batch(n_pixels: int) -> int:
 class FitSettings:
     """Nothing here is stored in the file."""
 
-    steps: int = 3400
+    steps: int = 3400  # 0 leaves the first weights as they are
     # Pixels a step; None: on a GPU all of them if they fit, else as `cpu_batch` says.
     batch: int | None = None
     optimizer: Muon | Adam = field(default_factory=Muon)
@@ -37,8 +37,8 @@ class FitSettings:
     rate_lambda: float | None = None
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UsageError(f"fit.steps={self.steps}: at least 1 step is needed")
+        if self.steps < 0:
+            raise UsageError(f"fit.steps={self.steps}: expected 0 or more")
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"fit.batch={self.batch}: at least 1 pixel is needed")
         if self.rate_lambda is not None and not 0 < self.rate_lambda < float("inf"):

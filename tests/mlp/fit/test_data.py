@@ -9,10 +9,9 @@ from helpers.tiny_fits import smooth
 
 from inr.mlp.fields.joint import FieldPart, FieldSet
 from inr.mlp.fields.siren import Siren
-from inr.mlp.fit.data import batch_pixels, block_steps, shuffled, slices_of
+from inr.mlp.fit.data import batch_pixels, block_steps, shuffled, signal_of, slices_of
 from inr.mlp.fit.problem import Signal
 from inr.mlp.fit.settings import FitSettings
-from inr.mlp.fit.step import signal_of
 
 
 def signal(height=5, width=7, n_channels=3, **changes):

@@ -18,7 +18,7 @@ from inr.mlp.encode import prepare
 from inr.mlp.fields.siren import Siren
 from inr.mlp.file import PictureInfo, write_file
 from inr.mlp.fit.data import shuffled
-from inr.mlp.fit.program import Fitting
+from inr.mlp.fit.program import MlpProgram
 from inr.mlp.quantize.uniform import pack_steps, wire_step
 from inr.mlp.splits.wavelet import Wavelet
 from inr.mlp.tags import read_stages, write_stages
@@ -106,13 +106,13 @@ def test_the_loss_of_bands_is_that_of_the_picture(n_channels):
     picture = noise(16, 24, n_channels)
     settings = {"split": "wavelet", "split.wavelet": "haar", "split.levels": "2"}
     prepared = prepare(from_array(picture), tiny(settings), EncodeOptions())
-    fitting = Fitting([prepared.job], tiny(settings).fit)
-    zeros = {name: jnp.zeros(shape) for name, shape in fitting.shapes.items()}
+    program = MlpProgram([prepared.job], tiny(settings).fit)
+    zeros = {name: jnp.zeros(shape) for name, shape in program.shapes.items()}
     sizes = tuple(signal.height * signal.width for signal in prepared.job.signals)
     data = tuple(
         shuffled(signal, n, 0) for signal, n in zip(prepared.job.signals, sizes, strict=True)
     )
-    error = jax.jit(fitting.loop.error, static_argnums=3)
+    error = jax.jit(program.stepper.error, static_argnums=3)
     loss = error(zeros, data, jnp.zeros(3, jnp.int32), sizes)
     expected = np.mean((picture / 255 - 0.5) ** 2)
     assert float(loss) == pytest.approx(expected, rel=1e-5)  # sums in float32
