@@ -24,12 +24,13 @@ import numpy as np
 from PIL import Image
 from timed_commands import ROOT, machine, run_json, wall_seconds
 
+from inr.fitting.loop import Block
 from inr.mlp.fields.joint import FieldPart, FieldSet
 from inr.mlp.fields.protocol import Params, n_weights
 from inr.mlp.fields.siren import Siren
 from inr.mlp.fit.optimizers import Adam
 from inr.mlp.fit.problem import Budget, FitProblem, Signal
-from inr.mlp.fit.program import Fitting
+from inr.mlp.fit.program import MlpProgram
 from inr.mlp.fit.settings import FitSettings
 from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.sparsify.dense import Dense
@@ -37,15 +38,34 @@ from inr.mlp.sparsify.dense import Dense
 PICTURE = ROOT / "assets/pictures/kodim15.png"
 
 
-def fitting(net: Siren, height: int, width: int, settings: FitSettings) -> Fitting:
-    """A fit of smooth noise, ready to run blocks of steps."""
+def program_of(net: Siren, height: int, width: int, settings: FitSettings) -> MlpProgram:
+    """Makes the program of a fit of noise."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (height * width, 3), dtype=np.uint8)
     signal = Signal(pixels, height, width, ((0, 255),) * 3, peak=255.0)
     n_bits = 7.0 * n_weights(net.shapes(3))
     budget = Budget(n_bits, height * width, None, lambda codes, levels: b"")
     job = FitProblem(FieldSet((FieldPart(net, 3),)), (signal,), Uniform(), Dense(), budget, seed=0)
-    return Fitting([job], settings)
+    return MlpProgram([job], settings)
+
+
+class Runner:
+    """Runs blocks of the first phase, one after the other."""
+
+    def __init__(self, program: MlpProgram, block_length: int) -> None:
+        self.program, self.state = program, program.start(1.0)
+        self.length, self.step = block_length, 0
+        self.advance()  # compiles
+
+    def advance(self) -> float:
+        """Runs a block; returns the seconds of a step."""
+        begin, n = self.step / self.program.n_steps, self.length
+        end = (self.step + n) / self.program.n_steps
+        block = Block(0, self.step, n, n, begin, end, ends_phase=False)
+        started_at = time.monotonic()
+        self.state, _ = self.program.run_block(self.state, block)  # waits for the errors
+        self.step += n
+        return (time.monotonic() - started_at) / n
 
 
 @dataclass(frozen=True)
@@ -63,15 +83,11 @@ def bench_sine() -> None:
     fields = {"polynomial sine": Siren(n_layers=5), "jnp.sin": SirenOfJnpSin(n_layers=5)}
     runs = {}
     for name, field in fields.items():
-        bench = fitting(field, 512, 768, settings)
-        bench.block_length = 10
-        runs[name] = (bench, bench.started(1.0))
-        bench.advance(runs[name][1])  # compiles
+        runs[name] = Runner(program_of(field, 512, 768, settings), block_length=10)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(20):
-        for name, (bench, run) in runs.items():
-            bench.advance(run)
-            seconds[name].append(bench.seconds_a_step)
+        for name, runner in runs.items():
+            seconds[name].append(runner.advance())
     # The best of many: neighbours on a shared machine slow either loop at random.
     for name, values in seconds.items():
         best, median = 1e3 * min(values), 1e3 * statistics.median(values)
@@ -135,13 +151,13 @@ def bench_gpu() -> None:
         sys.exit("error: bench gpu needs a GPU and inr[cuda]; jax sees none here")
     net = Siren(hidden=128, n_layers=7, first_omega_0=50.0)
     n_steps, n_pixels = 10_000, 512 * 512
-    bench = fitting(net, 512, 512, FitSettings(steps=n_steps, optimizer=Adam(3e-4), rounding=0.01))
-    run = bench.started(1.0)
-    bench.advance(run)  # compiles
-    started_at, done_before = time.monotonic(), run.step
-    while run.progress < bench.rounding_from:
-        bench.advance(run)
-    seconds = (time.monotonic() - started_at) * n_steps / (run.step - done_before)
+    settings = FitSettings(steps=n_steps, optimizer=Adam(3e-4), rounding=0.01)
+    program = program_of(net, 512, 512, settings)
+    runner = Runner(program, program.block_length)
+    started_at, n_before = time.monotonic(), runner.step
+    while runner.step + runner.length < 0.99 * n_steps:
+        runner.advance()
+    seconds = (time.monotonic() - started_at) * n_steps / (runner.step - n_before)
     flop = 6 * n_weights(net.shapes(3)) * n_pixels * n_steps
     print(
         f"{n_steps} full-batch steps of {n_weights(net.shapes(3))} weights: {seconds:.1f} s, "
