@@ -1,6 +1,6 @@
 """The context model in fixed point: which density each latent has, the same on every machine.
 
-The model of forward.py, with every weight a whole multiple of 2**-16 and every activation rounded
+The model of fit/model.py, with every weight a whole multiple of 2**-16 and every activation rounded
 to multiples of 2**-ACTIVATION_BITS, r(v) = floor(v * 2**10 + 0.5) / 2**10:
 
     x0 = taps of the level itself, then r(feature @ levels before, repeated to the level's size)

@@ -6,7 +6,7 @@
   networks   see network_coding.py
   latents    see latent_coder.py
 
-Ranges are always full, and sides at most MAX_SIDE. The decoder is exact (draw_exact.py), hence the
+Ranges are always full, and sides at most MAX_SIDE. The decoder is exact (synthesis.py), hence the
 checksum: it promises every pixel.
 """
 
