@@ -21,7 +21,7 @@ class Panel:
 
 
 def points(rows: Sequence[Row], x: str, y: str = "psnr_db") -> list[tuple[float, float]]:
-    """(x, y) of each row, in the order of x; of rows that share an x, the mean y."""
+    """Return (x, y) of each row, in the order of x; where rows share an x, the mean y."""
     groups: dict[float, list[float]] = {}
     for row in rows:
         groups.setdefault(row[x], []).append(row[y])
@@ -31,7 +31,7 @@ def points(rows: Sequence[Row], x: str, y: str = "psnr_db") -> list[tuple[float,
 def series(
     rows: Sequence[Row], label: Callable[[Row], str], x: str
 ) -> dict[str, list[tuple[float, float]]]:
-    """A line of PSNR over x for each label and, if there are several, each picture."""
+    """Make a line of PSNR over x for each label and, if there are several, each picture."""
     several = len({row["picture"] for row in rows}) > 1
     groups: dict[str, list[Row]] = {}
     for row in rows:
@@ -46,8 +46,8 @@ def weights_and_bytes(
     label: Callable[[Row], str],
     free_label: Callable[[Row], str],
 ) -> list[Panel]:
-    """Panels of networks of given widths, over weights and over bytes, and of those whose width
-    and bits a target chose."""
+    """Make panels of networks of given widths, over weights and over bytes, and of those whose
+    width and bits a target chose."""
     return [
         Panel("Weights of 16 bits", "weights", "PSNR, dB", series(fixed, label, "n_weights")),
         Panel("The same files", "bytes of the file", "PSNR, dB", series(fixed, label, "n_bytes")),
@@ -61,7 +61,7 @@ def weights_and_bytes(
 
 
 def plot(path: Path, panels: Sequence[Panel]) -> None:
-    """Draws one to three panels side by side, with one legend for all, as PNG."""
+    """Draw one to three panels side by side, with one legend for all, as PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -88,7 +88,7 @@ def plot(path: Path, panels: Sequence[Panel]) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; floats with two decimals, None empty."""
+    """Format a Markdown table; floats with two decimals, None empty."""
     lines = [columns, ["---"] * len(columns), *(map(_cell, row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -1,4 +1,4 @@
-"""Times the loops that the README speaks of; ratios are taken within one run.
+"""Times the loops whose speed experiments/README.md states; ratios are taken within one run.
 
 bench.py sine       one training step with our sine and with jnp.sin, in turn
 bench.py decode     `inr info` and `inr decode` from a cold shell
@@ -39,7 +39,7 @@ PICTURE = ROOT / "assets/pictures/kodim15.png"
 
 
 def program_of(net: Siren, height: int, width: int, settings: FitSettings) -> MlpProgram:
-    """Makes the program of a fit of noise."""
+    """Make the program of a fit of noise."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (height * width, 3), dtype=np.uint8)
     signal = Signal(pixels, height, width, ((0, 255),) * 3, peak=255.0)
@@ -78,7 +78,7 @@ class SirenOfJnpSin(Siren):
 
 
 def bench_sine() -> None:
-    """One Adam step of a 17,027-weight SIREN, batch 16,384, both sines in turn."""
+    """Time one Adam step of a 17,027-weight SIREN, batch 16,384, both sines in turn."""
     settings = FitSettings(steps=10**6, batch=16384, optimizer=Adam())
     fields = {"polynomial sine": Siren(n_layers=5), "jnp.sin": SirenOfJnpSin(n_layers=5)}
     runs = {}
@@ -97,7 +97,7 @@ def bench_sine() -> None:
 
 
 def bench_quantizer() -> None:
-    """PSNR of one network at several mean widths of its codes; 16 bits stand for float."""
+    """Print the PSNR of one network at several bits a code; 16 bits stand for float."""
     with tempfile.TemporaryDirectory() as folder:
         for bits in (16, 8, 6):
             result = run_json(
@@ -109,7 +109,7 @@ def bench_quantizer() -> None:
 
 
 def bench_decode() -> None:
-    """Wall seconds of whole commands on a 768x512 file."""
+    """Time whole commands on a 768x512 file."""
     with tempfile.TemporaryDirectory() as folder:
         coded = Path(folder) / "picture.inr"
         picture = PICTURE
@@ -121,7 +121,7 @@ def bench_decode() -> None:
 
 
 def bench_batch() -> None:
-    """Eight seeds of `siren` on a 256x256 crop, 600 steps: as a batch, then one by one, in one
+    """Time eight seeds of `siren` on a 256x256 crop, 600 steps: as a batch, then one by one in a
     process, where the single fits share one compilation too, and two of them as commands."""
     settings = ("--recipe", "siren", "--set", "fit.steps=600")
     seeds = [argument for seed in range(8) for argument in ("--seed", str(seed))]
@@ -146,7 +146,7 @@ def bench_batch() -> None:
 
 
 def bench_gpu() -> None:
-    """The classic network: SIREN, 8 layers, 128 hidden, 99,843 weights."""
+    """Time the classic network: SIREN, 8 layers, 128 hidden, 99,843 weights."""
     if jax.default_backend() != "gpu":
         sys.exit("error: bench gpu needs a GPU and inr[cuda]; jax sees none here")
     net = Siren(hidden=128, n_layers=7, first_omega_0=50.0)

@@ -19,12 +19,12 @@ _LARGE = (6000, 4000)
 
 
 def encode(picture: Path, output: Path, *options: str) -> tuple[str | Path, ...]:
-    """The arguments of the command."""
+    """Return the arguments of the command."""
     return "encode", picture, "-o", output, "-f", "--recipe", "cae", *options
 
 
 def both_ways(picture: Path, folder: Path) -> dict[str, tuple[str | Path, ...]]:
-    """The arguments of encode and of decode, in the order in which they are to run."""
+    """Return the arguments of encode and of decode, in the order in which they are to run."""
     output = folder / "a.inr"
     return {
         "encode": encode(picture, output, "-q"),
@@ -50,7 +50,7 @@ def bench_targets(folder: Path) -> None:
 
 
 def bench_large(folder: Path) -> None:
-    """kodim15 and its mirror images side by side: no edges where they meet."""
+    """Time kodim15 and its mirror images side by side: there are no edges where they meet."""
     with Image.open(PICTURE) as image:
         tile = np.asarray(image.convert("RGB"))
     width, height = _LARGE

@@ -40,7 +40,7 @@ _N_STEPS, _N_BLOCKS = 10, 6
 
 
 def bench_step() -> None:
-    """Median and best milliseconds a step over some blocks."""
+    """Print median and best milliseconds a step over some blocks."""
     for height, width in ((256, 256), (512, 768)):
         pyramid = Pyramid(height, width, 3, Structure(prior=1))
         stepper = Stepper(pyramid, GridFit())
@@ -64,17 +64,17 @@ def bench_step() -> None:
         print(f"{width}x{height}: {1e3 * best:.1f} ms a step, median {1e3 * median:.1f}")
 
 
-def encoded(folder: Path, picture: Path, *options: str) -> tuple[Path, dict[str, float]]:
-    """A file made by the command line, and what it told."""
+def encode(folder: Path, picture: Path, *options: str) -> tuple[Path, dict[str, float]]:
+    """Return a file that the command line made, and its figures."""
     output = folder / "a.inr"
     return output, run_json("encode", picture, "-o", output, "--recipe", "grid", "-f", *options)
 
 
 def bench_exact() -> None:
-    """The file's own networks and latents, once by the exact decoder, once in float32."""
+    """Draw a file's own networks and latents, once by the exact decoder, once in float32."""
     with tempfile.TemporaryDirectory() as folder, Image.open(PICTURE) as image:
         image.crop(CROP).save(Path(folder) / "crop.png")
-        output, _ = encoded(Path(folder), Path(folder) / "crop.png", "--set", "fit.steps=300")
+        output, _ = encode(Path(folder), Path(folder) / "crop.png", "--set", "fit.steps=300")
         target = np.asarray(image.crop(CROP), np.float64)
         opened = open_file(output.read_bytes()).content
     coded, latents = read_grid(opened)
@@ -95,7 +95,7 @@ def bench_exact() -> None:
 def bench_decode() -> None:
     with tempfile.TemporaryDirectory() as folder:
         options = ("--set", "fit.steps=60", "--set", "lambda=0.0002")
-        output, figures = encoded(Path(folder), PICTURE, *options)
+        output, figures = encode(Path(folder), PICTURE, *options)
         seconds = wall_seconds("decode", output, "-o", Path(folder) / "a.png", "-f", "-q")
     best, median = min(seconds), float(np.median(seconds))
     print(f"decode of 768x512 at {figures['bpp']:.2f} bpp: {best:.2f} s, median {median:.2f}")
@@ -107,7 +107,7 @@ def bench_scale() -> None:
             original = np.asarray(image, np.float64)
             image.reduce(2).save(Path(folder) / "half.png")
             options = ("--set", "fit.steps=300", "--set", "lambda=0.0004")
-            output, figures = encoded(Path(folder), Path(folder) / "half.png", *options)
+            output, figures = encode(Path(folder), Path(folder) / "half.png", *options)
             opened = open_file(output.read_bytes()).content
         height, width = original.shape[:2]
         whole = Region(0, 0, width, height)
@@ -127,7 +127,7 @@ def bench_cool_chic() -> None:
     with tempfile.TemporaryDirectory() as folder, Image.open(PICTURE) as image:
         image.crop(CROP).save(Path(folder) / "crop.png")
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        _, figures = encoded(Path(folder), Path(folder) / "crop.png")
+        _, figures = encode(Path(folder), Path(folder) / "crop.png")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_seconds = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
     loss = 10 ** (-figures["psnr_db"] / 10) + 1e-3 * figures["bpp"]

@@ -30,14 +30,14 @@ TOLERANCE_DB = 0.15
 NAMES = tuple(f"kodim{number:02d}.png" for number in range(1, 25))
 
 
-def published() -> dict[str, Any]:
-    """The file of published points."""
+def read_published() -> dict[str, Any]:
+    """Read the file of published points."""
     stored: dict[str, Any] = json.loads(PUBLISHED.read_text(encoding="utf-8"))
     return stored
 
 
-def coded(pixels: np.ndarray, form: str, quality: int) -> tuple[float, float]:
-    """bpp and PSNR of u8 [h, w, 3] at Pillow's defaults, as the published curves have it."""
+def encode_point(pixels: np.ndarray, form: str, quality: int) -> tuple[float, float]:
+    """Return bpp and PSNR of u8 [h, w, 3] at Pillow's defaults, as the published curves have it."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, form, quality=quality)
     with Image.open(buffer) as image:
@@ -48,10 +48,10 @@ def coded(pixels: np.ndarray, form: str, quality: int) -> tuple[float, float]:
 def mean_curve(
     pictures: Sequence[np.ndarray], form: str, qualities: Sequence[int]
 ) -> tuple[list[float], list[float]]:
-    """Means of bpp and PSNR over the pictures, one pair a quality."""
+    """Return means of bpp and PSNR over the pictures, one pair a quality."""
     rates, psnrs = [], []
     for quality in qualities:
-        points = [coded(pixels, form, quality) for pixels in pictures]
+        points = [encode_point(pixels, form, quality) for pixels in pictures]
         rates.append(statistics.fmean(rate for rate, _ in points))
         psnrs.append(statistics.fmean(psnr for _, psnr in points))
     return rates, psnrs
@@ -63,7 +63,7 @@ def gaps_db(
     rates: Sequence[float],
     psnrs: Sequence[float],
 ) -> list[float]:
-    """PSNR of a curve minus the anchor's at each bpp of the anchor, linear in log rate.
+    """Return the PSNR of a curve minus the anchor's at each bpp of the anchor, linear in log rate.
 
     Args:
       anchor_bpp, anchor_psnr: points of the anchor.
@@ -81,7 +81,7 @@ def gaps_db(
 
 
 def kodak(folder: Path) -> list[np.ndarray]:
-    """The 24 pictures; ValueError names those that are not there."""
+    """Read the 24 pictures; ValueError names those that are not there."""
     missing = [name for name in NAMES if not (folder / name).exists()]
     if missing:
         raise ValueError(f"{folder} lacks {', '.join(missing)}; all 24 are needed for the means")
@@ -93,11 +93,11 @@ def kodak(folder: Path) -> list[np.ndarray]:
 
 
 def largest_gaps(folder: Path) -> dict[str, float]:
-    """Of each format the largest distance to its published curve, in dB."""
+    """Return, for each format, the largest distance to its published curve, in dB."""
     pictures = kodak(folder)
     largest = {}
     for form in FORMS:
-        curve = published()["curves"][form]
+        curve = read_published()["curves"][form]
         rates, psnrs = mean_curve(pictures, form, curve["quality"])
         gaps = gaps_db(curve["bpp"], curve["psnr"], rates, psnrs)
         largest[form] = max(gaps, key=abs)

@@ -1,9 +1,9 @@
-"""Adds pictures to the list of those that are never trained on, inr/cae/test_pictures.txt.
+"""Adds pictures to the list of those that are never trained on, inr/cae/training/test_pictures.txt.
 
     python scripts/hash_test_pictures.py FILE...
 
-A line for each: identity (see inr/cae/held_out.py), height x width, name of the file. Lines that
-exist stay, pictures that are listed under another name are not listed twice.
+A line for each: identity (see inr/cae/training/held_out.py), height x width, name of the file.
+Lines that exist stay, pictures that are listed under another name are not listed twice.
 
 The list lacks 16 pictures of the Kodak suite (kodim01, 02, 04, 06, 07, 09 to 12, 14, 16 to 18, 21,
 22 and 24). To add them, fetch the 24 PNG files from http://r0k.us/graphics/kodak/ and run this

@@ -3,8 +3,8 @@
     python scripts/readme_picture.py [--picture PICTURE] [--bpp X] [--crop X,Y,W,H] [-o OUT.png]
 
 Side by side: the original, JPEG (optimised, progressive, 4:2:0, the best quality that fits in as
-many bytes), and the file of each --recipe, from whole pictures of --bpp bits a pixel. What stands
-in assets/README.md of bytes and PSNR is printed. Takes as long as `inr encode` does.
+many bytes), and the file of each --recipe, from whole pictures of --bpp bits a pixel. The
+captions are printed too. Takes as long as `inr encode` does.
 """
 
 import argparse
@@ -59,18 +59,21 @@ def draw_panels(panels: list[tuple[str, np.ndarray]]) -> Image.Image:
 
 
 def main() -> None:
-    """Encode, decode, draw and tell."""
+    """Encode, decode, draw, and print the captions."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--picture", type=Path, default=ROOT / "assets/pictures/kodim23.png")
     parser.add_argument("--bpp", type=float, default=0.2)
-    parser.add_argument("--recipe", action="append", help="default: siren")
+    parser.add_argument("--recipe", action="append", help="default: siren, grid_fast")
     parser.add_argument("--crop", default="130,30,256,256", metavar="X,Y,W,H")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "assets/readme.png")
     given = parser.parse_args()
     x, y, width, height = map(int, given.crop.split(","))
     with Image.open(given.picture) as image:
         pixels = np.asarray(image.convert("RGB"))
-    files = {name: encode(given.picture, name, given.bpp) for name in given.recipe or ["siren"]}
+    files = {
+        name: encode(given.picture, name, given.bpp)
+        for name in given.recipe or ["siren", "grid_fast"]
+    }
     jpeg = best_jpeg(pixels, max(map(len, files.values())))
     with Image.open(io.BytesIO(jpeg)) as image:
         drawn = {"JPEG": (len(jpeg), np.asarray(image))}

@@ -44,7 +44,7 @@ STEPS_A_BLOCK = 10
 
 
 def crops(folder: Path, n: int, seed: int) -> np.ndarray:
-    """f32[n, 3, height, width] in 0..1, each of another photograph."""
+    """Read f32[n, 3, height, width] in 0..1, each of another photograph."""
     with (folder / "manifest.csv").open(newline="") as file:
         rows = [r for r in csv.DictReader(file) if r["split"] == "train" and r["kind"] == "photo"]
     np.random.default_rng(seed).shuffle(rows)
@@ -57,8 +57,8 @@ def crops(folder: Path, n: int, seed: int) -> np.ndarray:
     return np.stack(pictures)
 
 
-def fitted(pictures: np.ndarray) -> dict[str, np.ndarray]:
-    """f32 tensors that suit all pictures."""
+def fit_to_all(pictures: np.ndarray) -> dict[str, np.ndarray]:
+    """Fit f32 tensors that suit all pictures."""
     n, n_channels, height, width = pictures.shape
     pyramid = Pyramid(height, width, n_channels, Structure())
     stepper = Stepper(pyramid, FIT)
@@ -119,7 +119,7 @@ def main() -> None:
     args = parser.parse_args()
     units = {
         name: np.rint(np.ldexp(w.astype(np.float64), UNIT_BITS)).astype(np.int32)
-        for name, w in fitted(crops(args.folder, N_CROPS, SEED)).items()
+        for name, w in fit_to_all(crops(args.folder, N_CROPS, SEED)).items()
     }
     if max(np.abs(w).max() for w in units.values()) >= PRIOR_LIMIT * 2**UNIT_BITS:
         raise SystemExit("a number is too large for a prior")

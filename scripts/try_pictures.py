@@ -39,15 +39,15 @@ class Outcome:
 
 
 def inr(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Runs one command as a user does."""
+    """Run one command as a user does."""
     command = [sys.executable, "-m", "inr", *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False
     )
 
 
-def tried(folder: Path, name: str, recipe: str, expected: str) -> Outcome:
-    """Encodes, decodes and evaluates one picture."""
+def try_picture(folder: Path, name: str, recipe: str, expected: str) -> Outcome:
+    """Encode, decode and evaluate one picture."""
     try:
         ended, text = _ended(folder / name, recipe)
     except subprocess.TimeoutExpired:
@@ -62,14 +62,14 @@ def _ended(picture: Path, recipe: str) -> tuple[str, str]:
         if made.returncode != 0:
             assert not output.exists(), "a failed command has left its output"
             return _failed(made)
-        told = json.loads(made.stdout)
+        figures = json.loads(made.stdout)
         drawn = inr("decode", output, "-o", decoded, "--json")
         if drawn.returncode != 0:
             return "wrong", f"decode: {_failed(drawn)}"
         size = json.loads(drawn.stdout)
-        psnr = "equal" if told["psnr_db"] is None else f"{told['psnr_db']:.1f} dB"
+        psnr = "equal" if figures["psnr_db"] is None else f"{figures['psnr_db']:.1f} dB"
         notes = " ".join(made.stderr.split())[:160]
-        return "ok", f"{size['width']}x{size['height']}, {told['n_bytes']} bytes, {psnr} {notes}"
+        return "ok", f"{size['width']}x{size['height']}, {figures['n_bytes']} bytes, {psnr} {notes}"
 
 
 def _failed(run: subprocess.CompletedProcess[str]) -> tuple[str, str]:
@@ -92,7 +92,7 @@ def main() -> None:
     recipes = given.recipe or list(SHORT)
     jobs = [(name, recipe, expected) for name, expected in rows for recipe in recipes]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        outcomes = list(pool.map(lambda job: tried(given.folder, *job), jobs))
+        outcomes = list(pool.map(lambda job: try_picture(given.folder, *job), jobs))
     for each in outcomes:
         mark = " " if each.is_right else "!"
         print(f"{mark} {each.file:32} {each.recipe:9} {each.expected:6} {each.ended:9} {each.text}")

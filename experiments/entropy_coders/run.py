@@ -80,8 +80,8 @@ def fit_to_bytes(run: lab.Run) -> list[lab.Row]:
 
 
 def plot(path: Path, all_rows: list[lab.Row]) -> None:
-    """Bars of bits a weight, a group a case, with the bound as a line across each group; beside
-    them the PSNR of fits to a number of bytes."""
+    """Draw bars of bits a weight, a group a case, with the bound as a line across each group;
+    beside them the PSNR of fits to a number of bytes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -120,7 +120,7 @@ def plot(path: Path, all_rows: list[lab.Row]) -> None:
 
 
 def tables_of(all_rows: list[lab.Row]) -> str:
-    """One line a case and coder, then one a fit to a number of bytes."""
+    """Write a line a case and coder, then one a fit to a number of bytes."""
     rows = [row for row in all_rows if "case" in row]
     columns = ("case", "coder", "payload bytes", "over the bound, %", "file bytes")
     lines = [

@@ -53,7 +53,7 @@ def label(row: lab.Row) -> str:
 
 
 def plot(path: Path, rows: list[lab.Row]) -> None:
-    """One panel a picture, at most three."""
+    """Draw a panel a picture, at most three."""
     panels = [
         charts.Panel(
             name,
@@ -67,7 +67,7 @@ def plot(path: Path, rows: list[lab.Row]) -> None:
 
 
 def table_of(rows: list[lab.Row]) -> str:
-    """One line a sparse fit: its zeros, its bytes with each coder, and the dense fits beside it."""
+    """Write a line a sparse fit: its zeros, its bytes by each coder, the dense fits beside it."""
     coders = list(dict.fromkeys(row["coder"] for row in rows))
     bits = sorted({row["quantize.bits"] for row in rows if row["sparsify"] == "dense"})
     dense = {

@@ -73,7 +73,7 @@ def plot(path: Path, rows: list[lab.Row]) -> None:
 
 
 def table_of(rows: list[lab.Row]) -> str:
-    """Bits per pixel and PSNR at some qualities, one line a picture and codec and quality."""
+    """Write bits per pixel and PSNR at some qualities, a line a picture and codec and quality."""
     columns = ("picture", "codec", "quality", "n_bytes", "bpp", "psnr_db")
     shown = [[row[name] for name in columns] for row in rows if row["quality"] in SHOWN]
     return charts.table(columns, shown)

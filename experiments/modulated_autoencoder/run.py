@@ -46,10 +46,10 @@ MOST_LOSS_DB = 0.5  # below the independent models, where a rate counts as serve
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """How large the study is. lambdas: falling, of the independent models."""
+    """How large the study is."""
 
     transform: Balle2017
-    lambdas: tuple[float, ...]
+    lambdas: tuple[float, ...]  # of the independent models, falling
     train: TrainSettings
     variants: tuple[str, ...] = tuple(PRIORS)
 
@@ -74,7 +74,7 @@ FULL = Scale(  # Yang et al. 2020, lambdas 1 / 64 to 1 / 4096 of our loss
 
 
 def configs(scale: Scale, variant: str) -> list[Config]:
-    """One model a lambda, then bottleneck scaling, then the modulated autoencoder."""
+    """List a model a lambda, then bottleneck scaling, then the modulated autoencoder."""
     transform, prior = scale.transform, PRIORS[variant]
     if variant in (PUBLISHED, CONTINUED):
         transform = dataclasses.replace(transform, has_latent_gdn=True, has_shortcut=False)
@@ -94,10 +94,8 @@ def configs(scale: Scale, variant: str) -> list[Config]:
     ]
 
 
-def fitted(
-    folder: Path, pictures: Sequence[Path], scale: Scale, data: Pictures
-) -> Iterator[lab.Row]:
-    """Trains or goes on, and codes all pictures with each model at its lambdas."""
+def fit(folder: Path, pictures: Sequence[Path], scale: Scale, data: Pictures) -> Iterator[lab.Row]:
+    """Train or go on, and code all pictures with each model at its lambdas."""
     highest: Params | None = None  # the last independent model is that of the highest rate
     for variant in scale.variants:
         begun = highest if variant == CONTINUED else None
@@ -114,11 +112,11 @@ def fitted(
                 if model.lambda_low <= each * 1.001 and each <= model.lambda_high * 1.001:
                     for picture in pictures:
                         named = {"variant": variant, "method": config.name.partition("_")[0]}
-                        yield named | {"lambda": each} | coded(codec, picture, each)
+                        yield named | {"lambda": each} | code(codec, picture, each)
 
 
-def coded(codec: CaeCodec, picture: Path, lambda_: float) -> lab.Row:
-    """The bytes of the latents, read back, and the PSNR of what they draw."""
+def code(codec: CaeCodec, picture: Path, lambda_: float) -> lab.Row:
+    """Write the latents, read them back, and measure the picture that they make."""
     with Image.open(picture) as opened:
         pixels = np.asarray(opened.convert("RGB"))
     height, width, _ = pixels.shape
@@ -134,7 +132,7 @@ def coded(codec: CaeCodec, picture: Path, lambda_: float) -> lab.Row:
 
 
 def curve(rows: Sequence[lab.Row], variant: str, method: str) -> list[tuple[float, float]]:
-    """(bpp, PSNR), each the mean over the pictures, by rising rate."""
+    """Return (bpp, PSNR), each the mean over the pictures, by rising rate."""
     own = [row for row in rows if row["variant"] == variant and row["method"] == method]
     groups: dict[float, list[lab.Row]] = {}
     for row in own:
@@ -159,8 +157,8 @@ def plot(path: Path, rows: Sequence[lab.Row]) -> None:
 def good_rates(
     reference: list[tuple[float, float]], points: list[tuple[float, float]]
 ) -> tuple[float, float]:
-    """The lowest and the highest rate at which a curve is at most MOST_LOSS_DB below another, both
-    straight between their points over the logarithm of the rate; zeros where it never is."""
+    """Find the lowest and the highest rate at which a curve is at most MOST_LOSS_DB below another,
+    both straight between their points over the logarithm of the rate; zeros where it never is."""
     (own, own_db), (other, other_db) = (np.array(curve).T for curve in (points, reference))
     rates = np.geomspace(max(own[0], other[0]), min(own[-1], other[-1]), 1000)
     drawn, asked = (
@@ -171,7 +169,7 @@ def good_rates(
 
 
 def table_of(rows: Sequence[lab.Row]) -> str:
-    """Mean rates, those not far below the independent models, and BD-rates against these."""
+    """Write mean rates, those not far below the independent models, and BD-rates against these."""
     lines = []
     for variant in dict.fromkeys(row["variant"] for row in rows):
         reference = curve(rows, variant, "independent")
@@ -190,7 +188,7 @@ def table_of(rows: Sequence[lab.Row]) -> str:
 
 
 def sizes() -> str:
-    """Numbers of the published model, 192 filters, for 1, 3 and 7 rates, and their bytes in f32."""
+    """Count the numbers of the published model, 192 filters, for 1, 3 and 7 rates."""
     n = 192
     base = Model(Balle2017(is_modulated=False)).n_network_params()
     density = n_density_params(n)
@@ -208,14 +206,14 @@ def sizes() -> str:
 
 
 def n_density_params(n: int) -> int:
-    """Of n factorized densities: matrices, offsets and factors, see priors.py."""
+    """Count matrices, offsets and factors of n factorized densities; see entropy_models.py."""
     widths = (1, *FILTERS, 1)
     matrices = sum(a * b for a, b in itertools.pairwise(widths))
     return n * (matrices + sum(widths[1:]) + sum(FILTERS))
 
 
 def _vectors(model: Model) -> list[int]:
-    """Lengths of the vectors that multiply channels of transforms."""
+    """Return the lengths of the vectors that multiply channels of transforms."""
     return [n for name, n in model.scale_vectors().items() if name != PRIOR_SCALE]
 
 
@@ -232,7 +230,7 @@ def main() -> None:
         if not given.plot_only:
             data = _data(given.data, folder, is_tiny=given.tiny)
             pictures = given.pictures or (PICTURES[:1] if given.tiny else PICTURES)
-            lab.save(folder, list(fitted(folder, pictures, scale, data)))
+            lab.save(folder, list(fit(folder, pictures, scale, data)))
         rows = lab.load(folder)
         plot(folder / "plot.png", rows)
         print(table_of(rows), sizes(), sep="\n\n")

@@ -35,8 +35,8 @@ TINY: list[Planned] = [
 ]
 
 
-def planned(net: dict[str, str], targets: list[str]) -> list[Planned]:
-    """The sweeps on one network, and those where the recipe chooses the width."""
+def plan(net: dict[str, str], targets: list[str]) -> list[Planned]:
+    """List the sweeps on one network, and those where the recipe chooses the width."""
     at_bytes = {"quantize": ALL, "quantize.bits": ["4", "6", "8"], "target_bytes": targets}
     return [
         ("dense", net, {"quantize": ALL, "quantize.bits": BITS}),
@@ -51,7 +51,7 @@ def planned(net: dict[str, str], targets: list[str]) -> list[Planned]:
 
 def fit(run: lab.Run) -> list[lab.Row]:
     """Run all sweeps, for rows that all have `quantize` and `quantize.bits`."""
-    sweeps = planned(FULL_NET, FULL_TARGETS) if run.is_full else planned(NET, TARGETS)
+    sweeps = plan(FULL_NET, FULL_TARGETS) if run.is_full else plan(NET, TARGETS)
     rows = []
     for name, changes, vary in TINY if run.is_tiny else sweeps:
         rows += run.sweep(name, "siren", settings=changes, vary=vary)
@@ -91,7 +91,7 @@ def plot(path: Path, rows: list[lab.Row]) -> None:
 
 
 def table_of(rows: list[lab.Row]) -> str:
-    """One line a fit."""
+    """Write a line a fit."""
     columns = (
         "picture",
         "sweep",

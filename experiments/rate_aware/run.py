@@ -43,7 +43,7 @@ def mean_of(rows: list[lab.Row], recipe: str, column: str) -> float:
 
 
 def table_of(rows: list[lab.Row]) -> str:
-    """One line a picture and recipe, then the means."""
+    """Write a line a picture and recipe, then the means."""
     columns = ("picture", "recipe", "bpp", "psnr_db", "n_weights", "zeros", "seconds")
     lines = [[row[name] for name in columns] for row in rows]
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
@@ -55,7 +55,7 @@ def table_of(rows: list[lab.Row]) -> str:
 
 
 def plot(path: Path, rows: list[lab.Row]) -> None:
-    """Bars of PSNR, a group a picture and one for the mean."""
+    """Draw bars of PSNR, a group a picture and one for the mean."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -56,7 +56,7 @@ class Case:
 
 
 def lettering(folder: Path, size: int) -> Path:
-    """Writes a page of large dark letters on white, grey, anti-aliased, as PNG.
+    """Write a page of large dark letters on white, grey, anti-aliased, as PNG.
 
     The font is the scalable one inside Pillow, so the page is the same wherever FreeType is.
     """
@@ -72,8 +72,8 @@ def lettering(folder: Path, size: int) -> Path:
     return path
 
 
-def grey_if_grey(picture: Path) -> Path:
-    """The picture with one channel if its three are the same, as its owner would store it."""
+def drop_equal_channels(picture: Path) -> Path:
+    """Keep one channel of a picture if its three are the same, as its owner would store it."""
     with Image.open(picture) as image:
         pixels = np.asarray(image)
     if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
@@ -104,7 +104,7 @@ def cases(run: lab.Run) -> list[Case]:
                 Case("lettering", page, recipe, LETTERING_BPPS, settings | TEXT | LETTERING_STEPS)
             )
     for path in PAGES:
-        dense = grey_if_grey(lab.crop(path, side if is_full else PAGE_SIDE, folder))
+        dense = drop_equal_channels(lab.crop(path, side if is_full else PAGE_SIDE, folder))
         bpps = ("0.5", "1.0", "1.5") if is_full else ("0.5", "1.0")
         found.append(Case(path.stem, dense, "siren", bpps, MUON | TEXT))
     return found
@@ -159,7 +159,7 @@ def fit(run: lab.Run) -> list[lab.Row]:
 
 
 def panel_of(rows: list[lab.Row], case: str) -> charts.Panel:
-    """Every codec's curve on one picture."""
+    """Make a panel of every codec's curve on one picture."""
     lines: dict[str, list[lab.Row]] = {}
     for row in rows:
         if row["case"] == case and row.get("target_bpp") is not None:
@@ -169,7 +169,7 @@ def panel_of(rows: list[lab.Row], case: str) -> charts.Panel:
 
 
 def plot(path: Path, rows: list[lab.Row]) -> None:
-    """The first two pictures, and the dense pages in plot_pages.png beside them."""
+    """Draw the first two pictures, and the dense pages in plot_pages.png beside them."""
     panels = [panel_of(rows, case) for case in dict.fromkeys(row["case"] for row in rows)]
     charts.plot(path, panels[:2])
     if panels[2:]:
@@ -177,7 +177,7 @@ def plot(path: Path, rows: list[lab.Row]) -> None:
 
 
 def tables_of(rows: list[lab.Row]) -> str:
-    """PSNR by picture and rate, a column a codec; then the lossless files."""
+    """Write PSNR by picture and rate, a column a codec; then the lossless files."""
     codecs = list(dict.fromkeys(row["codec"] for row in rows if row.get("target_bpp") is not None))
     by_place: dict[tuple[str, float], dict[str, float]] = {}
     for row in rows:

@@ -4,7 +4,7 @@
 
 Every figure comes from the command line of `inr`, from real files, each command in a process of
 its own. Rows go to results.jsonl beside this file (with --tiny to standard output only), and the
-table that README.md shows is printed.
+table that experiments/README.md shows is printed.
 """
 
 import argparse
@@ -34,8 +34,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 
-def timed(*arguments: str) -> tuple[dict[str, Any], float]:
-    """Runs one `inr` command with --json; returns what it printed and its wall seconds."""
+def run_timed(*arguments: str) -> tuple[dict[str, Any], float]:
+    """Run one `inr` command with --json; return what it printed and its wall seconds."""
     started_at = time.monotonic()
     done = subprocess.run([*lab.INR, *arguments, "--json"], capture_output=True, text=True)
     if done.returncode != 0:
@@ -45,14 +45,14 @@ def timed(*arguments: str) -> tuple[dict[str, Any], float]:
 
 
 def inr_row(picture: Path, recipe: str, settings: list[str]) -> dict[str, Any]:
-    """One encoding with its figures."""
+    """Encode, decode and measure one picture."""
     with tempfile.TemporaryDirectory() as folder:
         coded, decoded = str(Path(folder) / "a.inr"), str(Path(folder) / "a.png")
-        encoded, encode_seconds = timed(
+        encoded, encode_seconds = run_timed(
             "encode", str(picture), "-o", coded, "--recipe", recipe, *settings
         )
-        _, decode_seconds = timed("decode", coded, "-o", decoded)
-        figures, _ = timed("eval", str(picture), coded)
+        _, decode_seconds = run_timed("decode", coded, "-o", decoded)
+        figures, _ = run_timed("eval", str(picture), coded)
     return {
         "picture": picture.name,
         "codec": recipe,
@@ -67,7 +67,7 @@ def inr_row(picture: Path, recipe: str, settings: list[str]) -> dict[str, Any]:
 
 
 def jpeg_row(picture: Path, n_bytes: int) -> dict[str, Any] | None:
-    """The best optimised progressive 4:2:0 JPEG of at most n_bytes; None where quality 1 is
+    """Find the best optimised progressive 4:2:0 JPEG of at most n_bytes; None where quality 1 is
     larger."""
     with Image.open(picture) as image:
         rgb = image.convert("RGB")
@@ -95,7 +95,7 @@ def jpeg_row(picture: Path, n_bytes: int) -> dict[str, Any] | None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Means over the pictures, one line a recipe and one for JPEG at its bytes."""
+    """Write means over the pictures, a line a recipe and one for JPEG at its bytes."""
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         groups[row["codec"] + (f" at {row['beside']}'s bytes" if "beside" in row else "")].append(
@@ -117,7 +117,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def stored_rows(names: set[str]) -> list[dict[str, Any]]:
-    """The newest row of each picture and codec in results.jsonl."""
+    """Read the newest row of each picture and codec in results.jsonl."""
     newest = {}
     for line in (HERE / "results.jsonl").read_text().splitlines():
         row = json.loads(line)

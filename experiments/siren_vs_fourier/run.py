@@ -60,7 +60,7 @@ def plot(path: Path, rows: list[lab.Row]) -> None:
 
 
 def table_of(rows: list[lab.Row]) -> str:
-    """One line a network or target, with both fields side by side."""
+    """Write a line a network or target, with both fields side by side."""
     settings = ("picture", "case", "field.hidden", "field.n_layers", "target_bytes")
     pairs: dict[tuple[object, ...], dict[str, lab.Row]] = {}
     for row in rows:

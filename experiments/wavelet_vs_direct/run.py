@@ -61,7 +61,7 @@ def plot(path: Path, rows: list[lab.Row]) -> None:
 
 
 def table_of(rows: list[lab.Row]) -> str:
-    """One line a fit, with its gain over the whole picture at the same width or target."""
+    """Write a line a fit, with its gain over the whole picture at the same width or target."""
 
     def place(row: lab.Row) -> tuple[object, ...]:
         return (row["picture"], row.get("field.hidden"), row.get("target_bytes"))

@@ -69,7 +69,7 @@ def count_kept(row: lab.Row) -> int:
 
 
 def split(rows: list[lab.Row]) -> tuple[list[lab.Row], list[lab.Row]]:
-    """Fits of the one network, and fits to given bytes."""
+    """Separate fits of the one network from fits to given bytes."""
     return (
         [row for row in rows if "target_bytes" not in row],
         [row for row in rows if "target_bytes" in row],

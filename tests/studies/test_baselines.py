@@ -8,7 +8,7 @@ from pathlib import Path
 import check_anchors
 import numpy as np
 import pytest
-from check_anchors import FORMS, TOLERANCE_DB, gaps_db, published
+from check_anchors import FORMS, TOLERANCE_DB, gaps_db, read_published
 from helpers.paths import PICTURES
 from PIL import Image
 
@@ -235,7 +235,7 @@ def test_gaps_are_not_extrapolated():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_all_24_pictures_measured_once_lie_on_the_published_curve(form):
-    curve, measured = published()["curves"][form], published()["mean_of_24"][form]
+    curve, measured = read_published()["curves"][form], read_published()["mean_of_24"][form]
     at = [curve["quality"].index(quality) for quality in measured["quality"]]
     anchor = [[curve[name][i] for i in at] for name in ("bpp", "psnr")]
     assert max(map(abs, gaps_db(*anchor, measured["bpp"], measured["psnr"]))) <= TOLERANCE_DB
@@ -245,9 +245,9 @@ def test_all_24_pictures_measured_once_lie_on_the_published_curve(form):
 @pytest.mark.parametrize("name", NAMES)
 def test_three_pictures_code_as_they_did(form, name):
     """Stands in for the 24 pictures, which are not shipped: other libraries, same figures."""
-    stored = published()["per_picture"][form][name]
+    stored = read_published()["per_picture"][form][name]
     pixels = opened(name)
-    points = [check_anchors.coded(pixels, form, quality) for quality in (5, 20, 50, 80, 95)]
+    points = [check_anchors.encode_point(pixels, form, quality) for quality in (5, 20, 50, 80, 95)]
     rates, psnrs = zip(*points, strict=True)
     gaps = gaps_db(rates, psnrs, stored["bpp"], stored["psnr"])
     assert max(map(abs, gaps)) <= TOLERANCE_DB
@@ -266,7 +266,7 @@ def test_a_folder_without_all_pictures_is_refused():
 
 
 def test_every_published_curve_names_its_source():
-    for name, curve in published()["curves"].items():
+    for name, curve in read_published()["curves"].items():
         assert len(curve["commit"]) == 40, name
         assert "/" in curve["source"].split(":")[0]
         assert curve["bpp"] == sorted(curve["bpp"])
