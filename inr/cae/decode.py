@@ -31,8 +31,8 @@ def render_content(content: CaeContent, size: Size, region: Region, codec: CaeCo
     own_size = Size(content.header.height, content.header.width)
     whole = Region.whole(own_size)
     if size == own_size:
-        return _drawn(content, codec, region, is_whole=region == whole)
-    native = _drawn(content, codec, whole, is_whole=True)
+        return _synthesize(content, codec, region, is_whole=region == whole)
+    native = _synthesize(content, codec, whole, is_whole=True)
     return resample_pixels(native, size.height, size.width, region)
 
 
@@ -58,13 +58,15 @@ def codec_of(content: CaeContent, models: Path | None) -> CaeCodec:
 
 
 def latents_of(content: CaeContent, codec: CaeCodec) -> Latents:
-    """The latents; takes memory for each pixel that the header claims. Raises FormatError."""
+    """Read the latents; takes memory for each pixel that the header claims. Raises FormatError."""
     header = content.header
     payload = content.sections[SECTION_LATENTS]
     return codec.read(payload, header.height, header.width, content.coded.rate)
 
 
-def _drawn(content: CaeContent, codec: CaeCodec, region: Region, *, is_whole: bool) -> np.ndarray:
+def _synthesize(
+    content: CaeContent, codec: CaeCodec, region: Region, *, is_whole: bool
+) -> np.ndarray:
     header = content.header
     latents = latents_of(content, codec)
     colours = codec.synthesize(latents, header.height, header.width, content.coded.rate, region)

@@ -62,18 +62,18 @@ class _Encoder:
         self._alpha_bytes = None if self._alpha is None else encode_alpha(self._alpha)
 
     def at(self, rate: int) -> _Trial:
-        """The file, and what it draws."""
+        """Make the file, and what it draws."""
         picture = self._picture
         latents = self.codec.analyse(self._colours, rate)
         drawn = self.codec.synthesize(latents, picture.height, picture.width, rate)
-        data = self._packed(rate, latents, pixels_crc(drawn))
+        data = self._pack(rate, latents, pixels_crc(drawn))
         return _Trial(rate, data, pixels_of(drawn, self._alpha, picture.n_channels))
 
     def n_bytes_at(self, rate: int) -> int:
-        """The length of the file, without the work of drawing it."""
-        return len(self._packed(rate, self.codec.analyse(self._colours, rate), crc=0))
+        """Compute the length of the file, without the work of drawing it."""
+        return len(self._pack(rate, self.codec.analyse(self._colours, rate), crc=0))
 
-    def _packed(self, rate: int, latents: Latents, crc: int) -> bytes:
+    def _pack(self, rate: int, latents: Latents, crc: int) -> bytes:
         picture = self._picture
         return pack_cae(
             (picture.height, picture.width, picture.n_channels),
@@ -83,8 +83,8 @@ class _Encoder:
             picture.icc_profile,
         )
 
-    def drawn_from(self, data: bytes) -> NDArray[np.uint8]:
-        """What decoders make of the file that have these weights, wherever those are."""
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """Decode as one who has these weights, wherever those are."""
         size = Size(self._picture.height, self._picture.width)
         content = read_content(*container.unpack(data))
         return render_content(content, size, Region.whole(size), self.codec)
@@ -122,7 +122,7 @@ def encode(job: Job[CaeRecipe]) -> Candidate:
         trial = _to_bytes(encoder, most, budget)
     else:
         trial = encoder.at(encoder.codec.rate_of(recipe.lambda_))
-    if not np.array_equal(encoder.drawn_from(trial.data), trial.pixels):
+    if not np.array_equal(encoder.decode(trial.data), trial.pixels):
         raise FitError("the file does not give back the picture it was made of; please report this")
     return Candidate(trial.data, 0, trial.pixels)
 
@@ -134,7 +134,7 @@ def _seconds_of_a_trial(picture: Picture, recipe: CaeRecipe) -> float:
         crop = Picture(np.ascontiguousarray(picture.pixels[:side, :side]))
         started_at = time.monotonic()
         encoder = _Encoder(crop, recipe)
-        encoder.drawn_from(encoder.at(0).data)
+        encoder.decode(encoder.at(0).data)
         n_pixels = crop.height * crop.width
         seconds = (time.monotonic() - started_at) * picture.height * picture.width / n_pixels
     return seconds

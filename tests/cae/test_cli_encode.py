@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.cae_coding_models import TINY, decode, models_folder, picture
-from helpers.cli_runs import SRGB_PROFILE, Ran, main_runner, names, opened, run_process
+from helpers.cli_runs import Ran, main_runner, names, opened, run_process
 from PIL import Image
 
 import inr
@@ -50,66 +50,6 @@ def test_encode_decode_info_and_eval(run):
     assert "model: tiny\n" in text
 
 
-def test_other_sizes_and_regions(run):
-    run("encode", "photo.png", *CAE, "-q")
-    data = Path("photo.inr").read_bytes()
-    for options, view in (
-        (("--scale", "2"), {"scale": 2}),
-        (("--size", "30x11"), {"size": (30, 11)}),
-        (("--region", "5,4,10,8"), {"region": (5, 4, 10, 8)}),
-        (("--scale", "0.5", "--region", "1,2,3,4"), {"scale": 0.5, "region": (1, 2, 3, 4)}),
-    ):
-        assert run("decode", "photo.inr", "-o", "a.png", "-f", "-q", *options).code == 0
-        np.testing.assert_array_equal(opened("a.png"), decode(data, **view))
-    run("decode", "photo.inr", "--region", "65,0,10,8").failed("does not lie inside the picture")
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
-def test_modes_and_profiles_come_back(run, mode):
-    image = Image.fromarray(picture(20, 30)).convert(mode)
-    if mode.endswith("A"):
-        image.putalpha(Image.fromarray(picture(20, 30, 1)[..., 0]))
-    has_profile = mode.startswith("RGB")  # of colours: it would not fit grey
-    image.save("a.png", icc_profile=SRGB_PROFILE if has_profile else None)
-    assert run("encode", "a.png", *CAE, "-q").code == 0
-    assert run("decode", "a.inr", "-q").code == 0
-    with Image.open("a.decoded.png") as drawn:
-        assert (drawn.mode, drawn.size) == (mode, (30, 20))
-        assert drawn.info.get("icc_profile") == (SRGB_PROFILE if has_profile else None)
-        if mode.endswith("A"):
-            assert drawn.getchannel("A").tobytes() == image.getchannel("A").tobytes()
-
-
-@pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_colours_under_alpha_zero_cost_nothing(run, mode):
-    pixels = picture(48, 64, 4)[..., 4 - len(mode) :]
-    pixels[..., -1] = 255
-    pixels[10:, 20:, -1] = 0
-    noise = np.random.default_rng(0).integers(0, 256, pixels[10:, 20:, :-1].shape, np.uint8)
-    for name, hidden in (("black", 0), ("noise", noise)):
-        pixels[10:, 20:, :-1] = hidden
-        Image.fromarray(pixels).save(f"{name}.png")
-        assert run("encode", f"{name}.png", *CAE, "-q").code == 0
-    assert Path("noise.inr").read_bytes() == Path("black.inr").read_bytes()
-    both = [run("eval", f"{name}.png", "noise.inr", "--json").json for name in ("noise", "black")]
-    assert both[0]["psnr_db"] == both[1]["psnr_db"]
-
-
-def test_targets(run):
-    most = run("encode", "photo.png", *CAE, "-f", "--set", "lambda=0.0002", "--json").json
-    least = run("encode", "photo.png", *CAE, "-f", "--set", "lambda=0.0128", "--json").json
-    assert least["n_bytes"] < most["n_bytes"]
-    target = (least["n_bytes"] + most["n_bytes"]) // 2
-    made = run("encode", "photo.png", *CAE, "-f", "--target-bytes", target, "--json").json
-    assert least["n_bytes"] < made["n_bytes"] <= target
-    bpp = 8 * target / 2800 + 1e-9
-    again = run("encode", "photo.png", *CAE, "-f", "--target-bpp", bpp, "--json").json
-    assert again["n_bytes"] == made["n_bytes"]
-    quality = made["psnr_db"]
-    made = run("encode", "photo.png", *CAE, "-f", "--target-psnr", quality, "--json").json
-    assert abs(made["psnr_db"] - quality) <= 0.1
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -139,15 +79,6 @@ def test_sixteen_bits_are_rounded_to_eight_with_a_warning(run):
     assert "8 bits a sample, to which the 16 of this picture are rounded" in made.err
     assert run("encode", "rounded.png", *CAE).code == 0
     assert Path("deep.inr").read_bytes() == Path("rounded.inr").read_bytes()
-
-
-def test_damaged_files(run):
-    run("encode", "photo.png", *CAE, "-q")
-    data = Path("photo.inr").read_bytes()
-    Path("a.inr").write_bytes(data[:-9] + bytes(9))
-    run("decode", "a.inr").failed(r"a\.inr: the checksum does not match: the file is damaged")
-    run("info", "a.inr").failed(r"a\.inr: the checksum does not match")
-    run("decode", "photo.inr", "--max-pixels", 2799).failed("more than the limit of 2799")
 
 
 def test_own_weights_are_found_in_the_folder_that_inr_models_names(run, monkeypatch):
