@@ -31,7 +31,7 @@ def inr_file(n_channels=3, bit_depth=8, icc_profile=None):
     return write_file(
         PictureInfo(9, 13, n_channels, bit_depth, ranges, icc_profile),
         Stages(Whole(), net, Uniform(), RangeCoder()),
-        {name: Uniform().codes(w, q_step) for name, w in weights.items()},
+        {name: Uniform().quantize(w, q_step) for name, w in weights.items()},
         dict.fromkeys(weights, q_step),
     )
 

@@ -56,17 +56,17 @@ def _describe_codes(content: MlpContent, max_macs: float | None) -> dict[str, An
     return {
         "n_zeros": n_zeros,
         "sparsity": round(count_trained(content, weights.codes).sparsity, 6),
-        # What a weight costs that is not zero, with its share of levels and of saying where it is.
+        # What a weight costs that is not zero, with its share of qparams and of saying where it is.
         "bits_per_kept_weight": round(8 * len(content.sections[SECTION_WEIGHTS]) / n_kept, 4),
-        "level_bytes": weights.n_level_bytes,
+        "level_bytes": weights.n_qparam_bytes,
         "tensors": tensors,
     }
 
 
 def _tensors(content: MlpContent, weights: WeightsSection) -> list[dict[str, Any]]:
-    """One entry a tensor; their bytes and those of the levels add up to the section's."""
+    """One entry a tensor; their bytes and those of the qparams add up to the section's."""
     codes = weights.codes
-    coded_bytes = len(content.sections[SECTION_WEIGHTS]) - weights.n_level_bytes
+    coded_bytes = len(content.sections[SECTION_WEIGHTS]) - weights.n_qparam_bytes
     flat, trained = list(codes.values()), content.field_set.trained_shapes()
     if content.n_weights <= _MAX_CODED_WEIGHTS and len(flat) <= _MAX_CODED_TENSORS:
         shares = tensor_bytes(content.stages.coder, flat, coded_bytes)

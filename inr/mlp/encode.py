@@ -114,9 +114,9 @@ class Prepared:
     stages: Stages
     problem: FitProblem
 
-    def write_file(self, codes: dict[str, np.ndarray], levels: dict[str, np.ndarray]) -> bytes:
+    def write_file(self, codes: dict[str, np.ndarray], qparams: dict[str, np.ndarray]) -> bytes:
         """Return the whole file with these codes."""
-        return write_file(self.info, self.stages, codes, levels)
+        return write_file(self.info, self.stages, codes, qparams)
 
     def settings(self, recipe: MlpRecipe) -> object:
         """Return all that decides a fit besides the pixels, for its checkpoint."""

@@ -1,6 +1,6 @@
 """What kind mlp puts into the container: its stages, the weights section and, for a split, bands.
 
-The weights section holds the levels of each trained tensor as the quantizer packs them, then what
+The weights section holds the qparams of each trained tensor as the quantizer packs them, then what
 the coder makes of the codes of all tensors, in the order of the field set's shapes. The bands
 section of a wavelet split holds one number per band and colour channel, group after group: the
 coefficient that 1 of the field's signal stands for (2 bytes each, quantize/uniform.py).
@@ -17,7 +17,7 @@ from inr.format.container import Header
 from inr.format.wire import Reader
 from inr.mlp.fields.joint import FieldSet
 from inr.mlp.fields.protocol import NumpyParams, Shapes, n_weights
-from inr.mlp.quantize.protocol import Levels
+from inr.mlp.quantize.protocol import QParams
 from inr.mlp.quantize.uniform import Uniform, pack_steps, unpack_steps
 from inr.mlp.tags import Stages, read_stages, write_stages
 from inr.options import Sections
@@ -45,9 +45,9 @@ def write_file(
     info: PictureInfo,
     stages: Stages,
     codes: Mapping[str, np.ndarray],
-    levels: Mapping[str, Levels],
+    qparams: Mapping[str, QParams],
 ) -> bytes:
-    """The whole file with the codes of all tensors and the levels of the trained ones, both in
+    """The whole file with the codes of all tensors and the qparams of the trained ones, both in
     the order of the field set's shapes."""
     header = Header(
         info.height,
@@ -59,7 +59,7 @@ def write_file(
         NUMBER,
     )
     payload = stages.coder.encode(list(codes.values()))
-    sections = {container.SECTION_WEIGHTS: stages.quantizer.pack(list(levels.values())) + payload}
+    sections = {container.SECTION_WEIGHTS: stages.quantizer.pack(list(qparams.values())) + payload}
     if info.band_peaks:
         peaks = [peak for group in info.band_peaks for peak in group]
         sections[container.SECTION_BANDS] = pack_steps(peaks)
@@ -127,24 +127,24 @@ class WeightsSection:
     """The weights section, decoded."""
 
     codes: dict[str, np.ndarray]  # int32, of all tensors, in file order
-    levels: dict[str, Levels]  # of the trained ones
-    n_level_bytes: int  # what the levels take of the section
+    qparams: dict[str, QParams]  # of the trained ones
+    n_qparam_bytes: int  # what the qparams take of the section
 
 
 def read_section(content: MlpContent) -> WeightsSection:
-    """Codes and levels of all tensors; raises FormatError."""
+    """Codes and qparams of all tensors; raises FormatError."""
     field_set, stages = content.field_set, content.stages
     reader = Reader(content.sections[container.SECTION_WEIGHTS], "the weights section")
     n_bytes = reader.n_left
     shapes, trained = field_set.shapes(), field_set.trained_shapes()
-    levels = dict(zip(trained, stages.quantizer.unpack(reader, _sizes(trained)), strict=True))
-    n_level_bytes = n_bytes - reader.n_left
+    qparams = dict(zip(trained, stages.quantizer.unpack(reader, _sizes(trained)), strict=True))
+    n_qparam_bytes = n_bytes - reader.n_left
     flat = stages.coder.decode(reader.take(reader.n_left), _sizes(shapes))
     codes = {
         name: tensor.reshape(shape)
         for (name, shape), tensor in zip(shapes.items(), flat, strict=True)
     }
-    return WeightsSection(codes, levels, n_level_bytes)
+    return WeightsSection(codes, qparams, n_qparam_bytes)
 
 
 def read_codes(content: MlpContent) -> dict[str, np.ndarray]:
@@ -159,7 +159,7 @@ def read_weights(content: MlpContent) -> NumpyParams:
     return {
         name: Uniform().dequantize(tensor, fixed[name])
         if name in fixed
-        else quantizer.dequantize(tensor, section.levels[name])
+        else quantizer.dequantize(tensor, section.qparams[name])
         for name, tensor in section.codes.items()
     }
 

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from inr.fitting.search import bisect_integers
 from inr.mlp.fields.joint import FieldSet, field_set_of
 from inr.mlp.fields.protocol import Field
 from inr.mlp.quantize.protocol import Quantizer
@@ -66,9 +67,9 @@ class Design:
     def side_bits(self) -> float:
         """Estimate the bits of what the file holds beside header and codes of kept weights."""
         sizes = [int(np.prod(shape)) for shape in self.field_set.trained_shapes().values()]
-        level_bytes = sum(self.quantizer.level_bytes(size) for size in sizes)
+        qparam_bytes = sum(self.quantizer.qparam_bytes(size) for size in sizes)
         coder_bytes = _CODER_BYTES * len(self.field_set.shapes())
-        return 8 * (level_bytes + coder_bytes) + self.field_set.fixed_bits() + self.mask_bits()
+        return 8 * (qparam_bytes + coder_bytes) + self.field_set.fixed_bits() + self.mask_bits()
 
     def budget_bits(self, target_bytes: int, overhead_bytes: int) -> float:
         """Return the bits left for the codes of kept weights in a file of target_bytes."""
@@ -122,9 +123,7 @@ def _nearest_width(design: Design, n_layers: int, target_bytes: int, overhead_by
     while high <= _MAX_HIDDEN and log2_ratio(high) >= 0:  # from below: sparsifiers have limits
         low, high = high, 2 * high
     high = min(high, _MAX_HIDDEN + 1)  # too wide
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if log2_ratio(middle) >= 0 else (low, middle)
+    low, high = bisect_integers(lambda hidden: log2_ratio(hidden) >= 0, low=low, high=high)
     if high <= _MAX_HIDDEN and abs(log2_ratio(high)) < abs(log2_ratio(low)):
         return high
     return low

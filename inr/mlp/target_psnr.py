@@ -12,6 +12,7 @@ import numpy as np
 
 from inr.errors import FitError, UsageError
 from inr.fitting.checkpoint import SeveralFits, checkpoint_of
+from inr.fitting.search import bisect, bisect_integers
 from inr.fitting.time_budget import TimeBudget, TooShort, budget_of
 from inr.format.container import pack_icc, unpack
 from inr.image.metrics import psnr_db
@@ -37,8 +38,8 @@ _LOWERABLE_DB = 0.8  # above the target: coarser codes bring it down, at a tenth
 _DB_AN_OCTAVE = 2.6  # of bytes, until two fits tell better
 _MAX_FITS = 7
 _MAX_OCTAVES = 3.0  # of bytes, between one fit and the next
-_MOST_COARSER = 4.0  # octaves of levels; beyond, a smaller network is better
-_FINEST = 1 / 64  # octaves
+_MOST_COARSER = 4.0  # log2 of the factor of qparams; beyond, a smaller network is better
+_N_HALVINGS = 8  # of that, down to 1/64
 _N_ORDERS = 10  # in which codes are moved: in small networks single ones weigh much
 
 
@@ -250,8 +251,8 @@ class _PictureFits:
             return result
         numbers, arrays = stored
         codes = dict(zip(names, arrays, strict=False))
-        levels = dict(zip(trained, arrays[len(names) :], strict=True))
-        return FitResult(codes, levels, numbers["n_steps"])
+        qparams = dict(zip(trained, arrays[len(names) :], strict=True))
+        return FitResult(codes, qparams, numbers["n_steps"])
 
     def _share_of_time(self) -> TimeBudget | None:
         """Return half of the time left, so that a second fit and a third have some."""
@@ -262,9 +263,9 @@ class _PictureFits:
     def _excess_db(self, pixels: np.ndarray) -> float:
         return psnr_db(self._job.picture.pixels, pixels) - self._target_db
 
-    def _render(self, prepared: Prepared, codes: Codes, levels: AllLevels) -> np.ndarray:
+    def _render(self, prepared: Prepared, codes: Codes, qparams: AllLevels) -> np.ndarray:
         """Draw the picture that a file with these codes draws."""
-        weights = _dequantize(prepared, codes, levels)
+        weights = _dequantize(prepared, codes, qparams)
         whole = Region.whole(self._size)
         return render_weights(prepared.stages, weights, prepared.info, self._size, whole)
 
@@ -284,54 +285,56 @@ class _PictureFits:
         weights = _dequantize(prepared, result.codes, result.levels)
         weights = {name: weights[name] for name in result.levels}
 
-        def coarsen(octaves: float) -> tuple[Codes, AllLevels]:
-            levels, codes = {}, dict(result.codes)
+        def coarsen(log2_factor: float) -> tuple[Codes, AllLevels]:
+            qparams, codes = {}, dict(result.codes)
             for name, w in weights.items():
-                levels[name] = quantizer.scaled(result.levels[name], octaves, w)
-                codes[name] = quantizer.codes(w, levels[name])
-            return codes, levels
+                qparams[name] = quantizer.scale_qparams(result.levels[name], log2_factor, w)
+                codes[name] = quantizer.quantize(w, qparams[name])
+            return codes, qparams
 
-        def excess_of(codes: Codes, levels: AllLevels) -> float:
-            return self._excess_db(self._render(prepared, codes, levels))
+        found: list[Trial] = []  # at most one
 
-        def made(codes: Codes, levels: AllLevels, excess_db: float) -> Trial:
-            return Trial(prepared.write_file(codes, levels), excess_db)
+        def is_above(codes: Codes, qparams: AllLevels, least_db: float) -> bool | None:
+            """Say whether a file is above the target; None where it is found, or it is late."""
+            if self.is_late():
+                return None
+            excess_db = self._excess_db(self._render(prepared, codes, qparams))
+            if least_db <= excess_db <= Target.TOLERANCE_DB:
+                found.append(Trial(prepared.write_file(codes, qparams), excess_db))
+                return None
+            return excess_db > 0
 
-        low, high = 0.0, _MOST_COARSER
-        if self.is_late() or excess_of(*coarsen(high)) > 0:
+        if is_above(*coarsen(_MOST_COARSER), least_db=np.inf) is not False:
             return None
-        while high - low > _FINEST and not self.is_late():  # PSNR falls from one to the other
-            octaves = (low + high) / 2
-            codes, levels = coarsen(octaves)
-            excess = excess_of(codes, levels)
-            if 0 <= excess <= Target.TOLERANCE_DB:
-                return made(codes, levels, excess)
-            low, high = (octaves, high) if excess > 0 else (low, octaves)
-        codes, levels = coarsen(low) if low > 0 else (result.codes, result.levels)
+        low, _ = bisect(
+            lambda log2_factor: is_above(*coarsen(log2_factor), least_db=0.0),
+            low=0.0,
+            high=_MOST_COARSER,
+            n_halvings=_N_HALVINGS,
+        )
+        codes, qparams = coarsen(low) if low > 0 else (result.codes, result.levels)
         trained = {name: codes[name] for name in weights}
         n_all = sum(tensor.size for tensor in trained.values())
         for seed in range(_N_ORDERS):
-            if self.is_late():
-                return None
+            if found or self.is_late():
+                break
             order = np.random.default_rng(seed).permutation(n_all)
-            fewest, most = 0, n_all
-            while most - fewest > 1 and not self.is_late():
-                n = (fewest + most) // 2
-                moved = codes | move_towards_zero(trained, order[:n])
-                excess = excess_of(moved, levels)
-                if abs(excess) <= Target.TOLERANCE_DB:
-                    return made(moved, levels, excess)
-                fewest, most = (n, most) if excess > 0 else (fewest, n)
-        return None
+
+            def is_above_with(n_moved: int, order: np.ndarray = order) -> bool | None:
+                moved = codes | move_towards_zero(trained, order[:n_moved])
+                return is_above(moved, qparams, least_db=-Target.TOLERANCE_DB)
+
+            bisect_integers(is_above_with, low=0, high=n_all)
+        return found[0] if found else None
 
 
-def _dequantize(prepared: Prepared, codes: Codes, levels: AllLevels) -> NumpyParams:
+def _dequantize(prepared: Prepared, codes: Codes, qparams: AllLevels) -> NumpyParams:
     """Return the weights that a file with these codes has."""
     fixed, quantizer = prepared.problem.field_set.fixed_steps(), prepared.problem.quantizer
     return {
         name: Uniform().dequantize(tensor, fixed[name])
         if name in fixed
-        else quantizer.dequantize(tensor, levels[name])
+        else quantizer.dequantize(tensor, qparams[name])
         for name, tensor in codes.items()
     }
 

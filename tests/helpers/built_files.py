@@ -63,11 +63,11 @@ def built_file(
     rng = np.random.default_rng(seed)
     params = field_set.init(rng)
     fixed = field_set.fixed_steps()
-    levels = {n: stages.quantizer.fitted(w) for n, w in params.items() if n not in fixed}
+    qparams = {n: stages.quantizer.fit_qparams(w) for n, w in params.items() if n not in fixed}
     codes = {
-        name: Uniform().codes(w, fixed[name])
+        name: Uniform().quantize(w, fixed[name])
         if name in fixed
-        else stages.quantizer.codes(w, levels[name])
+        else stages.quantizer.quantize(w, qparams[name])
         for name, w in params.items()
     }
     if sparsity:
@@ -76,7 +76,7 @@ def built_file(
     ranges = ranges or ((0, 2**bit_depth - 1),) * n_channels
     band_peaks = peaks if stages.split.HAS_BANDS else ()
     info = PictureInfo(height, width, n_channels, bit_depth, ranges, icc_profile, band_peaks)
-    return write_file(info, stages, codes, levels)
+    return write_file(info, stages, codes, qparams)
 
 
 def built_grid(

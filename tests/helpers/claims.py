@@ -93,8 +93,8 @@ def _mlp(
         n_peaks = sum(part.n_channels for part in field_set.parts)
     except UsageError:  # more levels than the picture can have
         sizes, n_trained, n_peaks = [1] * 9, 9, 12
-    levels = {"Uniform": pack_steps([1.0]), "Float16": b"", "KMeans": b"\0"}
-    payload = levels[type(quantizer).__name__] * n_trained + _zeros(coder, sizes, rng)
+    qparams = {"Uniform": pack_steps([1.0]), "Float16": b"", "KMeans": b"\0"}
+    payload = qparams[type(quantizer).__name__] * n_trained + _zeros(coder, sizes, rng)
     sections = sections | {container.SECTION_WEIGHTS: payload}
     sections.pop(container.SECTION_BANDS, None)
     if stages.split.HAS_BANDS:

@@ -57,7 +57,7 @@ def job_of(settings=None, max_bytes=None, seed=0, picture=None, budget_bits=1000
     signal = Signal(
         pixels.reshape(-1, n_channels), height, width, ((0, 255),) * n_channels, peak=255.0
     )
-    budget = Budget(budget_bits, height * width, max_bytes, lambda codes, levels: bytes(100))
+    budget = Budget(budget_bits, height * width, max_bytes, lambda codes, qparams: bytes(100))
     field = recipe.sparsify.prepare(recipe.field, n_channels)
     field_set = field_set_of(recipe.split, field, height, width, n_channels)
     return FitProblem(field_set, (signal,), recipe.quantize, recipe.sparsify, budget, seed)

@@ -1,4 +1,4 @@
-"""sizing.py: networks that fit the bytes."""
+"""Networks that fit the bytes."""
 
 import dataclasses
 import math

@@ -35,10 +35,10 @@ def zeros(net, height, width, split=Whole()):  # noqa: B008, frozen
     stages = Stages(split, net, Uniform(), Huffman())
     field_set = stages.field_set(height, width, 3)
     codes = {name: np.zeros(shape, np.int32) for name, shape in field_set.shapes().items()}
-    levels = dict.fromkeys(field_set.trained_shapes(), np.ones((), np.float32))
+    qparams = dict.fromkeys(field_set.trained_shapes(), np.ones((), np.float32))
     peaks = tuple((1.0,) * part.n_channels for part in field_set.parts) if split.HAS_BANDS else ()
     info = PictureInfo(height, width, 3, 8, ((0, 255),) * 3, None, peaks)
-    return write_file(info, stages, codes, levels)
+    return write_file(info, stages, codes, qparams)
 
 
 def macs(stages, height, width, size=None, region=None):

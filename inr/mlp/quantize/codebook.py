@@ -28,12 +28,12 @@ from inr.format.wire import Reader, varint
 from inr.mlp.quantize.float16 import (
     LARGEST_CODE,
     LARGEST_HALF,
-    NO_LEVELS,
-    half_codes,
-    halves_of_codes,
-    rounded_to_halves,
+    NO_QPARAMS,
+    from_half_codes,
+    round_to_halves,
+    to_half_codes,
 )
-from inr.mlp.quantize.protocol import Levels
+from inr.mlp.quantize.protocol import QParams
 
 if TYPE_CHECKING:
     import jax
@@ -50,7 +50,7 @@ OneSide = Callable[[np.ndarray, int], np.ndarray]
 
 
 def check_bits(bits: int) -> None:
-    """Refuses a number of bits that no codebook has."""
+    """Refuse a number of bits that no codebook has."""
     if bits not in range(2, MAX_BITS + 1):
         raise UsageError(
             f"quantize.bits={bits} is not a whole number in 2..{MAX_BITS}; "
@@ -59,15 +59,16 @@ def check_bits(bits: int) -> None:
 
 
 def has_codebook(n_weights: int, bits: int) -> bool:
-    """Whether a tensor of that size has levels, or else float16 codes."""
+    """Say whether a tensor of that size has levels, or else float16 codes."""
     return n_weights >= WEIGHTS_A_LEVEL << bits
 
 
 def level_bytes(n_weights: int, bits: int) -> int:
-    """About how many bytes a tensor takes beside n_weights codes of `bits` bits.
+    """Estimate the bytes that a tensor takes beside n_weights codes of `bits` bits.
 
-    Most levels take one byte. About 14 on each side take two, those next to 0, where neighbours
-    are a large part of an octave apart: so counted on normal, uniform and Laplacian weights.
+    They are the codebook's, or those by which float16 codes of a small tensor exceed `bits`. Most
+    levels take one byte. About 14 on each side take two, those next to 0, where one is not much
+    less than twice the other: so counted on normal, uniform and Laplacian weights.
     """
     if not has_codebook(n_weights, bits):
         return 1 + round(n_weights * max(0, _HALF_BITS - bits) / 8)
@@ -75,32 +76,33 @@ def level_bytes(n_weights: int, bits: int) -> int:
     return 2 + n_levels + min(n_levels, 28)
 
 
-def fitted_levels(weights: np.ndarray, bits: int, octaves: float, one_side: OneSide) -> Levels:
-    """The levels of one tensor.
+def fit_levels(weights: np.ndarray, bits: int, log2_factor: float, one_side: OneSide) -> QParams:
+    """Choose the levels of one tensor.
 
     Args:
       weights: f32[...], finite.
       bits: 2..MAX_BITS.
-      octaves: the codebook has 2**octaves times fewer levels than `bits` allows, at least 3.
+      log2_factor: the codebook has 2**log2_factor times fewer levels than `bits` allows, at
+        least 3.
       one_side: (f64[n] magnitudes > 0, ascending; m < n) -> up to m levels for them, any order.
     Returns:
       f32[2**bits - 1], or f32[0] for float16 codes.
     """
     if not has_codebook(weights.size, bits):
-        return NO_LEVELS
-    return _levels_of_count(weights, bits, (2**bits - 1) / 2.0**octaves, one_side)
+        return NO_QPARAMS
+    return _levels_of_count(weights, bits, (2**bits - 1) / 2.0**log2_factor, one_side)
 
 
-def scaled_levels(
-    levels: Levels, octaves: float, weights: np.ndarray, bits: int, one_side: OneSide
-) -> Levels:
-    """Fits 2**octaves times fewer levels than the given ones."""
+def scale_levels(
+    levels: QParams, log2_factor: float, weights: np.ndarray, bits: int, one_side: OneSide
+) -> QParams:
+    """Choose 2**log2_factor times fewer levels than the given ones."""
     if not levels.size:
         return levels
-    return _levels_of_count(weights, bits, _real(levels).size / 2.0**octaves, one_side)
+    return _levels_of_count(weights, bits, _real(levels).size / 2.0**log2_factor, one_side)
 
 
-def _levels_of_count(weights: np.ndarray, bits: int, count: float, one_side: OneSide) -> Levels:
+def _levels_of_count(weights: np.ndarray, bits: int, count: float, one_side: OneSide) -> QParams:
     n_levels = int(np.clip(np.rint(count), 3, 2**bits - 1))
     flat = weights.ravel().astype(np.float64)
     below = _side(np.sort(-flat[flat < 0]), (n_levels - 1) // 2, one_side)
@@ -112,7 +114,7 @@ def _levels_of_count(weights: np.ndarray, bits: int, count: float, one_side: One
 
 
 def _side(magnitudes: np.ndarray, n_levels: int, one_side: OneSide) -> np.ndarray:
-    """f32[up to n_levels], ascending halves above 0."""
+    """Return f32[up to n_levels], ascending halves above 0."""
     halves = _distinct_halves(magnitudes)
     if halves.size > n_levels:
         halves = _distinct_halves(one_side(magnitudes, n_levels))
@@ -120,22 +122,22 @@ def _side(magnitudes: np.ndarray, n_levels: int, one_side: OneSide) -> np.ndarra
 
 
 def _distinct_halves(magnitudes: np.ndarray) -> np.ndarray:
-    codes = np.unique(half_codes(magnitudes))
-    return halves_of_codes(codes[codes > 0])
+    codes = np.unique(to_half_codes(magnitudes))
+    return from_half_codes(codes[codes > 0])
 
 
-def codes_of(weights: np.ndarray, levels: Levels) -> np.ndarray:
-    """f32[...] -> int32[...]; of two levels as near the one nearer to 0."""
+def quantize(weights: np.ndarray, levels: QParams) -> np.ndarray:
+    """Map f32[...] to int32[...]; of two levels as near the one nearer to 0."""
     if not levels.size:
-        return half_codes(weights)
+        return to_half_codes(weights)
     index: np.ndarray = np.searchsorted(_bounds(levels, np), weights)
     return (index - _n_negative(levels)).astype(np.int32)
 
 
-def dequantized(codes: np.ndarray, levels: Levels) -> np.ndarray:
-    """int32[...] -> f32[...]; raises FormatError for a code that has no level."""
+def dequantize(codes: np.ndarray, levels: QParams) -> np.ndarray:
+    """Map int32[...] to f32[...]; raises FormatError for a code that has no level."""
     if not levels.size:
-        return halves_of_codes(codes)
+        return from_half_codes(codes)
     real, n_negative = _real(levels), _n_negative(levels)
     index = codes + n_negative
     wrong = codes[(index < 0) | (index >= real.size)]
@@ -148,18 +150,18 @@ def dequantized(codes: np.ndarray, levels: Levels) -> np.ndarray:
     return found
 
 
-def rounded_to_levels(weights: "jax.Array", levels: "jax.Array") -> "jax.Array":
-    """dequantized(codes_of(weights)) in jax; the shape of `levels` is static."""
+def round_to_levels(weights: "jax.Array", levels: "jax.Array") -> "jax.Array":
+    """Compute dequantize(quantize(weights)) in jax; the shape of `levels` is static."""
     import jax.numpy as jnp
 
     if not levels.size:
-        return rounded_to_halves(weights)
+        return round_to_halves(weights)
     # Unrolled, the search is a chain of gathers that XLA fuses: no loop, no table in memory.
     return levels[jnp.searchsorted(_bounds(levels, jnp), weights, method="scan_unrolled")]
 
 
 def _bounds(levels: Any, xp: Any) -> Any:
-    """The largest f32 that goes to each level but the last; xp is numpy or jax.numpy.
+    """Return the largest f32 that goes to each level but the last; xp is numpy or jax.numpy.
 
     Sums of halves are rounded in float32, in both in the same way.
     """
@@ -167,20 +169,20 @@ def _bounds(levels: Any, xp: Any) -> Any:
     return xp.where(middles < 0, xp.nextafter(middles, -xp.inf), middles)
 
 
-def _real(levels: Levels) -> np.ndarray:
+def _real(levels: QParams) -> np.ndarray:
     finite: np.ndarray = levels[np.isfinite(levels)]
     return finite
 
 
-def _n_negative(levels: Levels) -> int:
+def _n_negative(levels: QParams) -> int:
     return int((levels < 0).sum())
 
 
-def pack_levels(levels: list[Levels]) -> bytes:
-    """Writes the codebooks of all tensors, as laid out at the top of this file."""
+def pack_levels(levels: list[QParams]) -> bytes:
+    """Write the codebooks of all tensors, as laid out at the top of this file."""
     numbers: list[int] = []
     for tensor_levels in levels:
-        codes = half_codes(_real(tensor_levels))
+        codes = to_half_codes(_real(tensor_levels))
         n_negative = int((codes < 0).sum())
         numbers.append(codes.size)
         if codes.size:
@@ -189,15 +191,15 @@ def pack_levels(levels: list[Levels]) -> bytes:
     return b"".join(map(varint, numbers))
 
 
-def unpack_levels(reader: Reader, n_tensors: int) -> list[Levels]:
-    """The inverse of `pack_levels`, without the filling of +inf; raises FormatError."""
+def unpack_levels(reader: Reader, n_tensors: int) -> list[QParams]:
+    """Read what `pack_levels` wrote, without the +inf that fill up; raises FormatError."""
     return [_read_levels(reader) for _ in range(n_tensors)]
 
 
-def _read_levels(reader: Reader) -> Levels:
+def _read_levels(reader: Reader) -> QParams:
     n_levels = reader.varint()
     if n_levels == 0:
-        return NO_LEVELS
+        return NO_QPARAMS
     if n_levels > MAX_LEVELS:
         raise FormatError(f"a codebook of {n_levels} levels, more than the {MAX_LEVELS} allowed")
     n_negative = reader.varint()
@@ -207,11 +209,11 @@ def _read_levels(reader: Reader) -> Levels:
         raise FormatError(f"a codebook of {n_levels} levels in {reader.n_left} bytes")
     below = _read_side(reader, n_negative)
     above = _read_side(reader, n_levels - 1 - n_negative)
-    return halves_of_codes(np.array([*(-code for code in below[::-1]), 0, *above], np.int32))
+    return from_half_codes(np.array([*(-code for code in below[::-1]), 0, *above], np.int32))
 
 
 def _read_side(reader: Reader, n_levels: int) -> list[int]:
-    """Codes of halves above 0, ascending."""
+    """Read the codes of halves above 0, ascending."""
     codes, code = [], 0
     for _ in range(n_levels):
         code += 1 + reader.varint()

@@ -11,14 +11,14 @@ import numpy as np
 
 from inr.errors import FormatError
 from inr.format.wire import Reader, Wire
-from inr.mlp.quantize.protocol import Levels
+from inr.mlp.quantize.protocol import QParams
 
 if TYPE_CHECKING:
     import jax
 
 LARGEST_HALF = 65504.0
 LARGEST_CODE = 0x7BFF  # of LARGEST_HALF
-NO_LEVELS = np.zeros(0, np.float32)  # halves need none
+NO_QPARAMS = np.zeros(0, np.float32)  # halves need none
 
 
 @dataclass(frozen=True)
@@ -35,37 +35,36 @@ class Float16:
     def for_training(self) -> "Float16":
         return self
 
-    def fitted(self, weights: np.ndarray, octaves: float = 0.0) -> Levels:
-        return NO_LEVELS
+    def fit_qparams(self, weights: np.ndarray, log2_factor: float = 0.0) -> QParams:
+        return NO_QPARAMS
 
-    def scaled(self, levels: Levels, octaves: float, weights: np.ndarray) -> Levels:
-        """Unchanged: halves cannot be made coarser."""
-        return levels
+    def scale_qparams(self, qparams: QParams, log2_factor: float, weights: np.ndarray) -> QParams:
+        """Change nothing: halves cannot be made coarser."""
+        return qparams
 
-    def codes(self, weights: np.ndarray, levels: Levels) -> np.ndarray:
-        """f32[...] -> int32[...] in [-LARGEST_CODE, LARGEST_CODE]."""
-        return half_codes(weights)
+    def quantize(self, weights: np.ndarray, qparams: QParams) -> np.ndarray:
+        """Map f32[...] to int32[...] in [-LARGEST_CODE, LARGEST_CODE]."""
+        return to_half_codes(weights)
 
-    def dequantize(self, codes: np.ndarray, levels: Levels) -> np.ndarray:
-        """int32[...] -> f32[...]; raises FormatError for codes beyond LARGEST_CODE."""
-        return halves_of_codes(codes)
+    def dequantize(self, codes: np.ndarray, qparams: QParams) -> np.ndarray:
+        """Map int32[...] to f32[...]; raises FormatError for codes beyond LARGEST_CODE."""
+        return from_half_codes(codes)
 
-    def rounded(self, weights: "jax.Array", levels: "jax.Array") -> "jax.Array":
-        return rounded_to_halves(weights)
+    def round(self, weights: "jax.Array", qparams: "jax.Array") -> "jax.Array":
+        return round_to_halves(weights)
 
-    def level_bytes(self, n_weights: int) -> int:
-        """None."""
+    def qparam_bytes(self, n_weights: int) -> int:
         return 0
 
-    def pack(self, levels: list[Levels]) -> bytes:
+    def pack(self, qparams: list[QParams]) -> bytes:
         return b""
 
-    def unpack(self, reader: Reader, sizes: list[int]) -> list[Levels]:
-        return [NO_LEVELS for _ in sizes]
+    def unpack(self, reader: Reader, sizes: list[int]) -> list[QParams]:
+        return [NO_QPARAMS for _ in sizes]
 
 
-def half_codes(weights: np.ndarray) -> np.ndarray:
-    """f32[...] -> int32[...], the halves nearest to the weights as codes."""
+def to_half_codes(weights: np.ndarray) -> np.ndarray:
+    """Map f32[...] to int32[...], the codes of the nearest halves."""
     halves = np.clip(weights, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
     patterns = halves.view(np.uint16).astype(np.int32)
     magnitudes = patterns & 0x7FFF
@@ -73,8 +72,8 @@ def half_codes(weights: np.ndarray) -> np.ndarray:
     return codes
 
 
-def halves_of_codes(codes: np.ndarray) -> np.ndarray:
-    """int32[...] -> f32[...], the inverse of `half_codes`; raises FormatError."""
+def from_half_codes(codes: np.ndarray) -> np.ndarray:
+    """Map int32[...] to f32[...], the inverse of `to_half_codes`; raises FormatError."""
     wrong = codes[(codes < -LARGEST_CODE) | (codes > LARGEST_CODE)]
     if wrong.size:
         raise FormatError(
@@ -85,8 +84,8 @@ def halves_of_codes(codes: np.ndarray) -> np.ndarray:
     return signed
 
 
-def rounded_to_halves(weights: "jax.Array") -> "jax.Array":
-    """halves_of_codes(half_codes(weights)) in jax.
+def round_to_halves(weights: "jax.Array") -> "jax.Array":
+    """Compute from_half_codes(to_half_codes(weights)) in jax.
 
     Not by conversion to float16 and back, which XLA may leave out as excess precision. And
     reduce_precision makes subnormal halves zero; those are multiples of 2**-24.

@@ -15,7 +15,7 @@ import numpy as np
 from inr.errors import UsageError
 from inr.format.wire import Reader, Wire
 from inr.mlp.quantize import codebook
-from inr.mlp.quantize.protocol import Levels
+from inr.mlp.quantize.protocol import QParams
 
 if TYPE_CHECKING:
     import jax
@@ -39,32 +39,29 @@ class KMeans:
     def for_training(self) -> "KMeans":
         return KMeans()
 
-    def fitted(self, weights: np.ndarray, octaves: float = 0.0) -> Levels:
-        """f32[...] -> f32[2**bits - 1] levels, or f32[0] for a small tensor (codebook.py)."""
-        return codebook.fitted_levels(weights, self.bits, octaves, self._one_side)
+    def fit_qparams(self, weights: np.ndarray, log2_factor: float = 0.0) -> QParams:
+        """Return f32[2**bits - 1] levels, or f32[0] for a small tensor (codebook.py)."""
+        return codebook.fit_levels(weights, self.bits, log2_factor, self._one_side)
 
-    def scaled(self, levels: Levels, octaves: float, weights: np.ndarray) -> Levels:
-        return codebook.scaled_levels(levels, octaves, weights, self.bits, self._one_side)
+    def scale_qparams(self, qparams: QParams, log2_factor: float, weights: np.ndarray) -> QParams:
+        return codebook.scale_levels(qparams, log2_factor, weights, self.bits, self._one_side)
 
-    def codes(self, weights: np.ndarray, levels: Levels) -> np.ndarray:
-        """f32[...] -> int32[...]."""
-        return codebook.codes_of(weights, levels)
+    def quantize(self, weights: np.ndarray, qparams: QParams) -> np.ndarray:
+        return codebook.quantize(weights, qparams)
 
-    def dequantize(self, codes: np.ndarray, levels: Levels) -> np.ndarray:
-        """int32[...] -> f32[...]; raises FormatError for a code that has no level."""
-        return codebook.dequantized(codes, levels)
+    def dequantize(self, codes: np.ndarray, qparams: QParams) -> np.ndarray:
+        return codebook.dequantize(codes, qparams)
 
-    def rounded(self, weights: "jax.Array", levels: "jax.Array") -> "jax.Array":
-        return codebook.rounded_to_levels(weights, levels)
+    def round(self, weights: "jax.Array", qparams: "jax.Array") -> "jax.Array":
+        return codebook.round_to_levels(weights, qparams)
 
-    def level_bytes(self, n_weights: int) -> int:
-        """The codebook, or by how much float16 codes of a small tensor exceed `bits`."""
+    def qparam_bytes(self, n_weights: int) -> int:
         return codebook.level_bytes(n_weights, self.bits)
 
-    def pack(self, levels: list[Levels]) -> bytes:
-        return codebook.pack_levels(levels)
+    def pack(self, qparams: list[QParams]) -> bytes:
+        return codebook.pack_levels(qparams)
 
-    def unpack(self, reader: Reader, sizes: list[int]) -> list[Levels]:
+    def unpack(self, reader: Reader, sizes: list[int]) -> list[QParams]:
         return codebook.unpack_levels(reader, len(sizes))
 
     @property
@@ -73,7 +70,7 @@ class KMeans:
 
 
 def lloyd(magnitudes: np.ndarray, n_levels: int, n_iterations: int) -> np.ndarray:
-    """Cluster means beside a fixed 0.
+    """Return the means of clusters beside a fixed 0.
 
     A level that is nearest to no weight moves to the cluster of largest squared error, half-way
     between its level and its largest weight.

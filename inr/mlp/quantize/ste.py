@@ -3,14 +3,14 @@
 For most of the fit every weight carries fresh uniform noise of one step, the additive model of
 Balle et al., "End-to-end Optimized Image Compression" (2017), https://arxiv.org/abs/1611.01704,
 section 2.2. It is differentiable in the step, so steps are learned: log2_steps holds one number a
-tensor. Only their differences count, because the common level is fixed by the budget: the codes
+tensor. Only their differences count, because a common factor is fixed by the budget: the codes
 of a tensor with root mean square s and step q cost about log2(s / q) + log2(sqrt(2 pi e)) bits
 each, the entropy of a Gaussian at high rate, and q is scaled so that the sum meets the budget
 exactly. A coarser step is thus paid for by nothing, a finer one by all other tensors. (With a
 rate term, rate.py, the steps are free instead.) Quantizers without steps are not seen before
 rounding begins.
 
-At the end the levels are frozen and weights rounded, with the gradient of the identity (Bengio et
+At the end the qparams are frozen and weights rounded, with the gradient of the identity (Bengio et
 al., 2013, https://arxiv.org/abs/1308.3432).
 
 Masks tell which weights are kept; the others are exact zeros throughout and cost nothing here.
@@ -23,10 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from inr.mlp.quantize.protocol import Quantizer
+from inr.mlp.quantize.uniform import GAUSSIAN_BITS, RMS_FLOOR
 from inr.mlp.sparsify.protocol import Masks
 
-_GAUSSIAN_BITS = np.float32(0.5 * np.log2(2 * np.pi * np.e))  # entropy at unit s / q
-_RMS_FLOOR = np.float32(1e-4)  # keeps log2(rms) finite for tensors that start at zero
 _AWAY_FROM_ZERO = np.float32(0.502)  # steps; beyond one half, where rounding leaves zero
 
 Params = dict[str, jax.Array]
@@ -58,12 +57,14 @@ def budgeted_steps(
         for name, w in params.items()
     }
     spent = sum(counts[name] * log2_steps[name] for name in params)
-    level = -(budget_bits + spent) / sum(counts.values())
+    log2_factor = -(budget_bits + spent) / sum(counts.values())
     steps = {}
     for name, w in params.items():
         mean_square = jnp.sum(w * w) / jnp.maximum(counts[name], np.float32(1))
-        rms = jnp.sqrt(mean_square + _RMS_FLOOR**2)
-        steps[name] = jnp.exp2(jnp.log2(rms) + _GAUSSIAN_BITS + log2_steps[name] + level)
+        rms = jnp.sqrt(mean_square + np.float32(RMS_FLOOR) ** 2)
+        steps[name] = jnp.exp2(
+            jnp.log2(rms) + np.float32(GAUSSIAN_BITS) + log2_steps[name] + log2_factor
+        )
     return steps
 
 
@@ -79,15 +80,15 @@ def add_noise(params: Params, q_steps: Mapping[str, jax.Array], key: jax.Array) 
 
 
 def round_straight_through(
-    params: Params, levels: Mapping[str, jax.Array], quantizer: Quantizer, masks: Masks
+    params: Params, qparams: Mapping[str, jax.Array], quantizer: Quantizer, masks: Masks
 ) -> Params:
     """Rounds as the file will; the gradient passes unchanged, to kept weights."""
     rounded = {}
     for name, w in params.items():
         away = w
         if quantizer.LEARNS_STEPS and name in masks:
-            away = away_from_zero(w, levels[name])
-        nearest = quantizer.rounded(away, levels[name])
+            away = away_from_zero(w, qparams[name])
+        nearest = quantizer.round(away, qparams[name])
         rounded[name] = w + jax.lax.stop_gradient(nearest - w)
     return kept(rounded, masks)
 

@@ -34,12 +34,12 @@ def unpacked(text, n_tensors=1):
 def test_hand_worked_codes():
     levels = filled(-2, 0, 1, 4)
     weights = f32(-9, -2, -1.25, -1, 0.5, 0.75, 2.5, 2.75, 9)
-    codes = codebook.codes_of(weights, levels)
+    codes = codebook.quantize(weights, levels)
     # -1, 0.5 and 2.5 are half-way: all three go to the level nearer to 0.
     assert codes.tolist() == [-1, -1, -1, 0, 0, 1, 1, 2, 2]
     assert codes.dtype == np.int32
-    assert codebook.dequantized(codes, levels).tolist() == [-2, -2, -2, 0, 0, 1, 1, 4, 4]
-    rounded = codebook.rounded_to_levels(jnp.asarray(weights), jnp.asarray(levels))
+    assert codebook.dequantize(codes, levels).tolist() == [-2, -2, -2, 0, 0, 1, 1, 4, 4]
+    rounded = codebook.round_to_levels(jnp.asarray(weights), jnp.asarray(levels))
     assert rounded.tolist() == [-2, -2, -2, 0, 0, 1, 1, 4, 4]
 
 
@@ -52,9 +52,9 @@ def test_nearest_levels_by_comparing_with_all(levels, weights):
     doubled = [2 * level for level in levels]
     nearest = [min(doubled, key=lambda level: (abs(w - level), abs(level))) for w in weights]
     array = filled(*doubled)
-    codes = codebook.codes_of(f32(*weights), array)
+    codes = codebook.quantize(f32(*weights), array)
     assert codes.tolist() == [doubled.index(level) - doubled.index(0) for level in nearest]
-    assert codebook.dequantized(codes, array).tolist() == nearest
+    assert codebook.dequantize(codes, array).tolist() == nearest
 
 
 @settings(deadline=None)  # the first example compiles
@@ -68,8 +68,8 @@ def test_jax_finds_the_same_levels_next_to_all_bounds(data):
     weights = np.zeros(60, np.float32)  # of one length, so that jax compiles once
     near = [np.nextafter(middles, f32(end)) for end in (-1e9, 1e9)]
     weights[: 4 * real.size - 3] = np.concatenate([real, middles, *near])
-    expected = codebook.dequantized(codebook.codes_of(weights, levels), levels)
-    rounded = np.asarray(codebook.rounded_to_levels(jnp.asarray(weights), jnp.asarray(levels)))
+    expected = codebook.dequantize(codebook.quantize(weights, levels), levels)
+    rounded = np.asarray(codebook.round_to_levels(jnp.asarray(weights), jnp.asarray(levels)))
     assert np.array_equal(rounded.view(np.int32), expected.view(np.int32))
     assert np.array_equal(expected[: real.size], real)
 
@@ -77,9 +77,9 @@ def test_jax_finds_the_same_levels_next_to_all_bounds(data):
 def test_the_filling_is_never_chosen():
     weights = f32(3e38, -3e38, 1e30)
     for levels in (filled(0), filled(-1, 0, 65504)):
-        codes = codebook.codes_of(weights, levels)
-        assert np.isfinite(codebook.dequantized(codes, levels)).all()
-        rounded = jax.jit(codebook.rounded_to_levels)(jnp.asarray(weights), jnp.asarray(levels))
+        codes = codebook.quantize(weights, levels)
+        assert np.isfinite(codebook.dequantize(codes, levels)).all()
+        rounded = jax.jit(codebook.round_to_levels)(jnp.asarray(weights), jnp.asarray(levels))
         assert np.isfinite(rounded).all()
 
 
@@ -87,24 +87,24 @@ def test_the_filling_is_never_chosen():
 @pytest.mark.parametrize("bits", [2, 5, 8])
 def test_tensors_below_two_weights_a_level_are_float16(cls, bits):
     weights = np.random.default_rng(0).normal(0, 0.1, 2 * 2**bits).astype(np.float32)
-    large, small = cls(bits=bits).fitted(weights), cls(bits=bits).fitted(weights[:-1])
+    large, small = cls(bits=bits).fit_qparams(weights), cls(bits=bits).fit_qparams(weights[:-1])
     assert large.shape == (2**bits - 1,)
     assert small.shape == (0,)
     assert cls(bits=bits).pack([small]) == b"\0"
-    codes = cls(bits=bits).codes(weights[:-1], small)
+    codes = cls(bits=bits).quantize(weights[:-1], small)
     assert np.array_equal(
         cls(bits=bits).dequantize(codes, small), weights[:-1].astype(np.float16).astype(np.float32)
     )
-    assert cls(bits=bits).fitted(weights[:-1], octaves=3.0).shape == (0,)
-    assert cls(bits=bits).scaled(small, 3.0, weights[:-1]).shape == (0,)
+    assert cls(bits=bits).fit_qparams(weights[:-1], log2_factor=3.0).shape == (0,)
+    assert cls(bits=bits).scale_qparams(small, 3.0, weights[:-1]).shape == (0,)
 
 
 @pytest.mark.parametrize("cls", [KMeans, Distribution])
 def test_levels_are_halves_with_one_zero_and_as_many_as_asked(cls):
     # Widely spread, so that no two of the levels fall on the same half.
     weights = np.random.default_rng(0).laplace(0, 0.1, (80, 50)).astype(np.float32)
-    for octaves, n_levels in [(0, 255), (-2, 255), (1, 128), (2, 64), (4.5, 11), (20, 3)]:
-        levels = cls().fitted(weights, octaves)
+    for log2_factor, n_levels in [(0, 255), (-2, 255), (1, 128), (2, 64), (4.5, 11), (20, 3)]:
+        levels = cls().fit_qparams(weights, log2_factor)
         real = levels[np.isfinite(levels)]
         assert levels.shape == (255,)
         assert real.size == n_levels
@@ -117,24 +117,26 @@ def test_levels_are_halves_with_one_zero_and_as_many_as_asked(cls):
 @pytest.mark.parametrize("cls", [KMeans, Distribution])
 def test_scaled_levels_count_from_those_given(cls):
     weights = np.random.default_rng(0).normal(0, 0.1, 2000).astype(np.float32)
-    once = cls().scaled(cls().fitted(weights), 1.0, weights)
-    assert np.array_equal(once, cls().fitted(weights, 1.0))
-    assert np.array_equal(cls().scaled(once, 1.0, weights), cls().fitted(weights, 2.0))
-    assert np.array_equal(cls().scaled(once, -1.0, weights), cls().fitted(weights))  # 256 is cut
-    assert np.array_equal(cls().scaled(once, -9.0, weights), cls().fitted(weights))
+    once = cls().scale_qparams(cls().fit_qparams(weights), 1.0, weights)
+    assert np.array_equal(once, cls().fit_qparams(weights, 1.0))
+    assert np.array_equal(cls().scale_qparams(once, 1.0, weights), cls().fit_qparams(weights, 2.0))
+    assert np.array_equal(
+        cls().scale_qparams(once, -1.0, weights), cls().fit_qparams(weights)
+    )  # 256 is cut
+    assert np.array_equal(cls().scale_qparams(once, -9.0, weights), cls().fit_qparams(weights))
 
 
 @pytest.mark.parametrize("cls", [KMeans, Distribution])
 def test_few_distinct_weights_are_kept_as_they_are(cls):
     values = f32(-0.75, 0, 0.25, 3)
     weights = np.repeat(values, 200)
-    levels = cls().fitted(weights)
+    levels = cls().fit_qparams(weights)
     assert levels[np.isfinite(levels)].tolist() == values.tolist()
-    assert np.array_equal(cls().dequantize(cls().codes(weights, levels), levels), weights)
+    assert np.array_equal(cls().dequantize(cls().quantize(weights, levels), levels), weights)
     tiny = np.full(600, 1e-9, np.float32)  # no half but 0 is near
-    assert np.isfinite(cls().fitted(tiny)).sum() == 1
+    assert np.isfinite(cls().fit_qparams(tiny)).sum() == 1
     huge = np.linspace(-1e9, 1e9, 600, dtype=np.float32)
-    assert cls().fitted(huge)[0] == -65504
+    assert cls().fit_qparams(huge)[0] == -65504
 
 
 @pytest.mark.parametrize("cls", [KMeans, Distribution])
@@ -149,17 +151,19 @@ def test_bits_outside_the_range(cls, bits):
 def test_the_bytes_of_levels_are_known_beforehand(cls, bits):
     weights = np.random.default_rng(0).normal(0, 0.05, 3 * 2**bits).astype(np.float32)
     quantizer = cls(bits=bits)
-    n_bytes = len(quantizer.pack([quantizer.fitted(weights)]))
-    assert quantizer.level_bytes(weights.size) == pytest.approx(n_bytes, rel=0.15)
+    n_bytes = len(quantizer.pack([quantizer.fit_qparams(weights)]))
+    assert quantizer.qparam_bytes(weights.size) == pytest.approx(n_bytes, rel=0.15)
 
 
 @pytest.mark.parametrize("coder", [RangeCoder(), Zstd()])
 def test_the_bytes_of_small_tensors_are_known_beforehand(coder):
     weights = np.random.default_rng(0).normal(0, 0.05, 500).astype(np.float32)
     quantizer = KMeans()
-    levels = quantizer.fitted(weights)
-    n_bytes = len(quantizer.pack([levels])) + len(coder.encode([quantizer.codes(weights, levels)]))
-    assert 500 + quantizer.level_bytes(500) == pytest.approx(n_bytes, rel=0.05)
+    levels = quantizer.fit_qparams(weights)
+    n_bytes = len(quantizer.pack([levels])) + len(
+        coder.encode([quantizer.quantize(weights, levels)])
+    )
+    assert 500 + quantizer.qparam_bytes(500) == pytest.approx(n_bytes, rel=0.05)
 
 
 def test_exact_bytes():
@@ -226,4 +230,4 @@ def test_any_bytes_are_levels_or_a_format_error(data):
 def test_codes_without_a_level(code):
     for levels in (filled(-1, 0, 1, 2), f32(-1, 0, 1, 2)):
         with pytest.raises(FormatError, match=rf"code {code} is outside -1\.\.2, the levels"):
-            codebook.dequantized(np.array([0, code], np.int32), levels)
+            codebook.dequantize(np.array([0, code], np.int32), levels)

@@ -9,10 +9,10 @@ from inr.mlp.quantize.distribution import Distribution, bin_means
 def test_hand_worked_levels():
     weights = np.array([*range(-6, 7), 0, 0, 0], np.float32)
     quantizer = Distribution(bits=3)  # seven levels, three on each side of 0
-    levels = quantizer.fitted(weights)
+    levels = quantizer.fit_qparams(weights)
     # The bins above 0 are {1, 2}, {3, 4} and {5, 6}.
     assert levels.tolist() == [-5.5, -3.5, -1.5, 0, 1.5, 3.5, 5.5]
-    codes = quantizer.codes(weights, levels)
+    codes = quantizer.quantize(weights, levels)
     assert codes.tolist() == [-3, -3, -2, -2, -1, -1, 0, 1, 1, 2, 2, 3, 3, 0, 0, 0]
 
 
@@ -43,7 +43,7 @@ def test_levels_of_an_exponential_distribution():
 def test_codes_are_about_as_frequent(bits):
     weights = np.random.default_rng(0).normal(0, 0.05, 20_000).astype(np.float32)
     quantizer = Distribution(bits=bits)
-    codes = quantizer.codes(weights, quantizer.fitted(weights))
+    codes = quantizer.quantize(weights, quantizer.fit_qparams(weights))
     share = np.unique(codes, return_counts=True)[1] / weights.size
     assert share.size == 2**bits - 1
     # Code 0 has half as many, the outermost bins lose some to the nearest-level rule.
@@ -53,4 +53,4 @@ def test_codes_are_about_as_frequent(bits):
 def test_pruned_weights_do_not_move_the_levels():
     weights = np.random.default_rng(0).normal(0, 0.05, 2000).astype(np.float32)
     padded = np.concatenate([weights, np.zeros(3000, np.float32)])
-    assert np.array_equal(Distribution().fitted(padded), Distribution().fitted(weights))
+    assert np.array_equal(Distribution().fit_qparams(padded), Distribution().fit_qparams(weights))

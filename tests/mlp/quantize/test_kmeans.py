@@ -13,11 +13,11 @@ def real(levels):
 def test_hand_worked_levels():
     weights = np.array([-2, -1, -1, 0, 0, 1, 3, 5], np.float32)
     quantizer = KMeans(bits=2)  # three levels, one on each side of 0
-    levels = quantizer.fitted(weights)
+    levels = quantizer.fit_qparams(weights)
     # Above 0 the start is 5; 3 and 5 lie beyond 2.5, their mean is 4; they also lie beyond 2.
     # Below, the start is -2; -1 is half-way and stays with 0.
     assert levels.tolist() == [-2, 0, 4]
-    codes = quantizer.codes(weights, levels)
+    codes = quantizer.quantize(weights, levels)
     assert codes.tolist() == [-1, 0, 0, 0, 0, 0, 1, 1]
 
 
@@ -44,7 +44,7 @@ def test_a_plain_lloyd_iteration_over_all_weights():
         nearest = np.abs(w[:, None] - levels).argmin(axis=1)
         levels = np.array([w[nearest == i].mean() for i in range(15)])
         levels[7] = 0
-    np.testing.assert_array_equal(quantizer.fitted(weights), levels.astype(np.float16))
+    np.testing.assert_array_equal(quantizer.fit_qparams(weights), levels.astype(np.float16))
 
 
 def test_the_error_is_near_that_of_the_best_quantizer_for_a_gaussian():
@@ -52,8 +52,8 @@ def test_the_error_is_near_that_of_the_best_quantizer_for_a_gaussian():
     weights = np.random.default_rng(0).normal(0, 0.05, 20_000).astype(np.float32)
 
     def error(quantizer):
-        levels = quantizer.fitted(weights)
-        decoded = quantizer.dequantize(quantizer.codes(weights, levels), levels)
+        levels = quantizer.fit_qparams(weights)
+        decoded = quantizer.dequantize(quantizer.quantize(weights, levels), levels)
         return np.mean((decoded - weights) ** 2)
 
     best = np.pi * np.sqrt(3) / 2 * 0.05**2 / 255**2
@@ -66,8 +66,8 @@ def test_an_outlier_does_not_take_the_levels_from_the_rest():
     weights = np.random.default_rng(0).normal(0, 0.01, 5000).astype(np.float32)
     weights[17] = 10
     quantizer = KMeans()
-    levels = quantizer.fitted(weights)
-    codes = quantizer.codes(weights, levels)
+    levels = quantizer.fit_qparams(weights)
+    codes = quantizer.quantize(weights, levels)
     assert codes[17] == 127
     assert np.unique(codes).size == real(levels).size == 255  # all levels are in use
     rest = np.delete(quantizer.dequantize(codes, levels) - weights, 17)
@@ -77,10 +77,10 @@ def test_an_outlier_does_not_take_the_levels_from_the_rest():
 def test_the_sides_are_mirror_images():
     weights = np.random.default_rng(0).normal(0.01, 0.05, 3000).astype(np.float32)
     quantizer = KMeans(bits=6)
-    levels, mirrored = real(quantizer.fitted(weights)), real(quantizer.fitted(-weights))
+    levels, mirrored = real(quantizer.fit_qparams(weights)), real(quantizer.fit_qparams(-weights))
     assert np.array_equal(mirrored, -levels[::-1])
-    codes = quantizer.codes(weights, quantizer.fitted(weights))
-    assert np.array_equal(quantizer.codes(-weights, quantizer.fitted(-weights)), -codes)
+    codes = quantizer.quantize(weights, quantizer.fit_qparams(weights))
+    assert np.array_equal(quantizer.quantize(-weights, quantizer.fit_qparams(-weights)), -codes)
 
 
 def test_iterations_below_0():

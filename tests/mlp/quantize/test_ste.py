@@ -50,7 +50,7 @@ def test_rounding_is_that_of_the_file(q_step, jit):
     ).astype(np.float32)
     round_ = jax.jit(round_straight_through, static_argnums=2) if jit else round_straight_through
     rounded = round_({"w": jnp.asarray(weights)}, {"w": jnp.float32(q_step)}, Uniform(), {})["w"]
-    expected = Uniform().dequantize(Uniform().codes(weights, q_step), q_step)
+    expected = Uniform().dequantize(Uniform().quantize(weights, q_step), q_step)
     np.testing.assert_array_equal(np.asarray(rounded), expected)
 
 
@@ -118,7 +118,7 @@ def test_the_codes_of_gaussian_weights_cost_what_was_asked(bits):
     n_weights = sum(w.size for w in params.values())
     zeros = {name: jnp.float32(0) for name in params}
     steps = budgeted_steps(params, zeros, bits * n_weights, {})
-    codes = [Uniform().codes(np.asarray(w), float(steps[name])) for name, w in params.items()]
+    codes = [Uniform().quantize(np.asarray(w), float(steps[name])) for name, w in params.items()]
     # The formula is that of high rate; the histogram of 160,000 samples adds 0.1 %.
     assert entropy_bound_bits(codes) == pytest.approx(bits * n_weights, rel=0.02)
 
@@ -205,7 +205,16 @@ def test_hand_worked_weights_move_away_from_zero():
     least = np.float32(1.004)
     expected = [least, least, -least, least, -least, least, np.float32(1.5), -7]
     assert moved.tolist() == expected
-    assert Uniform().codes(moved, 2.0).tolist() == [1, 1, -1, 1, -1, 1, 1, -4]  # 3.5 goes to even
+    assert Uniform().quantize(moved, 2.0).tolist() == [
+        1,
+        1,
+        -1,
+        1,
+        -1,
+        1,
+        1,
+        -4,
+    ]  # 3.5 goes to even
 
 
 # XLA takes subnormal weights for zeros, and none comes out of it.
@@ -221,10 +230,10 @@ def test_host_and_device_move_weights_alike_and_leave_no_zero(values, q_step):
     device = jax.jit(away_from_zero)(jnp.asarray(w), jnp.float32(q_step))
     assert host.dtype == np.float32
     np.testing.assert_array_equal(np.asarray(device), host)  # bit for bit
-    codes = Uniform().codes(host, q_step)
+    codes = Uniform().quantize(host, q_step)
     assert (codes != 0).all()
-    stays = Uniform().codes(w, q_step) != 0
-    np.testing.assert_array_equal(codes[stays], Uniform().codes(w, q_step)[stays])
+    stays = Uniform().quantize(w, q_step) != 0
+    np.testing.assert_array_equal(codes[stays], Uniform().quantize(w, q_step)[stays])
 
 
 def test_zeros_of_the_rounded_weights_are_those_of_the_mask():
@@ -241,11 +250,11 @@ def test_codebooks_round_kept_weights_without_moving_them():
     weights = np.random.default_rng(0).normal(size=(20, 20)).astype(np.float32)
     mask = np.random.default_rng(1).random((20, 20)) < 0.5
     w = np.where(mask, weights, np.float32(0))
-    levels = quantizer.fitted(w)
+    qparams = quantizer.fit_qparams(w)
     rounded = round_straight_through(
-        {"w": jnp.asarray(w)}, {"w": jnp.asarray(levels)}, quantizer, {"w": jnp.asarray(mask)}
+        {"w": jnp.asarray(w)}, {"w": jnp.asarray(qparams)}, quantizer, {"w": jnp.asarray(mask)}
     )["w"]
-    expected = quantizer.dequantize(quantizer.codes(w, levels), levels)
+    expected = quantizer.dequantize(quantizer.quantize(w, qparams), qparams)
     np.testing.assert_array_equal(np.asarray(rounded), expected)
     assert (np.asarray(rounded)[mask] == 0).any()  # the level 0 is theirs too
 

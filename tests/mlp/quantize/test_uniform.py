@@ -17,14 +17,14 @@ def f32(*values):
 
 def test_hand_worked_codes():
     weights = f32(0, 0.24, 0.26, -0.26, 0.75, 1.25, -1.0)
-    codes = Uniform().codes(weights, 0.5)
+    codes = Uniform().quantize(weights, 0.5)
     assert codes.dtype == np.int32
     assert codes.tolist() == [0, 0, 1, -1, 2, 2, -2]  # 1.5 and 2.5 steps both go to the even 2
     assert Uniform().dequantize(codes, 0.5).tolist() == [0, 0, 0.5, -0.5, 1, 1, -1]
 
 
 def test_codes_are_clipped_at_the_largest():
-    codes = Uniform().codes(f32(1e9, -1e9, 40000, 32767), 1.0)
+    codes = Uniform().quantize(f32(1e9, -1e9, 40000, 32767), 1.0)
     assert codes.tolist() == [MAX_CODE, -MAX_CODE, MAX_CODE, 32767]
     assert MAX_CODE == 32767
 
@@ -34,16 +34,16 @@ def test_codes_are_clipped_at_the_largest():
 def test_laws(quantizer, q_step):
     q_step = wire_step(q_step)
     weights = np.random.default_rng(0).normal(0, 20 * q_step, (40, 25)).astype(np.float32)
-    codes = quantizer.codes(weights, q_step)
+    codes = quantizer.quantize(weights, q_step)
     decoded = quantizer.dequantize(codes, q_step)
     assert codes.shape == decoded.shape == weights.shape
     assert decoded.dtype == np.float32
     # A code of up to 15 bits times a step of 8 is exact in float32.
     assert np.abs(decoded.astype(np.float64) - weights).max() <= q_step / 2
-    assert np.array_equal(quantizer.codes(decoded, q_step), codes)
-    assert np.array_equal(quantizer.codes(-weights, q_step), -codes)
+    assert np.array_equal(quantizer.quantize(decoded, q_step), codes)
+    assert np.array_equal(quantizer.quantize(-weights, q_step), -codes)
     zeros = np.zeros(3, np.float32)
-    assert quantizer.codes(zeros, q_step).tolist() == [0, 0, 0]
+    assert quantizer.quantize(zeros, q_step).tolist() == [0, 0, 0]
     assert quantizer.dequantize(np.zeros(3, np.int32), q_step).tolist() == [0, 0, 0]
 
 
@@ -51,7 +51,7 @@ def test_a_fitted_step_costs_about_bits():
     """Entropy of the codes of a Gaussian, counted, against the rule that chose the step."""
     weights = np.random.default_rng(0).normal(0, 0.3, 200_000).astype(np.float32)
     for bits in (3, 5, 7):
-        codes = Uniform(bits=bits).codes(weights, Uniform(bits=bits).fitted(weights))
+        codes = Uniform(bits=bits).quantize(weights, Uniform(bits=bits).fit_qparams(weights))
         share = np.unique(codes, return_counts=True)[1] / weights.size
         # wire_step moves the step by up to 2**-8; at 3 bits the high-rate rule is 0.01 off.
         assert -(share @ np.log2(share)) == pytest.approx(bits, abs=0.015)
@@ -59,21 +59,21 @@ def test_a_fitted_step_costs_about_bits():
 
 def test_hand_worked_fitted_step():
     # The root mean square is 1 (the floor of 1e-4 is lost in rounding), sqrt(2 pi e) is 4.13.
-    assert Uniform(bits=4).fitted(f32(1, -1, 1, -1)) == wire_step(4.1327 / 16)
-    assert Uniform(bits=4).fitted(f32(1, -1, 1, -1), octaves=2.0) == wire_step(4.1327 / 4)
-    assert Uniform(bits=4).fitted(np.zeros(5, np.float32)) == wire_step(1e-4 * 4.1327 / 16)
+    assert Uniform(bits=4).fit_qparams(f32(1, -1, 1, -1)) == wire_step(4.1327 / 16)
+    assert Uniform(bits=4).fit_qparams(f32(1, -1, 1, -1), log2_factor=2.0) == wire_step(4.1327 / 4)
+    assert Uniform(bits=4).fit_qparams(np.zeros(5, np.float32)) == wire_step(1e-4 * 4.1327 / 16)
 
 
 def test_scaled_steps_keep_all_codes_below_the_largest():
     weights = f32(0.5, -3, 2)
-    for levels in (0.25, np.float32(0.25), np.array(0.25, np.float32)):
-        assert Uniform().scaled(levels, 1.0, weights) == 0.5
-        assert Uniform().scaled(levels, -0.5, weights) == wire_step(0.25 * 2**-0.5)
-        finest = Uniform().scaled(levels, -20.0, weights)
+    for qparams in (0.25, np.float32(0.25), np.array(0.25, np.float32)):
+        assert Uniform().scale_qparams(qparams, 1.0, weights) == 0.5
+        assert Uniform().scale_qparams(qparams, -0.5, weights) == wire_step(0.25 * 2**-0.5)
+        finest = Uniform().scale_qparams(qparams, -20.0, weights)
         assert finest.dtype == np.float32
-        assert 0.98 * MAX_CODE < -Uniform().codes(weights, finest).min() <= MAX_CODE
-    finest = Uniform(bits=16).fitted(f32(*[1e-3] * 99, 1))  # one weight of 10 times the rms
-    assert Uniform().codes(f32(1), finest) <= MAX_CODE
+        assert 0.98 * MAX_CODE < -Uniform().quantize(weights, finest).min() <= MAX_CODE
+    finest = Uniform(bits=16).fit_qparams(f32(*[1e-3] * 99, 1))  # one weight of 10 times the rms
+    assert Uniform().quantize(f32(1), finest) <= MAX_CODE
 
 
 @settings(deadline=None)  # the first example compiles
@@ -82,9 +82,9 @@ def test_rounded_tells_ties_from_their_neighbours(code, step_bits, exponent):
     q_step = np.float32(step_bits * 2.0**exponent)
     tie = np.float32((code + 0.5) * q_step)  # at most 24 bits: exact
     weights = np.array([np.nextafter(tie, np.float32(sign * 1e9)) for sign in (-1, 1)] + [tie])
-    codes = Uniform().codes(weights, q_step)
+    codes = Uniform().quantize(weights, q_step)
     assert codes.tolist() == [code, code + 1, code + code % 2]
-    rounded = Uniform().rounded(jnp.asarray(weights), jnp.asarray(q_step))
+    rounded = Uniform().round(jnp.asarray(weights), jnp.asarray(q_step))
     np.testing.assert_array_equal(np.asarray(rounded), Uniform().dequantize(codes, q_step))
 
 

@@ -144,14 +144,14 @@ def test_hand_worked_drawing_of_a_flat_band():
     field_set = stages.field_set(6, 4, 1)
     codes = {name: np.zeros(shape, np.int32) for name, shape in field_set.shapes().items()}
     codes["0/b1"][:] = 3
-    levels = {name: np.float32(0.25) for name in codes}  # the field is 0.75
+    qparams = {name: np.float32(0.25) for name in codes}  # the field is 0.75
     peaks = ((0.5,), (1.0, 1.0, 1.0))
     info = PictureInfo(6, 4, 1, 16, ((0, 65535),), None, peaks)
-    drawn = inr.decode(write_file(info, stages, codes, levels))
+    drawn = inr.decode(write_file(info, stages, codes, qparams))
     assert (drawn == round(0.6875 * 65535)).all()
     # Half the vertical detail on top: the rows of each pair differ by it.
     codes["1/b1"][0] = 2
-    drawn = inr.decode(write_file(info, stages, codes, levels)).astype(int)
+    drawn = inr.decode(write_file(info, stages, codes, qparams)).astype(int)
     up, down = drawn[0::2], drawn[1::2]
     assert (up + down == 2 * drawn.mean()).all()
     assert np.abs(up - down).max() == pytest.approx(0.5 * 65535, abs=1)  # 2 * 0.5 / 2
