@@ -73,7 +73,7 @@ def encode(job: Job[MlpRecipe], report: Report | None, warn: Warn) -> Candidate:
         store=checkpoint,
         report=report,
     )
-    data = prepared.write_file(result.codes, result.levels)
+    data = prepared.write_file(result.codes, result.qparams)
     return Candidate(data, result.n_steps, checkpoint=checkpoint)
 
 
@@ -85,7 +85,7 @@ def encode_batch(jobs: Sequence[Job[MlpRecipe]], report: Report | None) -> list[
     problems = [prepared.problem for prepared in all_prepared]
     results = fit_batch(problems, jobs[0].recipe.fit, report=report)
     return [
-        Candidate(prepared.write_file(result.codes, result.levels), result.n_steps)
+        Candidate(prepared.write_file(result.codes, result.qparams), result.n_steps)
         for prepared, result in zip(all_prepared, results, strict=True)
     ]
 

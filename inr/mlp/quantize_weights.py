@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from inr.errors import FitError
-from inr.mlp.fit.problem import AllLevels, Codes, FitProblem, FitResult
+from inr.mlp.fit.problem import AllQParams, Codes, FitProblem, FitResult
 from inr.mlp.quantize.ste import away_from_zero_numpy
 from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.size import AIM, MAX_BITS
@@ -33,7 +33,7 @@ class WeightQuantizer:
         self._fixed_steps = problem.field_set.fixed_steps()
         self.n_kept = n_kept_weights(problem.field_set.trained_shapes(), keep_counts)
 
-    def quantize_weights(self, params: Codes, masks: Codes, qparams: AllLevels) -> Codes:
+    def quantize_weights(self, params: Codes, masks: Codes, qparams: AllQParams) -> Codes:
         """Return the codes of all tensors, in file order; those of masked weights are 0."""
         codes = {}
         for name, w in params.items():
@@ -53,17 +53,17 @@ class WeightQuantizer:
             name: _FIXED.quantize(w, q_steps[name]) for name, w in params.items() if name in q_steps
         }
 
-    def count_bytes(self, params: Codes, masks: Codes, qparams: AllLevels) -> int:
+    def count_bytes(self, params: Codes, masks: Codes, qparams: AllQParams) -> int:
         """Return the length of the file with these weights."""
         codes = self.quantize_weights(params, masks, qparams)
         return len(self._problem.budget.file_of(codes, qparams))
 
-    def is_small_enough(self, params: Codes, masks: Codes, qparams: AllLevels) -> bool:
+    def is_small_enough(self, params: Codes, masks: Codes, qparams: AllQParams) -> bool:
         """Say whether the file with these weights meets its target."""
         max_bytes = self._problem.budget.max_bytes
         return max_bytes is None or self.count_bytes(params, masks, qparams) <= max_bytes
 
-    def choose_qparams(self, params: Codes, q_steps: dict[str, float]) -> AllLevels:
+    def choose_qparams(self, params: Codes, q_steps: dict[str, float]) -> AllQParams:
         """Return the steps learned, as the file can hold them, or what a quantizer that learns no
         steps fits to the weights."""
         qparams = {}
@@ -77,7 +77,7 @@ class WeightQuantizer:
                 qparams[name] = self._quantizer.fit_qparams(w)
         return qparams
 
-    def correct_qparams(self, params: Codes, masks: Codes, qparams: AllLevels) -> AllLevels:
+    def correct_qparams(self, params: Codes, masks: Codes, qparams: AllQParams) -> AllQParams:
         """Scale learned steps so that the file has the size aimed at, if it has a target."""
         max_bytes = self._problem.budget.max_bytes
         if max_bytes is None or not self._quantizer.LEARNS_STEPS:
@@ -90,7 +90,7 @@ class WeightQuantizer:
         return qparams
 
     def meet_target(
-        self, params: Codes, masks: Codes, qparams: AllLevels, n_steps: int
+        self, params: Codes, masks: Codes, qparams: AllQParams, n_steps: int
     ) -> FitResult:
         """Return the codes; the qparams change only if the file with them misses its target.
 
@@ -117,14 +117,14 @@ class WeightQuantizer:
             qparams = found
         return FitResult(self.quantize_weights(params, masks, qparams), qparams, n_steps)
 
-    def _scale(self, qparams: AllLevels, log2_factor: float, params: Codes) -> AllLevels:
+    def _scale(self, qparams: AllQParams, log2_factor: float, params: Codes) -> AllQParams:
         return {
             name: self._quantizer.scale_qparams(each, log2_factor, params[name])
             for name, each in qparams.items()
         }
 
     def _trim(
-        self, params: Codes, masks: Codes, qparams: AllLevels, max_bytes: int
+        self, params: Codes, masks: Codes, qparams: AllQParams, max_bytes: int
     ) -> Codes | None:
         """Make a file that is a little too large smaller by rounding more weights towards 0.
 
@@ -143,13 +143,6 @@ class WeightQuantizer:
                 return codes
         return None
 
-    # As fit/program.py calls them, until it has the words above.
-    rounded, first_levels, corrected = quantize_with_steps, choose_qparams, correct_qparams
-    n_bytes, fits, landed = count_bytes, is_small_enough, meet_target
-
-
-Finisher = WeightQuantizer
-
 
 def _move_to_zero(w: np.ndarray, q_step: np.ndarray | None, trim: float) -> np.ndarray:
     """Move weights by trim steps towards 0; those of no step stay."""
@@ -160,13 +153,13 @@ def _move_to_zero(w: np.ndarray, q_step: np.ndarray | None, trim: float) -> np.n
 
 
 def find_qparams(
-    qparams: AllLevels,
+    qparams: AllQParams,
     *,
     max_bytes: int,
     n_weights: int,
-    scale: Callable[[AllLevels, float], AllLevels],
-    count_bytes: Callable[[AllLevels], int],
-) -> AllLevels | None:
+    scale: Callable[[AllQParams, float], AllQParams],
+    count_bytes: Callable[[AllQParams], int],
+) -> AllQParams | None:
     """Find qparams whose file has at most max_bytes and, if it can be, at least 97.5 % of them.
 
     All are made coarser or finer by one factor. Guesses follow from the rate, about one bit a
@@ -215,5 +208,5 @@ def find_qparams(
     return best
 
 
-def _are_same(a: AllLevels, b: AllLevels) -> bool:
+def _are_same(a: AllQParams, b: AllQParams) -> bool:
     return all(np.array_equal(a[name], b[name]) for name in a)

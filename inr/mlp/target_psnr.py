@@ -28,7 +28,7 @@ from inr.mlp.encode import (
 )
 from inr.mlp.fields.protocol import NumpyParams
 from inr.mlp.file import read_content
-from inr.mlp.fit.problem import AllLevels, Codes, FitResult
+from inr.mlp.fit.problem import AllQParams, Codes, FitResult
 from inr.mlp.fit.program import fit
 from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.recipe import MlpRecipe
@@ -208,8 +208,8 @@ class _PictureFits:
                 raise
             return None
         self.n_steps += result.n_steps
-        data = prepared.write_file(result.codes, result.levels)
-        pixels = self._render(prepared, result.codes, result.levels)
+        data = prepared.write_file(result.codes, result.qparams)
+        pixels = self._render(prepared, result.codes, result.qparams)
         return Trial(data, self._excess_db(pixels), pixels, (prepared, result))
 
     def measure_flat(self) -> Trial:
@@ -246,7 +246,7 @@ class _PictureFits:
                 problem, recipe.fit, time_budget=rest, store=self._stored, report=self._report
             )
             arrays = [result.codes[name] for name in names]
-            arrays += [np.asarray(result.levels[name]) for name in trained]
+            arrays += [np.asarray(result.qparams[name]) for name in trained]
             self._stored.add_result({"n_steps": result.n_steps}, arrays)
             return result
         numbers, arrays = stored
@@ -263,7 +263,7 @@ class _PictureFits:
     def _excess_db(self, pixels: np.ndarray) -> float:
         return psnr_db(self._job.picture.pixels, pixels) - self._target_db
 
-    def _render(self, prepared: Prepared, codes: Codes, qparams: AllLevels) -> np.ndarray:
+    def _render(self, prepared: Prepared, codes: Codes, qparams: AllQParams) -> np.ndarray:
         """Draw the picture that a file with these codes draws."""
         weights = _dequantize(prepared, codes, qparams)
         whole = Region.whole(self._size)
@@ -282,19 +282,19 @@ class _PictureFits:
         assert trial.ended is not None
         prepared, result = trial.ended
         quantizer = prepared.problem.quantizer
-        weights = _dequantize(prepared, result.codes, result.levels)
-        weights = {name: weights[name] for name in result.levels}
+        weights = _dequantize(prepared, result.codes, result.qparams)
+        weights = {name: weights[name] for name in result.qparams}
 
-        def coarsen(log2_factor: float) -> tuple[Codes, AllLevels]:
+        def coarsen(log2_factor: float) -> tuple[Codes, AllQParams]:
             qparams, codes = {}, dict(result.codes)
             for name, w in weights.items():
-                qparams[name] = quantizer.scale_qparams(result.levels[name], log2_factor, w)
+                qparams[name] = quantizer.scale_qparams(result.qparams[name], log2_factor, w)
                 codes[name] = quantizer.quantize(w, qparams[name])
             return codes, qparams
 
         found: list[Trial] = []  # at most one
 
-        def is_above(codes: Codes, qparams: AllLevels, least_db: float) -> bool | None:
+        def is_above(codes: Codes, qparams: AllQParams, least_db: float) -> bool | None:
             """Say whether a file is above the target; None where it is found, or it is late."""
             if self.is_late():
                 return None
@@ -312,7 +312,7 @@ class _PictureFits:
             high=_MOST_COARSER,
             n_halvings=_N_HALVINGS,
         )
-        codes, qparams = coarsen(low) if low > 0 else (result.codes, result.levels)
+        codes, qparams = coarsen(low) if low > 0 else (result.codes, result.qparams)
         trained = {name: codes[name] for name in weights}
         n_all = sum(tensor.size for tensor in trained.values())
         for seed in range(_N_ORDERS):
@@ -328,7 +328,7 @@ class _PictureFits:
         return found[0] if found else None
 
 
-def _dequantize(prepared: Prepared, codes: Codes, qparams: AllLevels) -> NumpyParams:
+def _dequantize(prepared: Prepared, codes: Codes, qparams: AllQParams) -> NumpyParams:
     """Return the weights that a file with these codes has."""
     fixed, quantizer = prepared.problem.field_set.fixed_steps(), prepared.problem.quantizer
     return {

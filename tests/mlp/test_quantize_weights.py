@@ -127,7 +127,7 @@ def test_without_a_target_nothing_is_corrected():
     assert weight_quantizer.correct_qparams(params, masks, qparams) is qparams
     assert weight_quantizer.is_small_enough(params, masks, qparams)
     landed = weight_quantizer.meet_target(params, masks, qparams, 17)
-    assert landed.levels is qparams
+    assert landed.qparams is qparams
     assert landed.n_steps == 17
 
 
@@ -140,7 +140,7 @@ def test_the_file_lands_below_its_target_from_any_step(q_step, sparsity):
     weight_quantizer, params, masks = made(max_bytes=200, sparsity=sparsity)
     qparams = weight_quantizer.choose_qparams(params, steps_of(params, q_step))
     landed = weight_quantizer.meet_target(params, masks, qparams, 1)
-    assert 0.975 * 200 <= len(bytes_of(landed.codes, landed.levels)) <= 200
+    assert 0.975 * 200 <= len(bytes_of(landed.codes, landed.qparams)) <= 200
     for name, mask in masks.items():
         np.testing.assert_array_equal(landed.codes[name] != 0, mask)
 
@@ -149,9 +149,9 @@ def test_a_file_that_lands_keeps_its_levels():
     weight_quantizer, params, masks = made(max_bytes=200)
     qparams = weight_quantizer.choose_qparams(params, steps_of(params, 0.01))
     first = weight_quantizer.meet_target(params, masks, qparams, 1)
-    again = weight_quantizer.meet_target(params, masks, first.levels, 1)
-    assert {name: float(q) for name, q in again.levels.items()} == {
-        name: float(q) for name, q in first.levels.items()
+    again = weight_quantizer.meet_target(params, masks, first.qparams, 1)
+    assert {name: float(q) for name, q in again.qparams.items()} == {
+        name: float(q) for name, q in first.qparams.items()
     }
 
 
@@ -166,7 +166,7 @@ def test_a_file_a_little_too_large_keeps_its_levels_and_rounds_towards_zero():
         tight.meet_target(params, masks, qparams, 1),
         weight_quantizer.quantize_weights(params, masks, qparams),
     )
-    assert landed.levels is qparams
+    assert landed.qparams is qparams
     assert len(bytes_of(landed.codes, qparams)) <= n_bytes - 1
     for name, codes in landed.codes.items():
         nearer = np.abs(plain[name]) - np.abs(codes)
@@ -189,8 +189,8 @@ def test_codebooks_land_with_fewer_levels():
     whole = weight_quantizer.count_bytes(params, masks, qparams)
     tight, _, _ = made(quantizer=quantizer, max_bytes=whole - 3)
     landed = tight.meet_target(params, masks, qparams, 1)
-    assert len(bytes_of(landed.codes, landed.levels)) <= whole - 3
-    n_levels = [int(np.isfinite(each["w1"]).sum()) for each in (qparams, landed.levels)]
+    assert len(bytes_of(landed.codes, landed.qparams)) <= whole - 3
+    n_levels = [int(np.isfinite(each["w1"]).sum()) for each in (qparams, landed.qparams)]
     assert 3 <= n_levels[1] < n_levels[0] == 15
 
 

@@ -23,7 +23,7 @@ from inr.mlp.sparsify.protocol import Masks
 class Held(NamedTuple):
     """What stays as it is in a block of steps."""
 
-    levels: Mapping[str, Any] | None = None  # frozen when rounding begins
+    qparams: Mapping[str, Any] | None = None  # frozen when rounding begins
     rate: RateTerm | None = None
 
 
@@ -94,13 +94,13 @@ class PricedNoise:
 
 @dataclass(frozen=True)
 class Rounding:
-    """Rounds with frozen levels, the gradient passed straight through."""
+    """Rounds with frozen qparams, the gradient passed straight through."""
 
     quantizer: Quantizer
 
     MOVES_STEPS: ClassVar[bool] = False
 
     def __call__(self, trained: Params, log2_steps: Params, x: PerturbInputs) -> Perturbed:
-        assert x.held.levels is not None
-        rounded = round_straight_through(trained, x.held.levels, self.quantizer, x.masks)
+        assert x.held.qparams is not None
+        rounded = round_straight_through(trained, x.held.qparams, self.quantizer, x.masks)
         return Perturbed(rounded, jnp.asarray(_NO_BITS), log2_steps)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from inr.mlp.fields.joint import FieldSet
-from inr.mlp.quantize.protocol import Levels, Quantizer
+from inr.mlp.quantize.protocol import QParams, Quantizer
 from inr.mlp.sparsify.protocol import Sparsifier
 
 Codes = dict[str, np.ndarray]  # int32 codes, or float weights, by name, in file order
-AllLevels = dict[str, Levels]  # what maps the codes of each tensor to weights
+AllQParams = dict[str, QParams]  # what maps the codes of each tensor to weights
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Budget:
     bits: float  # of all codes together, as the quantizer estimates them
     n_pixels: int  # of the picture
     max_bytes: int | None  # the file may not be larger; None: the estimate is all there is
-    file_of: Callable[[Codes, AllLevels], bytes]  # the whole file with these codes
+    file_of: Callable[[Codes, AllQParams], bytes]  # the whole file with these codes
 
 
 @dataclass(frozen=True)
@@ -53,5 +53,5 @@ class FitResult:
     """The result: the codes of all tensors and what maps them to weights."""
 
     codes: Codes
-    levels: AllLevels
+    qparams: AllQParams
     n_steps: int

@@ -1,7 +1,7 @@
 """The fit of networks as the loop of fits runs it: trial of several starts, noise, rounding.
 
 In the trial several first weights of one picture are fitted; the best of them go on. Under noise
-weights and steps are learned while masks change. When rounding begins the quantizer's levels are
+weights and steps are learned while masks change. When rounding begins the quantizer's qparams are
 fixed, and corrected by the size of the real file in the first two thirds of it; then the best
 snapshot is kept, and its codes are the result.
 """
@@ -24,13 +24,13 @@ from inr.fitting.time_budget import ROUNDING_COMPILE_SHARE, Costs, Phase, TimeBu
 from inr.mlp.fields.protocol import n_weights
 from inr.mlp.fit.data import batch_pixels, block_steps, shuffled, slices_of
 from inr.mlp.fit.perturb import Held, Keep, Noise, Perturbation, PricedNoise, Rounding
-from inr.mlp.fit.problem import AllLevels, Codes, FitProblem, FitResult
+from inr.mlp.fit.problem import AllQParams, Codes, FitProblem, FitResult
 from inr.mlp.fit.rate import RateTerm, coder_curves
 from inr.mlp.fit.settings import FitSettings
 from inr.mlp.fit.step import Inputs, OwnInputs, State, Stepper
 from inr.mlp.quantize.ste import budgeted_steps
 from inr.mlp.quantize.uniform import MAX_STEP
-from inr.mlp.quantize_weights import Finisher
+from inr.mlp.quantize_weights import WeightQuantizer
 from inr.mlp.sparsify.masks import keep_counts, n_kept_weights
 from inr.options import Report
 
@@ -84,7 +84,7 @@ class FitState(NamedTuple):
 
     steps: State
     good: State  # to which a member goes back that diverges
-    levels: AllLevels  # f32, of the rounding; before it only their shapes mean something
+    qparams: AllQParams  # f32, of the rounding; before it only their shapes mean something
     kept_share: np.ndarray  # f64, weights kept now, as a multiple of those kept in the end
     rate_scale: np.ndarray  # f64, factor on the rates, halved each time a member diverges
     lowest_error: np.ndarray  # f64, of the blocks so far, forgotten slowly; inf: there is no `good`
@@ -106,7 +106,7 @@ class MlpProgram:
         self.batch = tuple(n * n_slices for n in slices)
         self.sizes = [signal.height * signal.width for signal in signals]
         # Of quantizer and sparsifier only what all problems share stands in the step: sparsity
-        # reaches it as counts, bits as budget and levels. Fits that differ in them share a
+        # reaches it as counts, bits as budget and qparams. Fits that differ in them share a
         # compilation.
         self.stepper = Stepper(
             field_set,
@@ -126,7 +126,9 @@ class MlpProgram:
         self.shapes, self.trained_shapes = field_set.shapes(), field_set.trained_shapes()
         counts = [keep_counts(p.sparsifier, self.trained_shapes) for p in problems]
         self.keep_counts = stack_members([{k: np.int32(n) for k, n in c.items()} for c in counts])
-        self.finishers = [Finisher(p, n) for p, n in zip(problems, counts, strict=True)]
+        self.weight_quantizers = [
+            WeightQuantizer(p, n) for p, n in zip(problems, counts, strict=True)
+        ]
         self._plan()
 
     def _plan(self) -> None:
@@ -174,11 +176,11 @@ class MlpProgram:
                 states.append(self.stepper.start(rng, problem.sparsifier.masks, key))
         steps, n = stack_members(states), len(states)
         shapes = self.trained_shapes.items()
-        levels = {name: self.quantizer.fitted(np.zeros(s, np.float32)) for name, s in shapes}
+        qparams = {name: self.quantizer.fit_qparams(np.zeros(s, np.float32)) for name, s in shapes}
         state = FitState(
             steps=steps,
             good=steps,
-            levels={name: np.stack([each] * n) for name, each in levels.items()},
+            qparams={name: np.stack([each] * n) for name, each in qparams.items()},
             kept_share=np.ones(n),
             rate_scale=np.full(n, rate_scale),
             lowest_error=np.full(n, np.inf),
@@ -192,10 +194,10 @@ class MlpProgram:
         code_seconds = 0.0
         for _ in range(2):  # the first time it loads the coder
             coding_at = time.monotonic()
-            for i, finisher in enumerate(self.finishers):
+            for i, weight_quantizer in enumerate(self.weight_quantizers):
                 params, masks, _ = self._on_host(state, i)
-                levels = finisher.first_levels(params, self._learned_steps(state, i))
-                finisher.n_bytes(params, masks, levels)
+                qparams = weight_quantizer.choose_qparams(params, self._learned_steps(state, i))
+                weight_quantizer.count_bytes(params, masks, qparams)
             code_seconds = time.monotonic() - coding_at
         validation = self.stepper.n_validation_pixels(self.data) / (3 * sum(self.batch))
         last = _CODINGS_A_BLOCK * code_seconds + validation * step_seconds
@@ -236,7 +238,7 @@ class MlpProgram:
     def after_block(
         self, state: FitState, block: Block, losses: np.ndarray
     ) -> tuple[FitState, np.ndarray | None]:
-        """Ends the trial, takes members back, changes masks; fixes levels and validates."""
+        """Ends the trial, takes members back, changes masks; fixes qparams and validates."""
         if block.phase == len(self.phases) - 1:
             return self._validate(state, block)
         if not self._is_trial(block):
@@ -251,15 +253,15 @@ class MlpProgram:
         return float(-10 * np.log10(max(losses.mean(), 1e-30))), None
 
     def result(self, run: FitRun[FitState]) -> list[FitResult]:
-        """Returns the codes of the best snapshots; levels change only if a file missed its target.
+        """Returns the codes of the best snapshots; qparams change only if a file missed its target.
 
         Raises:
           FitError: codes that do not fit the budget.
         """
         best, found = run.best_or_last, []
-        for i, finisher in enumerate(self.finishers):
-            params, masks, levels = self._on_host(best, i)
-            found.append(finisher.landed(params, masks, levels, run.step))
+        for i, weight_quantizer in enumerate(self.weight_quantizers):
+            params, masks, qparams = self._on_host(best, i)
+            found.append(weight_quantizer.meet_target(params, masks, qparams, run.step))
         return found
 
     def _is_trial(self, block: Block) -> bool:
@@ -305,48 +307,53 @@ class MlpProgram:
     def _count_kept(self, state: FitState) -> FitState:
         """Counts weights that are pruned on the way and many at first: the budget has to know."""
         shares = []
-        for i, finisher in enumerate(self.finishers):
+        for i, weight_quantizer in enumerate(self.weight_quantizers):
             counts = {name: int(mask.sum()) for name, mask in self._on_host(state, i)[1].items()}
-            shares.append(n_kept_weights(self.trained_shapes, counts) / finisher.n_kept)
+            shares.append(n_kept_weights(self.trained_shapes, counts) / weight_quantizer.n_kept)
         return state._replace(kept_share=np.array(shares))
 
     def _begin_rounding(self, state: FitState) -> tuple[FitState, np.ndarray | None]:
-        """Fixes the levels; the scores are no numbers where no file can hold weights or steps, of
+        """Fixes the qparams; the scores are no numbers where no file can hold weights or steps, of
         a fit that has run away."""
         if self.keep_counts and not self.edges:  # there was no time for masks to change
             state = self._update_masks(state, step=0, progress=1.0)
-        levels = []
-        for i, finisher in enumerate(self.finishers):
+        qparams = []
+        for i, weight_quantizer in enumerate(self.weight_quantizers):
             (params, masks, _), q_steps = self._on_host(state, i), self._learned_steps(state, i)
             sizes = [*q_steps.values(), *(np.abs(w).max() for w in params.values())]
             if not all(size <= MAX_STEP for size in sizes):  # also for NaN
                 return state, np.full(len(self.problems), np.nan)
-            first = finisher.first_levels(params, q_steps)
-            levels.append(finisher.corrected(params, masks, first))
-        return state._replace(levels=stack_members(levels)), None
+            first = weight_quantizer.choose_qparams(params, q_steps)
+            qparams.append(weight_quantizer.correct_qparams(params, masks, first))
+        return state._replace(qparams=stack_members(qparams)), None
 
     def _validate(self, state: FitState, block: Block) -> tuple[FitState, np.ndarray | None]:
         """Scores the weights as they will be rounded.
 
         In the first two thirds of the rounding there are no scores but those that are no numbers;
-        levels are corrected there, so that the real file meets its target.
+        qparams are corrected there, so that the real file meets its target.
         """
-        errors = np.asarray(self.stepper.validate(state.steps, self.data, state.levels), np.float64)
+        errors = np.asarray(
+            self.stepper.validate(state.steps, self.data, state.qparams), np.float64
+        )
         if not np.isfinite(errors).all():  # the last step of a block shows only here
             return state, errors
         is_last_third = block.end > 1 - (1 - self.rounding_from) / 3
-        levels, scores = [], []
-        for i, finisher in enumerate(self.finishers):
+        qparams, scores = [], []
+        for i, weight_quantizer in enumerate(self.weight_quantizers):
             params, masks, own = self._on_host(state, i)
-            if is_last_third:  # to change levels in the end would cost more than a block
-                scores.append(errors[i] + (0 if finisher.fits(params, masks, own) else _TOO_LARGE))
+            if is_last_third:  # to change qparams in the end would cost more than a block
+                scores.append(
+                    errors[i]
+                    + (0 if weight_quantizer.is_small_enough(params, masks, own) else _TOO_LARGE)
+                )
                 continue
             if not self.quantizer.LEARNS_STEPS:
-                own = finisher.first_levels(params, {})
-            levels.append(finisher.corrected(params, masks, own))
+                own = weight_quantizer.choose_qparams(params, {})
+            qparams.append(weight_quantizer.correct_qparams(params, masks, own))
         if is_last_third:
             return state, np.array(scores)
-        return state._replace(levels=stack_members(levels)), None
+        return state._replace(qparams=stack_members(qparams)), None
 
     def _learned_steps(self, state: FitState, i: int) -> dict[str, float]:
         """The steps of a member's tensors, at the budget unless a rate term chose them."""
@@ -375,31 +382,33 @@ class MlpProgram:
         """What the codes of a member may cost: more than the budget before the middle of the fit,
         and as much a weight while there are still more of them."""
         extra_bits = _EARLY_BITS * np.maximum(0, 1 - 2 * progress)
-        allowed = self.problems[i].budget.bits + self.finishers[i].n_kept * extra_bits
+        allowed = self.problems[i].budget.bits + self.weight_quantizers[i].n_kept * extra_bits
         return np.asarray(allowed * state.kept_share[i])
 
     def _held(self, state: FitState, block: Block) -> Held:
-        """What the next block has to know of the levels, or of the rate."""
+        """What the next block has to know of the qparams, or of the rate."""
         if block.phase == len(self.phases) - 1:
-            return Held(levels=state.levels)
+            return Held(qparams=state.qparams)
         if self.perturbations[block.phase] != PricedNoise():
             return Held()
         terms = []
         for i, problem in enumerate(self.problems):
             log2_steps, budget = state.steps.log2_steps, problem.budget
             q_steps = {name: 2.0 ** float(x[i]) for name, x in log2_steps.items()}
-            curves = coder_curves(self.finishers[i].rounded(self._on_host(state, i)[0], q_steps))
+            curves = coder_curves(
+                self.weight_quantizers[i].quantize_with_steps(self._on_host(state, i)[0], q_steps)
+            )
             weight = self.settings.weight_of_bpp(has_target=budget.max_bytes is not None)
             per_bit = None if weight is None else np.float32(weight / budget.n_pixels)
             terms.append(RateTerm(curves, per_bit))
         return Held(rate=stack_members(terms))
 
-    def _on_host(self, state: FitState, i: int) -> tuple[Codes, Codes, AllLevels]:
-        """Returns the weights, masks and levels of a member, without the axis."""
+    def _on_host(self, state: FitState, i: int) -> tuple[Codes, Codes, AllQParams]:
+        """Returns the weights, masks and qparams of a member, without the axis."""
         # In file order: jax hands dicts back sorted by name.
         params = {name: np.asarray(state.steps.params[name])[i] for name in self.shapes}
         masks = {name: np.asarray(mask)[i] for name, mask in state.steps.masks.items()}
-        return params, masks, {name: state.levels[name][i] for name in self.trained_shapes}
+        return params, masks, {name: state.qparams[name][i] for name in self.trained_shapes}
 
 
 def roll_back_diverged(state: FitState, errors: np.ndarray) -> FitState:

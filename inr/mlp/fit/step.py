@@ -242,23 +242,23 @@ class Stepper:
         return max(1, min(_VALIDATION_PIXELS // max(self.slices), n_available))
 
     @functools.partial(jax.jit, static_argnums=0)
-    def validate(self, state: State, data: tuple[Data, ...], levels: Params) -> jax.Array:
+    def validate(self, state: State, data: tuple[Data, ...], qparams: Params) -> jax.Array:
         """Error over the first pixels of each shuffled signal, weights rounded, f32[members]."""
         n_slices = self._n_validation_slices(data)
         starts = np.arange(n_slices, dtype=np.int32)[:, None] * np.array(self.slices, np.int32)
 
         def errors(
-            params: Params, masks: Masks, data: tuple[Data, ...], levels: Params
+            params: Params, masks: Masks, data: tuple[Data, ...], qparams: Params
         ) -> jax.Array:
             fixed = {name: params[name] for name in self.fixed}
-            rounded = round_straight_through(self.trained(params), levels, self.quantizer, masks)
+            rounded = round_straight_through(self.trained(params), qparams, self.quantizer, masks)
             each = jax.lax.map(
                 lambda starts: self.error(rounded | fixed, data, starts, self.slices), starts
             )
             return jnp.mean(each)
 
         validate = over_members(lambda _, *own: ((), errors(*own)), len(state.key), (False,) * 4)
-        found: jax.Array = validate((), state.params, state.masks, data, levels)[1]
+        found: jax.Array = validate((), state.params, state.masks, data, qparams)[1]
         return found
 
     @functools.partial(jax.jit, static_argnums=0)

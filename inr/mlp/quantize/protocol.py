@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # f32; [] the step size of Uniform, [2**bits - 1] a codebook, [0] float16 codes, which need none.
 QParams = np.ndarray
-Levels = QParams  # as fit/problem.py calls them, until it has this word
 
 
 class Quantizer(Stage, Protocol):

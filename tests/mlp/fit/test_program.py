@@ -1,4 +1,4 @@
-"""program.py: it learns, masks change and levels are fixed when it is time, and it repeats itself.
+"""program.py: it learns, masks change and qparams are fixed when it is time, and it repeats itself.
 
 When what is done otherwise, fitting/test_loop.py holds.
 """
@@ -421,9 +421,9 @@ def test_levels_are_fixed_when_rounding_begins():
     before, scores = program.after_block(state, block_of(program, 0.75), np.array([0.1]))
     fixed, _ = program.after_block(state, block_of(program, 0.8), np.array([0.1]))
     assert scores is None
-    for name, first in state.levels.items():
-        assert before.levels[name] == first
-        assert fixed.levels[name] != first
+    for name, first in state.qparams.items():
+        assert before.qparams[name] == first
+        assert fixed.qparams[name] != first
 
 
 def test_snapshots_count_when_levels_are_no_longer_corrected():
@@ -449,10 +449,10 @@ def test_the_result_is_made_of_the_best_state_in_file_order():
     best = with_params(state, lambda w: w + 0.25)
     (result,) = program.result(loop.FitRun(state, best, np.zeros(1), step=60))
     assert list(result.codes) == list(program.shapes)
-    assert list(result.levels) == list(program.trained_shapes)
+    assert list(result.qparams) == list(program.trained_shapes)
     assert result.n_steps == 60
     for name, codes in result.codes.items():
-        expected = Uniform().codes(np.asarray(best.steps.params[name][0]), result.levels[name])
+        expected = Uniform().quantize(np.asarray(best.steps.params[name][0]), result.qparams[name])
         np.testing.assert_array_equal(codes, expected)
 
 
