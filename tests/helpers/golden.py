@@ -20,7 +20,7 @@ def codes_sha256(data: bytes) -> str:
             coded, latents = read_grid(file.content)
             codes = [*coded.codes.values(), *latents]
         case CaeFile():
-            found = latents_of(file.content, codec_of(file.content))
+            found = latents_of(file.content, codec_of(file.content, None))
             codes = [found.y] if found.z is None else [found.y, found.z]
         case MlpFile():
             codes = [*read_codes(file.content).values()]
