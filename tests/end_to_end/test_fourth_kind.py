@@ -21,6 +21,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fourth")
     package = folder / "inr"
     shutil.copytree(ROOT / "inr", package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "assets").mkdir()
+    shutil.copy(ROOT / "assets" / "manifest.json", package / "assets")
     (package / "toy").mkdir()
     (package / "toy" / "__init__.py").touch()
     shutil.copy(ROOT / "tests" / "helpers" / "toy_kind.py", package / "toy" / "kind.py")
