@@ -166,7 +166,7 @@ STRUCTURES = [
 def test_contexts_by_a_slow_loop(size, structure):
     pyramid = Pyramid(*size, 3, structure)
     latents, params = latents_of(pyramid), network(pyramid)
-    seen = forward.seen_by_level([jnp.asarray(each) for each in latents], pyramid)
+    seen = forward.context_inputs([jnp.asarray(each) for each in latents], pyramid)
     context = forward.contexts(seen, on_device(params), pyramid)
     assert context.shape == (structure.n_taps + structure.n_features, pyramid.n_latents)
     expected = slow_context(latents, params, pyramid)
@@ -178,7 +178,7 @@ def test_hand_worked_context():
     coarse, fine = np.arange(7.0), 10 + np.arange(13.0)
     params = {"feature0": np.array([[100.0]])}  # hundred times the latent above
     latents = [jnp.asarray(each[None], jnp.float32) for each in (coarse, fine)]
-    context = forward.contexts(forward.seen_by_level(latents, pyramid), on_device(params), pyramid)
+    context = forward.contexts(forward.context_inputs(latents, pyramid), on_device(params), pyramid)
     left = [0, 0, 1, 2, 3, 4, 5, 0, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21]
     above = [0] * 20  # a single row
     features = [0] * 7 + [0, 0, 100, 100, 200, 200, 300, 300, 400, 400, 500, 500, 600]
@@ -190,7 +190,7 @@ def test_no_latent_sees_itself_or_one_after_it():
     latents, params = latents_of(pyramid), on_device(network(pyramid))
 
     def context(latents):
-        seen = forward.seen_by_level([jnp.asarray(each) for each in latents], pyramid)
+        seen = forward.context_inputs([jnp.asarray(each) for each in latents], pyramid)
         return np.asarray(forward.contexts(seen, params, pyramid))
 
     before = context(latents)
@@ -235,7 +235,7 @@ def test_rate_is_the_sum_over_all_latents():
     pyramid = Pyramid(13, 14, 3, Structure(n_hyper=1))
     latents, params = latents_of(pyramid), on_device(network(pyramid))
     floats = [jnp.asarray(each) for each in latents]
-    context = forward.contexts(forward.seen_by_level(floats, pyramid), params, pyramid)
+    context = forward.contexts(forward.context_inputs(floats, pyramid), params, pyramid)
     mean, log_scale = forward.laplace_parameters(context, params)
     scale = np.exp(np.asarray(log_scale, np.float64))
     y = np.concatenate([each.ravel() for each in latents])
@@ -382,7 +382,7 @@ def test_a_picture_of_zero_latents_is_its_mean_colour():
     mean = np.array([0.25, 0.5, 0.75])
     params = first_networks(pyramid, mean, np.random.default_rng(0))
     latents = [jnp.zeros((level.height, level.width)) for level in pyramid.levels]
-    picture = forward.drawn(latents, on_device(params), pyramid)
+    picture = forward.synthesize(latents, on_device(params), pyramid)
     assert np.array_equal(picture, np.broadcast_to(mean[:, None, None], (3, 20, 30)))
 
 
@@ -390,5 +390,5 @@ def test_the_drawn_picture_is_clipped():
     pyramid = Pyramid(1, 3, 1, Structure(hidden=1))
     params = {name: np.zeros(shape, np.float32) for name, shape in pyramid.shapes.items()}
     params["synth_linear"][:] = 0.5
-    picture = forward.drawn([jnp.array([[-1.0, 1.0, 3.0]])], on_device(params), pyramid)
+    picture = forward.synthesize([jnp.array([[-1.0, 1.0, 3.0]])], on_device(params), pyramid)
     assert picture.tolist() == [[[0, 0.5, 1]]]
