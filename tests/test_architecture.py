@@ -4,6 +4,7 @@ The layers themselves are `lint-imports`, by the contracts in pyproject.toml.
 """
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -108,6 +109,16 @@ def test_experiments_and_scripts_use_the_public_names():
     files = [*(ROOT / "experiments").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
     inside = {path.relative_to(ROOT).as_posix() for path in files if uses_of_the_inside(path)}
     assert inside == set(BELOW_THE_PUBLIC_NAMES)
+
+
+@pytest.mark.parametrize("tool", BELOW_THE_PUBLIC_NAMES)
+def test_tools_find_what_they_import(tool):
+    """No other test runs all of them."""
+    for node in ast.walk(ast.parse((ROOT / tool).read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("inr"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                assert hasattr(module, alias.name), f"{node.module}.{alias.name}"
 
 
 @pytest.mark.parametrize("name", ["mlp", "grid", "cae"])
