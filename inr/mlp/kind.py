@@ -125,7 +125,7 @@ class MlpKind:
         if job.options.target.psnr_db is not None or job.recipe.fit.n_seeds > 1:
             return None
         problem = prepare(job).problem
-        counts = keep_counts(problem.sparsifier, problem.field_set.trained_shapes())
+        counts = keep_counts(problem.sparsifier, problem.field_set.matrices())
         quantizer = problem.quantizer
         return (
             problem.field_set,

@@ -47,7 +47,7 @@ class Design:
 
     @cached_property
     def keep_counts(self) -> dict[str, int]:
-        return keep_counts(self.sparsifier, self.field_set.trained_shapes())
+        return keep_counts(self.sparsifier, self.field_set.matrices())
 
     @property
     def n_kept(self) -> int:

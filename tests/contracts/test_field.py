@@ -86,6 +86,14 @@ def test_fixed_tensors_are_multiples_of_their_steps(net):
         assert np.array_equal(codes, np.round(codes))
 
 
+def test_masks_are_for_trained_matrices(net):
+    shapes, fixed = net.shapes(3), net.fixed_steps()
+    for name, shape in net.matrices(3).items():
+        assert shape == shapes[name]
+        assert len(shape) == 2
+        assert name not in fixed
+
+
 def test_size_is_chosen_by_hidden_and_n_layers(net):
     wider = net.with_size(net.hidden + 1, net.n_layers)
     deeper = net.with_size(net.hidden, net.n_layers + 1)

@@ -11,12 +11,12 @@ import pytest
 from contracts.methods import SPARSIFIERS
 from inr.mlp.fields.protocol import n_weights
 from inr.mlp.fields.siren import Siren
-from inr.mlp.sparsify.masks import keep_counts, masked_shapes
+from inr.mlp.sparsify.masks import keep_counts
 from inr.mlp.sparsify.protocol import Sparsifier
 
 pytestmark = [pytest.mark.usefixtures("strict_jax")]
 
-SHAPES = Siren(hidden=30, n_layers=1).shapes(3)  # two matrices: sorts are slow to compile
+SHAPES = Siren(hidden=30, n_layers=1).matrices(3)  # two matrices: sorts are slow to compile
 TWO_FIELDS = {f"{i}/{name}": shape for i in range(2) for name, shape in SHAPES.items()}
 MASKED = [s for s in SPARSIFIERS if s.masks]
 UNMASKED = [s for s in SPARSIFIERS if not s.masks]
@@ -30,7 +30,7 @@ update = jax.jit(lambda rule, *arguments: rule.update(*arguments), static_argnum
 
 
 def total(sparsifier, shapes=SHAPES):
-    return round((1 - sparsifier.sparsity) * n_weights(masked_shapes(shapes)))
+    return round((1 - sparsifier.sparsity) * n_weights(shapes))
 
 
 def counts_of(masks):
@@ -95,10 +95,10 @@ def test_it_is_a_static_argument(sparsifier):
 @every_sparsifier
 def test_what_is_fitted_has_the_sparsity_asked_for(sparsifier):
     net = sparsifier.prepare(Siren(), 3)
-    counts = keep_counts(sparsifier, net.shapes(3))
+    counts = keep_counts(sparsifier, net.matrices(3))
     if counts:
         assert net == Siren()
-        assert sum(counts.values()) == total(sparsifier, net.shapes(3))
+        assert sum(counts.values()) == total(sparsifier, net.matrices(3))
     else:
         kept = n_weights(net.shapes(3)) / n_weights(Siren().shapes(3))
         assert kept == pytest.approx(1 - sparsifier.sparsity, abs=0.01)  # whole units or ranks
@@ -106,9 +106,9 @@ def test_what_is_fitted_has_the_sparsity_asked_for(sparsifier):
 
 @every_with_masks
 @pytest.mark.parametrize("shapes", [SHAPES, TWO_FIELDS, {"w0": (1, 1)}, {"w0": (3, 7)}])
-def test_counts_are_of_matrices_and_add_up(sparsifier, shapes):
+def test_counts_add_up(sparsifier, shapes):
     counts = keep_counts(sparsifier, shapes)
-    assert set(counts) == set(masked_shapes(shapes))
+    assert set(counts) == set(shapes)
     assert sum(counts.values()) == total(sparsifier, shapes)
     assert all(0 <= n <= np.prod(shapes[name]) for name, n in counts.items())
     assert total(sparsifier, shapes) < len(counts) or min(counts.values()) >= 1
@@ -226,7 +226,7 @@ def test_fits_of_two_sparsities_share_one_compilation(sparsifier):
 @every_with_masks
 @pytest.mark.parametrize("part", [0, 1])
 def test_nothing_and_everything_can_be_kept(sparsifier, part):
-    masks = {name: jnp.full(shape, bool(part)) for name, shape in masked_shapes(SHAPES).items()}
+    masks = {name: jnp.full(shape, bool(part)) for name, shape in SHAPES.items()}
     counts = {name: jnp.int32(mask.size * part) for name, mask in masks.items()}
     params, scores = drawn(masks, 0)
     for progress in (0.0, 1.0):

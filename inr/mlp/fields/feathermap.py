@@ -52,12 +52,16 @@ class FeathermapSiren:
 
     def shapes(self, n_channels: int) -> Shapes:
         """a [n, rank], b [rank, n], then the biases b0, b1, ... of Siren."""
-        n = side_of(n_weights(self._matrices(n_channels)))
+        expanded = self.siren.matrices(n_channels)
+        n = side_of(n_weights(expanded))
         shapes: dict[str, tuple[int, ...]] = {"a": (n, self.rank), "b": (self.rank, n)}
         for name, shape in self.siren.shapes(n_channels).items():
-            if name.startswith("b"):
+            if name not in expanded:
                 shapes[name] = shape
         return shapes
+
+    def matrices(self, n_channels: int) -> Shapes:
+        return {}  # a zero in a or b would not be one in the Siren
 
     def fixed_steps(self) -> dict[str, float]:
         return {}
@@ -86,21 +90,16 @@ class FeathermapSiren:
         return self.siren.evaluate(self._expand(params), coords)
 
     def macs(self, n_channels: int, n_points: int) -> int:
-        n = side_of(n_weights(self._matrices(n_channels)))
+        n = side_of(n_weights(self.siren.matrices(n_channels)))
         return n * n * self.rank + self.siren.macs(n_channels, n_points)
-
-    def _matrices(self, n_channels: int) -> dict[str, tuple[int, ...]]:
-        shapes = self.siren.shapes(n_channels)
-        return {name: shape for name, shape in shapes.items() if name.startswith("w")}
 
     def _factor(self, name: str, n_in: int) -> np.float32:
         """Return what makes weights of a tensor, drawn in +-bound by Siren, of entries of M."""
-        bound = 1 / n_in if name == "w0" else math.sqrt(6 / n_in) / self.siren.hidden_omega_0
-        return np.float32(bound / math.sqrt(3) / _FIRST_DEVIATION)
+        return np.float32(self.siren.bound(name, n_in) / math.sqrt(3) / _FIRST_DEVIATION)
 
     def _expand(self, params: Any) -> Any:
         """Return the parameters of the Siren; jax or numpy, as given."""
-        matrices = self._matrices(params[f"b{self.n_layers}"].shape[0])
+        matrices = self.siren.matrices(params[f"b{self.n_layers}"].shape[0])
         n_expanded = n_weights(matrices)
         if n_expanded > MAX_EXPANDED_WEIGHTS:
             raise FormatError(

@@ -51,6 +51,13 @@ class Fourier:
             shapes[f"b{i}"] = (n_out,)
         return shapes
 
+    def matrices(self, n_channels: int) -> Shapes:
+        return {
+            name: shape
+            for name, shape in self.shapes(n_channels).items()
+            if len(shape) == 2 and name != "frequencies"
+        }
+
     def fixed_steps(self) -> dict[str, float]:
         return {"frequencies": FREQUENCY_STEP}
 
@@ -66,7 +73,7 @@ class Fourier:
             if name == "frequencies":
                 drawn = rng.normal(0.0, self.sigma, shape)
                 params[name] = np.round(drawn / FREQUENCY_STEP) * FREQUENCY_STEP
-            elif name.startswith("w"):
+            elif len(shape) == 2:
                 bound = np.sqrt(6 / shape[0])
                 params[name] = rng.uniform(-bound, bound, shape)
             else:

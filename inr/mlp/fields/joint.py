@@ -53,6 +53,14 @@ class FieldSet:
         fixed = self.fixed_steps()
         return {name: shape for name, shape in self.shapes().items() if name not in fixed}
 
+    def matrices(self) -> Shapes:
+        """Return the shapes of the trained matrices, the ones that masks are for."""
+        return {
+            self.prefix(i) + name: shape
+            for i, part in enumerate(self.parts)
+            for name, shape in part.field.matrices(part.n_channels).items()
+        }
+
     def fixed_bits(self) -> float:
         """About what the codes of the fixed tensors cost."""
         return sum(part.field.fixed_bits() for part in self.parts)

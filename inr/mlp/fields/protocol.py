@@ -33,6 +33,9 @@ class Field(Stage, Protocol):
     def shapes(self, n_channels: int) -> Shapes:
         """Return the shapes of all tensors, in the order in which the file holds them."""
 
+    def matrices(self, n_channels: int) -> Shapes:
+        """Return the shapes of the trained matrices between layers, the ones that masks are for."""
+
     def fixed_steps(self) -> Mapping[str, float]:
         """Return the q_step of tensors that are drawn once, as its multiples, and not trained."""
 

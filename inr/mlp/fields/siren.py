@@ -7,6 +7,7 @@ keep their framework's default there, uniform in +-1/sqrt(n_in).
 """
 
 import itertools
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -48,6 +49,9 @@ class Siren:
             shapes[f"b{i}"] = (n_out,)
         return shapes
 
+    def matrices(self, n_channels: int) -> Shapes:
+        return {name: shape for name, shape in self.shapes(n_channels).items() if len(shape) == 2}
+
     def fixed_steps(self) -> dict[str, float]:
         return {}
 
@@ -56,15 +60,17 @@ class Siren:
 
     def init(self, rng: "np.random.Generator", n_channels: int) -> dict[str, np.ndarray]:
         params = {}
-        n_in = 2
         for name, shape in self.shapes(n_channels).items():
-            if name.startswith("w"):
-                n_in = shape[0]
-                bound = 1 / n_in if name == "w0" else np.sqrt(6 / n_in) / self.hidden_omega_0
-            else:
-                bound = 1 / np.sqrt(n_in)
+            if len(shape) == 2:
+                n_in, bound = shape[0], self.bound(name, shape[0])
+            else:  # the bias of the matrix before it
+                bound = 1 / math.sqrt(n_in)
             params[name] = rng.uniform(-bound, bound, shape).astype(np.float32)
         return params
+
+    def bound(self, name: str, n_in: int) -> float:
+        """Return the largest magnitude of a matrix's first weights."""
+        return 1 / n_in if name == "w0" else math.sqrt(6 / n_in) / self.hidden_omega_0
 
     def _omegas(self) -> list[np.float32]:
         later = [np.float32(self.hidden_omega_0)] * (self.n_layers - 1)

@@ -124,7 +124,7 @@ class MlpProgram:
             ]
         )
         self.shapes, self.trained_shapes = field_set.shapes(), field_set.trained_shapes()
-        counts = [keep_counts(p.sparsifier, self.trained_shapes) for p in problems]
+        counts = [keep_counts(p.sparsifier, field_set.matrices()) for p in problems]
         self.keep_counts = stack_members([{k: np.int32(n) for k, n in c.items()} for c in counts])
         self.weight_quantizers = [
             WeightQuantizer(p, n) for p, n in zip(problems, counts, strict=True)

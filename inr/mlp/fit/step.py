@@ -85,7 +85,7 @@ class Stepper:
         """The first state of one member, without the axis; rule: self.mask_rule at the member's
         own sparsity; key: see `fit_key`."""
         params = {k: jnp.asarray(w) for k, w in self.field_set.init(rng).items()}
-        first_masks = {} if rule is None else rule.start(rng, self.field_set.trained_shapes())
+        first_masks = {} if rule is None else rule.start(rng, self.field_set.matrices())
         masks = {name: jnp.asarray(mask) for name, mask in first_masks.items()}
         # With fewer inputs each must weigh more, or the signal dies out layer by layer (Evci et
         # al., "Gradient Flow in Sparse Neural Networks", https://arxiv.org/abs/2010.03533, section

@@ -10,7 +10,7 @@ from inr.errors import UsageError
 from inr.mlp.fields.feathermap import MAX_EXPANDED_WEIGHTS, FeathermapSiren, side_of
 from inr.mlp.fields.protocol import Field, n_weights
 from inr.mlp.fields.siren import Siren
-from inr.mlp.sparsify.masks import check_settings, masked_shapes
+from inr.mlp.sparsify.masks import check_settings
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Feathermap:
         return replace(self, sparsity=0.0)
 
     def prepare(self, net: Field, n_channels: int) -> FeathermapSiren:
-        """`net` with the rank whose parameters are nearest to (1 - sparsity) of its own.
+        """Return the field of the rank whose parameters are nearest to (1 - sparsity) of `net`'s.
 
         Raises:
           ValueError: `net` is not a Siren, or too large.
@@ -39,7 +39,7 @@ class Feathermap:
                 "Siren, or another sparsifier"
             )
         n_all = n_weights(net.shapes(n_channels))
-        n_in_matrices = n_weights(masked_shapes(net.shapes(n_channels)))
+        n_in_matrices = n_weights(net.matrices(n_channels))
         if n_in_matrices > MAX_EXPANDED_WEIGHTS:
             raise UsageError(
                 f"feathermap would expand to {n_in_matrices} weights, above the limit of "

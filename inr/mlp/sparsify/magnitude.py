@@ -16,7 +16,6 @@ from inr.mlp.fields.protocol import Field, Shapes
 from inr.mlp.sparsify.masks import (
     check_settings,
     magnitude_of_kept,
-    masked_shapes,
     top_mask,
     uniform_counts,
 )
@@ -50,11 +49,11 @@ class Magnitude:
     def prepare(self, net: Field, n_channels: int) -> Field:
         return net
 
-    def keep_counts(self, shapes: Shapes) -> dict[str, int]:
-        return uniform_counts(shapes, self.sparsity)
+    def keep_counts(self, matrices: Shapes) -> dict[str, int]:
+        return uniform_counts(matrices, self.sparsity)
 
-    def start(self, rng: np.random.Generator, shapes: Shapes) -> dict[str, np.ndarray]:
-        return {name: np.ones(shape, bool) for name, shape in masked_shapes(shapes).items()}
+    def start(self, rng: np.random.Generator, matrices: Shapes) -> dict[str, np.ndarray]:
+        return {name: np.ones(shape, bool) for name, shape in matrices.items()}
 
     def update(
         self,

@@ -1,9 +1,10 @@
-"""What sparsifiers share: which tensors have a mask, how many weights each keeps, the masks with
-exactly that many, and the part of RigL, SET and SNFS that is the same.
+"""What sparsifiers share: how many weights each matrix keeps, the masks with exactly that many, and
+the part of RigL, SET and SNFS that is the same.
 
 Counts are whole numbers that add up exactly, by construction and not by rounding.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -41,42 +42,29 @@ def check_settings(
         )
 
 
-def masked_shapes(shapes: Shapes) -> dict[str, tuple[int, int]]:
-    """The tensors that have a mask: matrices whose name, after any "/", begins with "w"."""
-    return {
-        name: (shape[0], shape[1])
-        for name, shape in shapes.items()
-        if len(shape) == 2 and name.rpartition("/")[2].startswith("w")
-    }
+def uniform_counts(matrices: Shapes, sparsity: float) -> dict[str, int]:
+    """Keep the same fraction of the weights of each matrix."""
+    return _split_counts(matrices, sparsity, [math.prod(shape) for shape in matrices.values()])
 
 
-def uniform_counts(shapes: Shapes, sparsity: float) -> dict[str, int]:
-    """Kept weights of each masked tensor, the same fraction of all."""
-    masked = masked_shapes(shapes)
-    return _counts(masked, sparsity, [n_in * n_out for n_in, n_out in masked.values()])
-
-
-def erk_counts(shapes: Shapes, sparsity: float) -> dict[str, int]:
-    """Kept weights of each masked tensor in proportion to its rows and columns together.
+def erk_counts(matrices: Shapes, sparsity: float) -> dict[str, int]:
+    """Keep weights of each matrix in proportion to its rows and columns together.
 
     The Erdos-Renyi-kernel densities of Evci et al., https://arxiv.org/abs/1911.11134, section 3:
     a matrix has a density of epsilon * (n_in + n_out) / (n_in * n_out), 1 where that is larger,
     with the epsilon at which all counts add up. Thin matrices stay dense first.
     """
-    masked = masked_shapes(shapes)
-    return _counts(masked, sparsity, [n_in + n_out for n_in, n_out in masked.values()])
+    return _split_counts(matrices, sparsity, [sum(shape) for shape in matrices.values()])
 
 
-def _counts(
-    masked: dict[str, tuple[int, int]], sparsity: float, shares: list[int]
-) -> dict[str, int]:
-    if not masked:
+def _split_counts(matrices: Shapes, sparsity: float, shares: list[int]) -> dict[str, int]:
+    if not matrices:
         return {}
-    total = round((1 - sparsity) * n_weights(masked))
-    room = np.array([n_in * n_out for n_in, n_out in masked.values()])
-    least = 1 if total >= len(masked) else 0  # a matrix without weights would cut the network
+    total = round((1 - sparsity) * n_weights(matrices))
+    room = np.array([math.prod(shape) for shape in matrices.values()])
+    least = 1 if total >= len(matrices) else 0  # a matrix without weights would cut the network
     counts = split_count(total, np.array(shares, float), room, np, least)
-    return dict(zip(masked, counts.tolist(), strict=True))
+    return dict(zip(matrices, counts.tolist(), strict=True))
 
 
 def split_count(total: Any, shares: Any, room: Any, xp: Any, least: int = 0) -> Any:
@@ -107,9 +95,9 @@ def split_count(total: Any, shares: Any, room: Any, xp: Any, least: int = 0) -> 
     return xp.stack(given)[xp.argsort(order)]
 
 
-def keep_counts(sparsifier: Sparsifier, shapes: Shapes) -> dict[str, int]:
-    """How many weights of each masked tensor are kept at the end; {} where none is masked."""
-    return {} if sparsifier.masks is None else sparsifier.masks.keep_counts(shapes)
+def keep_counts(sparsifier: Sparsifier, matrices: Shapes) -> dict[str, int]:
+    """Count the weights of each matrix that are kept at the end; {} where none is masked."""
+    return {} if sparsifier.masks is None else sparsifier.masks.keep_counts(matrices)
 
 
 def n_kept_weights(shapes: Shapes, keep_counts: Mapping[str, int]) -> int:
@@ -202,11 +190,11 @@ class MovedMasks:
     def prepare(self, net: Field, n_channels: int) -> Field:
         return net
 
-    def keep_counts(self, shapes: Shapes) -> dict[str, int]:
-        return (erk_counts if self.erk else uniform_counts)(shapes, self.sparsity)
+    def keep_counts(self, matrices: Shapes) -> dict[str, int]:
+        return (erk_counts if self.erk else uniform_counts)(matrices, self.sparsity)
 
-    def start(self, rng: np.random.Generator, shapes: Shapes) -> dict[str, np.ndarray]:
-        return draw_masks(rng, shapes, self.keep_counts(shapes))
+    def start(self, rng: np.random.Generator, matrices: Shapes) -> dict[str, np.ndarray]:
+        return draw_masks(rng, matrices, self.keep_counts(matrices))
 
     def count_dropped(self, progress: "jax.Array", count: "jax.Array") -> "jax.Array":
         """How many of `count` kept weights move: the fraction `drop` at the beginning of the fit,

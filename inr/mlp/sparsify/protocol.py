@@ -31,15 +31,15 @@ class MaskRule(Protocol):
     @property
     def stop(self) -> float: ...
 
-    def keep_counts(self, shapes: Shapes) -> dict[str, int]:
-        """How many weights of each masked tensor are kept at the end.
+    def keep_counts(self, matrices: Shapes) -> dict[str, int]:
+        """Count the weights of each matrix that are kept at the end.
 
-        shapes: of the trained tensors. Only matrices are masked. The counts add up to exactly
-        round((1 - sparsity) * all their weights), though `update` may move them between tensors.
+        The counts add up to exactly round((1 - sparsity) * all weights of the matrices), though
+        `update` may move them between tensors.
         """
 
-    def start(self, rng: np.random.Generator, shapes: Shapes) -> dict[str, np.ndarray]:
-        """Makes the first masks, bool."""
+    def start(self, rng: np.random.Generator, matrices: Shapes) -> dict[str, np.ndarray]:
+        """Make the first masks, bool."""
 
     def update(
         self,
@@ -50,7 +50,7 @@ class MaskRule(Protocol):
         progress: "jax.Array",
         key: "jax.Array",
     ) -> Masks:
-        """Makes the next masks; jax, traced under jit and vmap.
+        """Make the next masks; jax, traced under jit and vmap.
 
         Args:
           masks: as they were.

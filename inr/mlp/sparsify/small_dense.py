@@ -26,9 +26,9 @@ class SmallDense:
         return dataclasses.replace(self, sparsity=0.0)
 
     def prepare(self, net: Field, n_channels: int) -> Field:
-        """`net` with the `hidden` whose trained weights are nearest to (1 - sparsity) of its own.
+        """Return `net` with the `hidden` whose trained weights are nearest in number.
 
-        Biases count, tensors that are not trained do not.
+        Wanted is (1 - sparsity) of its own. Biases count, tensors that are not trained do not.
         """
         wanted = (1 - self.sparsity) * _n_trained(net, n_channels)
         best, best_miss = net, float("inf")

@@ -30,6 +30,7 @@ def test_hand_worked_shapes_of_two_fields():
         "1/b1": (4,),
     }
     assert list(TWO.shapes())[:5] == ["0/w0", "0/b0", "0/w1", "0/b1", "1/w0"]  # the file's order
+    assert list(TWO.matrices()) == ["0/w0", "0/w1", "1/w0", "1/w1"]
     assert TWO.trained_shapes() == TWO.shapes()
     assert TWO.fixed_steps() == {}
     assert TWO.fixed_bits() == 0
@@ -53,6 +54,7 @@ def test_fixed_tensors_are_fixed_in_each_field():
     trained = field_set.trained_shapes()
     assert set(field_set.shapes()) - set(trained) == set(field_set.fixed_steps())
     assert list(trained)[:4] == ["0/w0", "0/b0", "0/w1", "0/b1"]
+    assert list(field_set.matrices()) == ["0/w0", "0/w1", "1/w0", "1/w1"]
     assert field_set.fixed_bits() == pytest.approx(net.fixed_bits() * (5 + 7) / 5)
 
 

@@ -354,7 +354,7 @@ def test_masks_change_until_stop_and_never_after(sparsifier):
     program = Watched(MlpProgram([job], tiny().fit))
     loop.run(program)
     stop = min(sparsifier.masks.stop, 0.8)  # rounding begins at 0.8
-    n_last = sum(keep_counts(sparsifier, job.field_set.trained_shapes()).values())
+    n_last = sum(keep_counts(sparsifier, job.field_set.matrices()).values())
     n_changes = 0
     seen = [(block.end, *pick_members(state.steps, 0)[:1], state) for block, state in program.seen]
     for (_, _, before), (progress, params, state) in itertools.pairwise(seen):
@@ -388,7 +388,7 @@ def test_every_sparsifier_fits_a_picture_down_to_bytes(sparsifier):
     assert encoded.psnr_db > psnr_db(picture, mean) - 0.5
     opened = open_file(encoded.data).content
     assert opened.stages.field == sparsifier.prepare(recipe.field, 3)
-    counts = keep_counts(sparsifier, opened.field_set.trained_shapes())
+    counts = keep_counts(sparsifier, opened.field_set.matrices())
     if counts:
         n_zeros, n_all = zeros_in_file(encoded.data)
         assert n_zeros == n_all - sum(counts.values()) == round(sparsifier.sparsity * 204)

@@ -77,7 +77,7 @@ def test_the_schedule_of_the_paper(per_layer):
 
 
 def test_it_begins_dense():
-    assert Magnitude().start(None, {"w0": (2, 3), "b0": (3,)})["w0"].all()
+    assert Magnitude().start(None, {"w0": (2, 3)})["w0"].all()
 
 
 def test_no_updates_are_refused():

@@ -12,7 +12,6 @@ from inr.mlp.sparsify.masks import (
     check_settings,
     draw_masks,
     erk_counts,
-    masked_shapes,
     move_mask,
     split_count,
     top_mask,
@@ -93,7 +92,7 @@ def test_jax_splits_exactly_too(case):
 
 
 def test_hand_worked_erdos_renyi_counts():
-    shapes = {"w0": (2, 8), "b0": (8,), "w1": (8, 8), "b1": (8,), "w2": (8, 3), "b2": (3,)}
+    shapes = {"w0": (2, 8), "w1": (8, 8), "w2": (8, 3)}
     # Rows and columns: 10, 16, 11 of 104 weights. Keeping 26, epsilon is 26 / 37.
     assert erk_counts(shapes, 0.75) == {"w0": 7, "w1": 11, "w2": 8}
     # Keeping 52: 14.05 and 15.46 are rounded, the largest matrix takes the rest.
@@ -121,15 +120,15 @@ def paper_densities(shapes, sparsity):
 @pytest.mark.parametrize("sparsity", [0.99, 0.95, 0.9, 0.75, 0.5, 0.2])
 @pytest.mark.parametrize("net", [Siren(), Siren(128, 8), Siren(30, 2)])
 def test_erdos_renyi_counts_are_those_of_the_paper(net, sparsity):
-    shapes = masked_shapes(net.shapes(3))
+    shapes = net.matrices(3)
     densities = paper_densities(shapes, sparsity)
-    for name, count in erk_counts(net.shapes(3), sparsity).items():
+    for name, count in erk_counts(shapes, sparsity).items():
         misses = abs(count - densities[name] * np.prod(shapes[name]))
         assert misses <= len(shapes) / 2  # each rounding moves at most a half
 
 
 def test_thin_matrices_are_the_first_to_be_dense():
-    counts = erk_counts(Siren().shapes(3), 0.9)  # [2, 64], [64, 64] five times, [64, 3]
+    counts = erk_counts(Siren().matrices(3), 0.9)  # [2, 64], [64, 64] five times, [64, 3]
     assert counts["w0"] == 128
     assert counts["w6"] / 192 > 3 * counts["w1"] / 4096
 
@@ -147,13 +146,6 @@ def test_counts_add_up_to_the_rounded_total(sizes, sparsity, counts_of):
     assert sum(counts.values()) == total
     assert all(0 <= counts[name] <= np.prod(shape) for name, shape in shapes.items())
     assert total < len(sizes) or min(counts.values()) >= 1
-
-
-def test_only_matrices_named_w_have_masks():
-    shapes = {"frequencies": (2, 4), "w0": (8, 3), "b0": (3,), "1/w0": (2, 3), "1/b0": (3,)}
-    shapes |= {"a": (5, 2), "b": (2, 5), "0/b": (2, 5), "w/b": (2, 5)}
-    assert masked_shapes(shapes) == {"w0": (8, 3), "1/w0": (2, 3)}
-    assert erk_counts({"b0": (3,)}, 0.9) == {}
 
 
 # ---------------------------------------------------------------- masks
