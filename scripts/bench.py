@@ -30,7 +30,7 @@ from inr.mlp.fields.protocol import Params, n_weights
 from inr.mlp.fields.siren import Siren
 from inr.mlp.fit.optimizers import Adam
 from inr.mlp.fit.problem import Budget, FitProblem, Signal
-from inr.mlp.fit.program import MlpProgram
+from inr.mlp.fit.program import NOISE, MlpProgram
 from inr.mlp.fit.settings import FitSettings
 from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.sparsify.dense import Dense
@@ -50,7 +50,7 @@ def program_of(net: Siren, height: int, width: int, settings: FitSettings) -> Ml
 
 
 class Runner:
-    """Runs blocks of the first phase, one after the other."""
+    """Runs blocks under noise, one after the other."""
 
     def __init__(self, program: MlpProgram, block_length: int) -> None:
         self.program, self.state = program, program.start(1.0)
@@ -61,7 +61,7 @@ class Runner:
         """Runs a block; returns the seconds of a step."""
         begin, n = self.step / self.program.n_steps, self.length
         end = (self.step + n) / self.program.n_steps
-        block = Block(0, self.step, n, n, begin, end, ends_phase=False)
+        block = Block(NOISE, self.step, n, n, begin, end, ends_phase=False)
         started_at = time.monotonic()
         self.state, _ = self.program.run_block(self.state, block)  # waits for the errors
         self.step += n

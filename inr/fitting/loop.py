@@ -1,9 +1,9 @@
 """The fit, told once: phases of blocks of steps over members.
 
-A member is one fit of a batch, or one of several restarts. All arrays of a state have a leading
-axis of members, also for one; those without any axis, like counts of steps, are common to all. A
-block is a fixed number of jitted steps, some of which may be skipped. A phase is a part of the
-schedule in which all blocks run one program; a trial of several restarts is the first of them.
+A member is one fit of a batch, or one of several starts; all arrays of a state have an axis of
+members, also for one (members.py). A block is a fixed number of jitted steps, some of which may be
+skipped. A phase is a part of the schedule in which all blocks run one program; a trial of several
+starts is the first of them.
 
 This module says when something is done: blocks end at the edges of phases, a time budget shortens
 the schedule, a loss that is no number starts the fit again at half the rate, the best state of
@@ -18,7 +18,6 @@ archive have, it restores arrays of any shape, and it would be loaded for each f
 import ctypes
 import functools
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -29,13 +28,13 @@ import numpy as np
 from inr.errors import FitError, UsageError
 from inr.fitting.checkpoint import State as Stored
 from inr.fitting.checkpoint import StateStore
+from inr.fitting.members import choose_members
 from inr.fitting.time_budget import Costs, Pace, Phase, TimeBudget
 from inr.options import Progress, Report
 
 _MAX_RETRIES = 3  # after a NaN, each at half the rate
 _REST_OF_COMPILING = 0.2  # of what a phase compiles: what its first block calls besides its steps
 
-T = TypeVar("T")
 State = TypeVar("State")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
@@ -99,25 +98,11 @@ class FitRun(Generic[State]):
 class FitProgram(Protocol[State, ResultT_co]):
     """What is fitted, and how; all arrays have an axis of members."""
 
-    @property
-    def n_steps(self) -> int:
-        """Number of steps of the whole schedule, where time does not matter; may be 0."""
-
-    @property
-    def block_length(self) -> int:
-        """Number of steps of a block, at most."""
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        """All phases; the last one ends at 1."""
-
-    @property
-    def edges(self) -> tuple[float, ...]:
-        """Progress, besides the ends of phases, at which a block has to end."""
-
-    @property
-    def rate_setting(self) -> str:
-        """Name of the setting that is too high where losses are no numbers."""
+    n_steps: int  # of the whole schedule, where time does not matter; may be 0
+    block_length: int  # steps of a block, at most
+    phases: tuple[Phase, ...]  # the last one ends at 1
+    edges: tuple[float, ...]  # progress, besides the ends of phases, at which a block has to end
+    rate_setting: str  # name of what is too high where losses are no numbers
 
     def start(self, rate_scale: float) -> State:
         """Makes the first state; rate_scale: factor on all learning rates."""
@@ -174,9 +159,9 @@ def run(
       UsageError: the checkpoint is of something else.
     """
     stored = None if store is None else store.load()
-    step, progress = begin if program.n_steps else (0, 1.0)
-    first = FitRun(program.start(1.0), step=step, progress=progress)
-    fit = first if stored is None else _restore(stored, first)
+    fit = _first_run(program, begin, attempt=0)
+    if stored is not None:
+        fit = _restore(stored, fit)
     pace = Pace(program.n_steps, program.phases, program.block_length, time_budget, program.edges)
     compiled: set[int] = set()
 
@@ -208,13 +193,12 @@ def run(
         if np.isfinite(losses).all():
             state, scores = program.after_block(state, block, losses)
         if not np.isfinite(losses if scores is None else losses + scores).all():
-            attempt = fit.attempt + 1
-            if attempt > max_retries:
+            if fit.attempt == max_retries:
                 raise FitError(
                     f"the loss stopped being a number at step {fit.step}, also at "
                     f"1/{2**max_retries} of the learning rate; give a lower {program.rate_setting}"
                 )
-            fit = replace(first, state=program.start(0.5**attempt), attempt=attempt)
+            fit = _first_run(program, begin, fit.attempt + 1)
             if store is not None:  # a kill must not bring the last try back
                 store.save(*_to_stored(fit))
             continue
@@ -226,6 +210,13 @@ def run(
         overhead = time.monotonic() - started_at - block_seconds
         pace.learn(block.phase, block.n_steps, block_seconds, overhead)
     return program.result(fit)
+
+
+def _first_run(
+    program: FitProgram[State, ResultT_co], begin: tuple[int, float], attempt: int
+) -> FitRun[State]:
+    step, progress = begin if program.n_steps else (0, 1.0)
+    return FitRun(program.start(0.5**attempt), step=step, progress=progress, attempt=attempt)
 
 
 def _next_block(fit: FitRun[State], pace: Pace) -> Block:
@@ -278,85 +269,6 @@ def _restore(stored: Stored, like: FitRun[State]) -> FitRun[State]:
     ]
     state, best_state, scores = jax.tree.unflatten(tree, restored)
     return FitRun(state, best_state, scores, **{name: numbers[name] for name in _NUMBERS})
-
-
-def over_members(
-    fn: Callable[..., tuple[State, Any]], n_members: int, is_shared: tuple[bool, ...] = ()
-) -> Callable[..., tuple[State, Any]]:
-    """Makes a function of all members of a function of one.
-
-    The only place that knows of a batch of one: under vmap it runs a third slower than by itself.
-
-    Args:
-      fn: (state, *arguments) of one member -> (new state, what else), in jax. Leaves of the state
-        without an axis are common to all members, before and after.
-      is_shared: which of the arguments all members have in common; the others have the axis.
-    """
-
-    def apply(state: State, *arguments: Any) -> tuple[State, Any]:
-        axes = jax.tree.map(lambda leaf: 0 if jnp.ndim(leaf) else None, state)
-        if n_members > 1:
-            shared = [None if shared else 0 for shared in is_shared]
-            mapped = jax.vmap(fn, in_axes=(axes, *shared), out_axes=(axes, 0))
-            moved: tuple[State, Any] = mapped(state, *arguments)
-            return moved
-        own = [
-            x if shared else jax.tree.map(lambda leaf: leaf[0], x)
-            for x, shared in zip(arguments, is_shared, strict=True)
-        ]
-        new, told = fn(jax.tree.map(lambda leaf: leaf[0] if jnp.ndim(leaf) else leaf, state), *own)
-        had_axis = [jnp.ndim(leaf) > 0 for leaf in jax.tree.leaves(state)]
-        leaves, tree = jax.tree.flatten(new)
-        with_axis = [x[None] if had else x for x, had in zip(leaves, had_axis, strict=True)]
-        return jax.tree.unflatten(tree, with_axis), jax.tree.map(lambda leaf: leaf[None], told)
-
-    return apply
-
-
-def stack_members(states: list[T]) -> T:
-    """Puts states of one member each, without the axis, into one with it."""
-    stacked: T = jax.tree.map(lambda *leaves: _numpy_of(leaves[0]).stack(leaves), *states)
-    return stacked
-
-
-def join_members(states: list[T]) -> T:
-    """Puts states of some members each into one; what they have in common is taken from the first.
-
-    A single one is returned as it is."""
-    if len(states) == 1:
-        return states[0]
-    joined: T = jax.tree.map(
-        lambda *leaves: (
-            _numpy_of(leaves[0]).concatenate(leaves) if np.ndim(leaves[0]) else leaves[0]
-        ),
-        *states,
-    )
-    return joined
-
-
-def pick_members(state: T, which: np.ndarray | slice | int) -> T:
-    """Picks members by their places; a single number takes the axis away."""
-    picked: T = jax.tree.map(lambda leaf: leaf[which] if np.ndim(leaf) else leaf, state)
-    return picked
-
-
-def choose_members(is_first: np.ndarray, first: T, second: T) -> T:
-    """Takes each member from one of two states; is_first: bool[members]."""
-    if is_first.all() or not is_first.any():
-        return first if is_first.all() else second
-
-    def choose(a: Any, b: Any) -> Any:
-        if not np.ndim(a):
-            return a
-        return _numpy_of(a).where(is_first.reshape(-1, *[1] * (np.ndim(a) - 1)), a, b)
-
-    chosen: T = jax.tree.map(choose, first, second)
-    return chosen
-
-
-def _numpy_of(leaf: Any) -> Any:
-    """Tells which module a leaf belongs to: the host's f64 must not become f32 on the device."""
-    return jnp if isinstance(leaf, jax.Array) else np
 
 
 def give_back() -> None:

@@ -9,12 +9,13 @@ from helpers.options import encode_options
 from helpers.tiny_fits import smooth, tiny
 
 from inr.codec import batch_key, encode_batch, encode_picture
-from inr.fitting.loop import Block, pick_members
+from inr.fitting.loop import Block
+from inr.fitting.members import pick_members
 from inr.image.read import from_array
 from inr.kinds import open_file
 from inr.mlp.encode import prepare
 from inr.mlp.file import read_codes
-from inr.mlp.fit.program import MlpProgram
+from inr.mlp.fit.program import NOISE, MlpProgram
 from inr.mlp.splits.wavelet import Wavelet
 from inr.options import Job
 
@@ -196,7 +197,7 @@ def test_pixels_and_noise_are_those_of_single_fits():
     problems = [prepare(job(seed=seed)).problem for seed in (3, 9)]
     together = MlpProgram(problems, tiny().fit)
     state = together.start(1.0)
-    block = Block(0, first_step=0, n_steps=3, length=3, begin=0.0, end=0.05, ends_phase=False)
+    block = Block(NOISE, first_step=0, n_steps=3, length=3, begin=0.0, end=0.05, ends_phase=False)
     own = together.schedule(state, block)
     for i, problem in enumerate(problems):
         alone = MlpProgram([problem], tiny().fit)

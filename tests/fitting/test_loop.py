@@ -11,16 +11,8 @@ import pytest
 
 from inr.errors import FitError, UsageError
 from inr.fitting.checkpoint import Checkpoint
-from inr.fitting.loop import (
-    Block,
-    FitRun,
-    choose_members,
-    join_members,
-    over_members,
-    pick_members,
-    run,
-    stack_members,
-)
+from inr.fitting.loop import Block, run
+from inr.fitting.members import pick_members
 from inr.fitting.time_budget import Costs, Phase, TimeBudget, TooShort
 
 
@@ -342,61 +334,3 @@ def test_a_retry_is_not_refused_for_the_time_that_the_first_try_took():
             return state, np.full(2, np.nan if is_bad else 1.0)
 
     assert run(FailsLate(), time_budget=TimeBudget(0.5)).attempt == 1
-
-
-# ---------------------------------------------------------------- members
-
-
-def states():
-    return [
-        {"w": jnp.arange(3.0) + i, "x": np.array(0.5 + i), "count": np.array(4)} for i in range(2)
-    ]
-
-
-def test_members_are_stacked_and_taken_apart():
-    stacked = stack_members(states())
-    assert {name: np.shape(leaf) for name, leaf in stacked.items()} == {
-        "w": (2, 3),
-        "x": (2,),
-        "count": (2,),
-    }
-    assert stacked["x"].dtype == np.float64
-    for i, state in enumerate(states()):
-        for name, leaf in pick_members(stacked, i).items():
-            np.testing.assert_array_equal(leaf, state[name])
-    shared = stacked | {"count": np.array(4)}  # without an axis: common to all
-    halves = [pick_members(shared, slice(i, i + 1)) for i in range(2)]
-    joined = join_members(halves)
-    for name, leaf in joined.items():
-        np.testing.assert_array_equal(leaf, shared[name])
-    assert join_members([shared]) is shared
-
-
-def test_each_member_is_chosen_from_one_of_two_states():
-    first, second = {"w": jnp.zeros((2, 3)), "n": np.array(1)}, {"w": jnp.ones((2, 3)), "n": 2}
-    mixed = choose_members(np.array([False, True]), first, second)
-    assert mixed["w"].tolist() == [[1, 1, 1], [0, 0, 0]]
-    assert choose_members(np.array([True, True]), first, second) is first
-    assert choose_members(np.array([False, False]), first, second) is second
-
-
-@pytest.mark.parametrize("n", [1, 3])
-def test_a_function_of_one_member_runs_over_all(n):
-    def step(state, own, shared):
-        assert state["w"].ndim == own.ndim == 0  # each sees but one
-        moved = {"w": state["w"] + own * shared.sum(), "count": state["count"] + 1}
-        return moved, state["w"]
-
-    state = {"w": jnp.arange(float(n)), "count": jnp.int32(4)}
-    own, shared = jnp.arange(1.0, n + 1), jnp.ones(5)
-    moved, told = jax.jit(over_members(step, n, (False, True)))(state, own, shared)
-    assert moved["w"].tolist() == [i + 5 * (i + 1) for i in range(n)]
-    assert moved["count"].shape == ()
-    assert told.tolist() == list(range(n))
-
-
-def test_a_run_begins_without_a_best_state():
-    state = Counted(jnp.zeros(1), np.ones(1))
-    block = Block(0, first_step=0, n_steps=3, length=3, begin=0.0, end=0.5, ends_phase=False)
-    after = FitRun(state).after(block, state, None)
-    assert (after.best, after.step, after.progress) == (None, 3, 0.5)

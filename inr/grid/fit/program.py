@@ -15,7 +15,8 @@ import numpy as np
 from inr.fitting import loop
 from inr.fitting.checkpoint import StateStore
 from inr.fitting.jax_settings import platform
-from inr.fitting.loop import Block, FitRun, join_members, pick_members
+from inr.fitting.loop import Block, FitRun
+from inr.fitting.members import join_members, pick_members
 from inr.fitting.random_keys import fit_key
 from inr.fitting.time_budget import Costs, Phase, TimeBudget
 from inr.grid.fit.init import first_networks
@@ -24,6 +25,7 @@ from inr.grid.fit.step import Data, Inputs, State, StepMetrics, Stepper, noise_p
 from inr.grid.structure import Pyramid
 from inr.options import Report
 
+TRIAL, SOFT, TAIL = range(3)  # phases
 _BLOCK_PIXELS = 12_000_000  # steps times pixels of a block: two to five seconds on two cores
 _MOST_STEPS, _BLOCKS = 50, 20  # of a block; blocks of a fit, at least
 _SPREAD = 0.3  # of all starts but the first around the prior
@@ -110,7 +112,7 @@ class GridProgram:
     """See `fitting.loop.FitProgram`."""
 
     rate_setting = "fit.learning_rate"
-    edges = ()
+    edges: tuple[float, ...] = ()
 
     def __init__(
         self,
@@ -131,14 +133,18 @@ class GridProgram:
         longest = max(1, _BLOCK_PIXELS // (self.n_pixels * len(problems)))
         self.block_length = min(longest, _MOST_STEPS, -(-settings.steps // _BLOCKS))
         self.soft_until = 1 - max(1, round(settings.tail * settings.steps)) / settings.steps
-        trial_until = min(settings.trial, self.soft_until)
-        self.has_trial = earlier is None and settings.n_starts > 1 and trial_until > 0
-        self.n_starts = settings.n_starts if self.has_trial else 1
+        trial_until = min(settings.trial, self.soft_until) if settings.n_starts > 1 else 0.0
+        trial_until = trial_until if earlier is None else 0.0
+        self.n_starts = settings.n_starts if trial_until > 0 else 1
         # A GPU fits all starts in the time of one. Cores take as many at once as there are
         # problems: they have enough to do, and another number would be compiled anew.
-        self.n_at_once = len(problems) * (1 if platform() == "cpu" else self.n_starts)
-        trial = Phase(trial_until, cost=len(problems) * self.n_starts / self.n_at_once)
-        self.phases = (*([trial] if self.has_trial else []), Phase(self.soft_until), Phase(1.0))
+        is_one_by_one = platform() == "cpu"
+        self.n_at_once = len(problems) * (1 if is_one_by_one else self.n_starts)
+        self.phases: tuple[Phase, ...] = (
+            Phase(trial_until, cost=self.n_starts if is_one_by_one else 1.0),
+            Phase(self.soft_until),
+            Phase(1.0),
+        )
 
     def start(self, rate_scale: float) -> FitState:
         """Makes the first networks of all starts, or takes those of the earlier result."""
@@ -159,14 +165,14 @@ class GridProgram:
         return first_networks(self.pyramid, mean, rng, spread=_SPREAD if start else 0.0)
 
     def estimate_costs(self, state: FitState, compile_seconds: float, step_seconds: float) -> Costs:
-        """Tells what `Costs` are; after each block a step measures, and phases share a program."""
-        n, after = len(self.phases), self.seconds_after
+        """Tells that after each block a step measures, and that phases share a program."""
+        after = self.seconds_after
         reserved = 0.0 if after is None else after(step_seconds, compile_seconds)
-        return Costs([step_seconds] * n, [0.0] * n, reserved)
+        return Costs([step_seconds] * 3, [0.0] * 3, reserved)
 
     def run_block(self, state: FitState, block: Block) -> tuple[FitState, np.ndarray]:
         """Runs a block; the losses are the errors of its last step, under noise."""
-        is_tail = block.phase == len(self.phases) - 1
+        is_tail = block.phase == TAIL
         begin, end = (self.soft_until, 1.0) if is_tail else (0.0, self.soft_until)
         position = (block.progress_at(0.0) - begin) / (end - begin)
         xs = Inputs(
@@ -178,7 +184,7 @@ class GridProgram:
         )
         steps, metrics = self._run_steps(state, xs)
         losses = metrics.mse[:, max(0, block.n_steps - 1)]
-        if self._is_trial(block):  # a start that fails only loses
+        if block.phase == TRIAL:  # a start that fails only loses
             losses = np.where(np.isfinite(losses), losses, _FAILED)
         return state._replace(steps=steps), losses
 
@@ -187,7 +193,7 @@ class GridProgram:
     ) -> tuple[FitState, np.ndarray | None]:
         """Measures the state with rounded latents, ends the trial and steers the lambdas."""
         state, scores = self._measure(state)
-        if self._is_trial(block):
+        if block.phase == TRIAL:
             return (self._pick_best(state, scores) if block.ends_phase else state), None
         if self.steer is None:
             is_candidate = block.end >= _SNAPSHOTS_FROM
@@ -215,9 +221,6 @@ class GridProgram:
             )
             for i in range(len(self.problems))
         ]
-
-    def _is_trial(self, block: Block) -> bool:
-        return self.has_trial and block.phase == 0
 
     def _run_steps(self, state: FitState, xs: Inputs) -> tuple[State, StepMetrics]:
         """Runs the active steps of all members; the metrics are f64[members, n]."""

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from inr.coders.laplace_tables import LATENT_LIMIT
-from inr.fitting.loop import over_members, stack_members
+from inr.fitting.members import over_members, stack_members
 from inr.fitting.random_keys import FOR_NOISE, step_key
 from inr.grid.fit.blocks import squared_error, total_bits
 from inr.grid.fit.model import Latents, Params, context_inputs, contexts, features_of, soft_round

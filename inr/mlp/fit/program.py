@@ -18,7 +18,8 @@ from inr.errors import FitError
 from inr.fitting import loop
 from inr.fitting.checkpoint import StateStore
 from inr.fitting.jax_settings import platform
-from inr.fitting.loop import Block, FitRun, choose_members, pick_members, stack_members
+from inr.fitting.loop import Block, FitRun
+from inr.fitting.members import choose_members, pick_members, stack_members
 from inr.fitting.random_keys import fit_key
 from inr.fitting.time_budget import ROUNDING_COMPILE_SHARE, Costs, Phase, TimeBudget
 from inr.mlp.fields.protocol import n_weights
@@ -34,6 +35,7 @@ from inr.mlp.quantize_weights import WeightQuantizer
 from inr.mlp.sparsify.masks import keep_counts, n_kept_weights
 from inr.options import Report
 
+TRIAL, NOISE, ROUNDING = range(3)  # phases
 _SCHEDULE_TICKS = 1_000_000  # resolution of the schedule
 _EARLY_BITS = 2.0  # a weight, above the budget at the start, none from the middle of the fit
 _DIVERGED = 4.0  # times the lowest error, 6 dB
@@ -137,34 +139,27 @@ class MlpProgram:
         self.n_steps = steps
         n_last = max(1, round(settings.rounding * steps))
         self.rounding_from = 1 - n_last / max(1, steps)
-        self.block_length = block_steps(n_weights(self.shapes), sum(self.batch), n_last)
-        trial_until = min(settings.seed_trial, self.rounding_from)
-        self.has_trial = settings.n_seeds > 1 and trial_until > 0
-        assert not self.has_trial or len(self.problems) == 1, "a batch has no trial"
-        self.n_starts = settings.n_seeds if self.has_trial else 1
-        plain: Perturbation = Noise() if self.quantizer.LEARNS_STEPS else Keep()
-        noise = PricedNoise() if settings.has_rate_term else plain
-        trial = Phase(trial_until, cost=self.n_starts if platform() == "cpu" else 1.0)
-        self.phases = (
-            *([trial] if self.has_trial else []),
+        trial_until = min(settings.seed_trial, self.rounding_from) if settings.n_seeds > 1 else 0.0
+        assert trial_until == 0 or len(self.problems) == 1, "a batch has no trial"
+        self.n_starts = settings.n_seeds if trial_until > 0 else 1
+        self.phases: tuple[Phase, ...] = (
+            Phase(trial_until, cost=self.n_starts if platform() == "cpu" else 1.0),
             Phase(self.rounding_from),
             Phase(1.0),
         )
-        self.perturbations = (
-            *([plain] if self.has_trial else []),
-            noise,
-            Rounding(self.stepper.quantizer),
-        )
-        rule = self.problems[0].sparsifier.masks
+        plain: Perturbation = Noise() if self.quantizer.LEARNS_STEPS else Keep()
+        noise = PricedNoise() if settings.has_rate_term else plain
+        self.perturbations = plain, noise, Rounding(self.stepper.quantizer)
+        self.block_length = block_steps(n_weights(self.shapes), sum(self.batch), n_last)
         self.edges: tuple[float, ...] = ()
+        rule = self.problems[0].sparsifier.masks
         if rule is not None and self.keep_counts:
             stop = min(rule.stop, self.rounding_from)
             n = min(rule.n_updates, max(1, int(stop * steps)))
             edges = [stop * (i + 1) / n for i in range(n)]
             longest = max(1, int(np.diff([0.0, *edges]).max() * steps))
             self.block_length = min(self.block_length, longest)
-            begun = trial_until if self.has_trial else 0.0
-            self.edges = tuple(edge for edge in edges if edge > begun)
+            self.edges = tuple(edge for edge in edges if edge > trial_until)
 
     def start(self, rate_scale: float) -> FitState:
         """Makes the first weights of all starts."""
@@ -185,7 +180,7 @@ class MlpProgram:
             rate_scale=np.full(n, rate_scale),
             lowest_error=np.full(n, np.inf),
         )
-        if not self.has_trial:
+        if self.n_starts == 1:
             state = self._begin_noise(state, 0.0)
         return state if self.rounding_from > 0 else self._begin_rounding(state)[0]
 
@@ -201,19 +196,16 @@ class MlpProgram:
             code_seconds = time.monotonic() - coding_at
         validation = self.stepper.n_validation_pixels(self.data) / (3 * sum(self.batch))
         last = _CODINGS_A_BLOCK * code_seconds + validation * step_seconds
-        n_before = len(self.phases) - 1
+        noise = compile_seconds if self.n_starts > 1 else 0.0  # else it is compiled
         return Costs(
-            a_block=[*[0.0] * n_before, last],
-            compiling=[
-                *[0.0, compile_seconds][:n_before],
-                ROUNDING_COMPILE_SHARE * compile_seconds,
-            ],
+            a_block=[0.0, 0.0, last],
+            compiling=[0.0, noise, ROUNDING_COMPILE_SHARE * compile_seconds],
             reserved=_CODINGS_AT_THE_END * code_seconds,
         )
 
     def run_block(self, state: FitState, block: Block) -> tuple[FitState, np.ndarray]:
         """Runs a block; the losses are the mean errors of its second half, of a trial of all."""
-        is_trial, n = self._is_trial(block), block.n_steps
+        is_trial, n = block.phase == TRIAL, block.n_steps
         starts = [block.steps * k % size for k, size in zip(self.batch, self.sizes, strict=True)]
         xs = Inputs(
             active=block.active,
@@ -239,9 +231,9 @@ class MlpProgram:
         self, state: FitState, block: Block, losses: np.ndarray
     ) -> tuple[FitState, np.ndarray | None]:
         """Ends the trial, takes members back, changes masks; fixes qparams and validates."""
-        if block.phase == len(self.phases) - 1:
+        if block.phase == ROUNDING:
             return self._validate(state, block)
-        if not self._is_trial(block):
+        if block.phase == NOISE:
             state = self._settle(state, block, losses)
         elif block.ends_phase:
             best = pick_members(state, np.array([np.argmin(losses)]))
@@ -263,9 +255,6 @@ class MlpProgram:
             params, masks, qparams = self._on_host(best, i)
             found.append(weight_quantizer.meet_target(params, masks, qparams, run.step))
         return found
-
-    def _is_trial(self, block: Block) -> bool:
-        return self.has_trial and block.phase == 0
 
     def _begin_noise(self, state: FitState, progress: float) -> FitState:
         """Counts the weights, and finds the first steps where there is a rate term: those at which
@@ -387,7 +376,7 @@ class MlpProgram:
 
     def _held(self, state: FitState, block: Block) -> Held:
         """What the next block has to know of the qparams, or of the rate."""
-        if block.phase == len(self.phases) - 1:
+        if block.phase == ROUNDING:
             return Held(qparams=state.qparams)
         if self.perturbations[block.phase] != PricedNoise():
             return Held()

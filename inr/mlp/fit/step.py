@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from inr.fitting.loop import over_members
+from inr.fitting.members import over_members
 from inr.fitting.random_keys import FOR_MASKS, FOR_NOISE, step_key
 from inr.mlp.fields.joint import FieldSet
 from inr.mlp.fields.protocol import Params

@@ -15,10 +15,11 @@ import pytest
 from inr.coders.laplace_tables import LATENT_LIMIT
 from inr.errors import FitError, UsageError
 from inr.fitting.checkpoint import Checkpoint
-from inr.fitting.loop import Block, pick_members
+from inr.fitting.loop import Block
+from inr.fitting.members import pick_members
 from inr.fitting.time_budget import TimeBudget
 from inr.grid.fit.model import rate_bits, synthesize
-from inr.grid.fit.program import STEERED_UNTIL, FitProblem, GridProgram, fit
+from inr.grid.fit.program import SOFT, STEERED_UNTIL, TRIAL, FitProblem, GridProgram, fit
 from inr.grid.fit.settings import GridFit
 from inr.grid.structure import Pyramid, Structure
 
@@ -164,7 +165,7 @@ def test_latents_that_only_rounding_spoils_are_no_numbers_either():
     state = program.start(1.0)
     state.steps.latents[0] = state.steps.latents[0] + jnp.nan
     for end in (0.1, 0.6):  # with a snapshot and without
-        _, scores = program.after_block(state, block_of(program, 0, end), np.zeros(1))
+        _, scores = program.after_block(state, block_of(program, SOFT, end), np.zeros(1))
         assert np.isnan(scores).all()
 
 
@@ -281,7 +282,7 @@ def test_the_best_start_of_each_problem_goes_on():
     first = first._replace(
         steps=first.steps._replace(params=first.steps.params | {"synth_b1": spoilt})
     )
-    state, scores = program.after_block(first, block_of(program, 0, 0.1), np.zeros(6))
+    state, scores = program.after_block(first, block_of(program, TRIAL, 0.1), np.zeros(6))
     assert scores is None  # no snapshot in a trial
     assert state.lambdas.tolist() == [1e-3, 1e-2]
     kept = np.asarray(state.steps.key).tolist()
@@ -295,9 +296,9 @@ def test_a_start_that_fails_only_loses_the_trial():
         [job(np.full_like(smooth(), np.nan))], PYRAMID, GridFit(steps=80, n_starts=2)
     )
     state = program.start(1.0)
-    _, losses = program.run_block(state, block_of(program, 0, 0.03))
+    _, losses = program.run_block(state, block_of(program, TRIAL, 0.03))
     assert np.isfinite(losses).all()
-    _, losses = program.run_block(pick_members(state, slice(0, 1)), block_of(program, 1, 0.95))
+    _, losses = program.run_block(pick_members(state, slice(0, 1)), block_of(program, SOFT, 0.95))
     assert np.isnan(losses).all()
 
 
@@ -339,7 +340,7 @@ def test_while_lambdas_are_steered_there_are_no_snapshots():
     program = GridProgram([job()], PYRAMID, SETTINGS, steer=lambda *now: now[2])
     state = program.start(1.0)
     for end, has_scores in ((0.6, False), (STEERED_UNTIL, False), (0.92, True), (1.0, True)):
-        state, scores = program.after_block(state, block_of(program, 0, end), np.zeros(1))
+        state, scores = program.after_block(state, block_of(program, SOFT, end), np.zeros(1))
         assert (scores is not None) == has_scores
         assert float(state.steered_at) == (0.92 if end == 1 else end)
 
@@ -351,7 +352,7 @@ def test_a_fit_goes_on_from_an_earlier_result(plain):
     assert further.n_steps == 80 + 24
     assert loss_of(further) < 1.1 * loss_of(plain)
     program = GridProgram([job()], PYRAMID, SETTINGS, earlier=plain)
-    state, _ = program.after_block(program.start(1.0), block_of(program, 0, 0.7), np.zeros(1))
+    state, _ = program.after_block(program.start(1.0), block_of(program, SOFT, 0.7), np.zeros(1))
     error = float(state.mse[0] + LAMBDA * state.bits[0] / (HEIGHT * WIDTH))
     assert error == pytest.approx(loss_of(plain), rel=2e-2)  # neither clipped nor the same program
 

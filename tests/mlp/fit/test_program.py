@@ -26,12 +26,20 @@ from helpers.tiny_fits import (
 from inr.codec import decode_picture, encode_picture
 from inr.errors import FitError, UsageError
 from inr.fitting import loop
-from inr.fitting.loop import Block, pick_members
+from inr.fitting.loop import Block
+from inr.fitting.members import pick_members
 from inr.image.metrics import psnr_db
 from inr.image.read import from_array
 from inr.kinds import open_file
 from inr.mlp.file import read_codes
-from inr.mlp.fit.program import MlpProgram, fit_batch, roll_back_diverged
+from inr.mlp.fit.program import (
+    NOISE,
+    ROUNDING,
+    TRIAL,
+    MlpProgram,
+    fit_batch,
+    roll_back_diverged,
+)
 from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.sparsify.magnitude import Magnitude
 from inr.mlp.sparsify.masks import keep_counts
@@ -54,11 +62,21 @@ def zeros_in_file(data):
     return sum(int((c == 0).sum()) for c in matrices), sum(c.size for c in matrices)
 
 
-def block_of(program, end, phase=0, n_steps=3, ends_phase=False, begin=None):
+def block_of(program, end, phase=NOISE, n_steps=3, ends_phase=False, begin=None):
     """A block of a program of 60 steps, of which the last 12 round."""
     begin = end - n_steps / 60 if begin is None else begin
     first = round(60 * begin)
     return Block(phase, first, n_steps, program.block_length, begin, end, ends_phase)
+
+
+def rounding_state(program):
+    """The first state, as if its phase of noise were over."""
+    return program.after_block(program.start(1.0), block_of(program, 0.8), np.array([0.1]))[0]
+
+
+def after_rounding(program, state, end):
+    """What comes of a block that rounds."""
+    return program.after_block(state, block_of(program, end, ROUNDING), np.array([0.1]))
 
 
 def with_params(state, change):
@@ -191,7 +209,7 @@ def test_the_best_of_several_starts_goes_on():
     rng, state = np.random.default_rng([0, 1]), program.start(1.0)
     starts = [program.stepper.field_set.init(rng) for _ in range(3)]
     assert len({tuple(key) for key in np.asarray(state.steps.key).tolist()}) == 3
-    trial = block_of(program, 0.1, ends_phase=True)
+    trial = block_of(program, 0.1, TRIAL, ends_phase=True)
     best, scores = program.after_block(state, trial, np.array([0.3, 0.1, 0.2]))
     assert scores is None
     for name, w in pick_members(best.steps.params, 0).items():
@@ -205,7 +223,7 @@ def test_a_start_that_fails_only_loses_the_trial():
     state = program.start(1.0)
     lost = jnp.array([1.0, jnp.nan, 1.0])
     state = with_params(state, lambda w: w * lost.reshape(-1, *[1] * (w.ndim - 1)))
-    state, losses = program.run_block(state, block_of(program, 0.05))
+    state, losses = program.run_block(state, block_of(program, 0.05, TRIAL))
     assert np.isfinite(losses).all()
     assert np.argmax(losses) == 1
 
@@ -428,9 +446,11 @@ def test_levels_are_fixed_when_rounding_begins():
 
 def test_snapshots_count_when_levels_are_no_longer_corrected():
     program = program_of()
-    state, _ = program.after_block(program.start(1.0), block_of(program, 0.8), np.array([0.1]))
+    state = rounding_state(program)
     for end, has_scores in ((0.85, False), (0.9, False), (0.95, True), (1.0, True)):
-        _, scores = program.after_block(state, block_of(program, end, phase=1), np.array([0.1]))
+        _, scores = program.after_block(
+            state, block_of(program, end, phase=ROUNDING), np.array([0.1])
+        )
         assert (scores is not None) == has_scores
     assert 0 < scores[0] < 1  # the error of weights that learned nothing
 
@@ -438,14 +458,14 @@ def test_snapshots_count_when_levels_are_no_longer_corrected():
 @pytest.mark.parametrize(("max_bytes", "is_too_large"), [(100, False), (99, True)])
 def test_a_snapshot_of_too_large_a_file_loses(max_bytes, is_too_large):
     program = program_of(max_bytes=max_bytes)  # files of 100 bytes
-    state, _ = program.after_block(program.start(1.0), block_of(program, 0.8), np.array([0.1]))
-    _, scores = program.after_block(state, block_of(program, 1.0, phase=1), np.array([0.1]))
+    state = rounding_state(program)
+    _, scores = after_rounding(program, state, 1.0)
     assert (scores[0] > 1) == is_too_large
 
 
 def test_the_result_is_made_of_the_best_state_in_file_order():
     program = program_of()
-    state, _ = program.after_block(program.start(1.0), block_of(program, 0.8), np.array([0.1]))
+    state = rounding_state(program)
     best = with_params(state, lambda w: w + 0.25)
     (result,) = program.result(loop.FitRun(state, best, np.zeros(1), step=60))
     assert list(result.codes) == list(program.shapes)
@@ -478,9 +498,9 @@ def test_weights_that_no_file_can_hold_are_no_success(factor):
 def test_weights_lost_in_the_last_step_of_a_block_are_no_success(end):
     """The loss of a step is that of the weights before it: NaN shows only in the validation."""
     program = program_of()
-    state, _ = program.after_block(program.start(1.0), block_of(program, 0.8), np.array([0.1]))
+    state = rounding_state(program)
     lost = with_params(state, lambda w: w * np.float32(np.nan))
-    _, scores = program.after_block(lost, block_of(program, end, phase=1), np.array([0.1]))
+    _, scores = after_rounding(program, lost, end)
     assert np.isnan(scores).all()
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from helpers.tiny_fits import program_of, smooth
 
-from inr.fitting.loop import Block, pick_members
+from inr.fitting.loop import Block
+from inr.fitting.members import pick_members
 from inr.image import coords
+from inr.mlp.fit.program import NOISE
 
 RIGL = {"field.hidden": "12", "sparsify": "rigl", "sparsify.sparsity": "0.5"}
 RIGL |= {"sparsify.n_updates": "5"}
@@ -20,7 +22,7 @@ def blocks(program, n_steps=3):
     """Blocks of steps from the first one on."""
     for i in itertools.count():
         begin, end = i * n_steps / 60, (i + 1) * n_steps / 60
-        yield Block(0, i * n_steps, n_steps, program.block_length, begin, end, ends_phase=False)
+        yield Block(NOISE, i * n_steps, n_steps, program.block_length, begin, end, ends_phase=False)
 
 
 def test_two_slices_step_as_one_does():
