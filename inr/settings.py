@@ -21,8 +21,7 @@ def with_settings(recipe: R, settings: Mapping[str, str]) -> R:
     """Return the recipe with the values at the given paths, as in {"fit.steps": "500"}.
 
     A stage is exchanged by the name of its method, as in {"quantize": "kmeans"}; what is set
-    below it counts from the new method, in whatever order the settings come. Setting field.hidden
-    also sets fixed_size: who names the width wants that width.
+    below it counts from the new method, in whatever order the settings come.
 
     Raises:
       UsageError: an unknown path (the text lists those there are) or a value that does not fit.
@@ -31,8 +30,6 @@ def with_settings(recipe: R, settings: Mapping[str, str]) -> R:
     # Stages first: stable, so that otherwise the order given stands.
     for path, text in sorted(settings.items(), key=lambda item: item[0] not in stages):
         recipe = _replace(recipe, path.split("."), text, path, stages)
-        if path == "field.hidden" and hasattr(recipe, "fixed_size"):
-            recipe = dataclasses.replace(recipe, fixed_size=True)  # type: ignore[type-var]
     return recipe
 
 

@@ -80,7 +80,7 @@ class SirenOfJnpSin(Siren):
 def bench_sine() -> None:
     """Time one Adam step of a 17,027-weight SIREN, batch 16,384, both sines in turn."""
     settings = FitSettings(steps=10**6, batch=16384, optimizer=Adam())
-    fields = {"polynomial sine": Siren(n_layers=5), "jnp.sin": SirenOfJnpSin(n_layers=5)}
+    fields = {"polynomial sine": Siren(64, n_layers=5), "jnp.sin": SirenOfJnpSin(64, n_layers=5)}
     runs = {}
     for name, field in fields.items():
         runs[name] = Runner(program_of(field, 512, 768, settings), block_length=10)

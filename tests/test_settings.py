@@ -9,6 +9,7 @@ from contracts.methods import CODERS, FIELDS, QUANTIZERS, SPARSIFIERS, SPLITS
 from inr import recipes
 from inr.kinds import kind_of
 from inr.mlp.fields.feathermap import FeathermapSiren
+from inr.mlp.fields.siren import Siren
 from inr.mlp.fit.optimizers import Adam
 from inr.mlp.quantize.kmeans import KMeans
 from inr.mlp.recipe import STAGES
@@ -25,14 +26,14 @@ def test_values_take_the_type_of_their_field():
             "fit.warmup": "0",
             "quantize.bits": "6",
             "field.first_omega_0": "2e1",
-            "fixed_size": "True",
+            "fit.rate_term": "False",
             "target_bpp": "0.5",
         },
     )
     assert (recipe.fit.steps, type(recipe.fit.steps)) == (500, int)
     assert (recipe.fit.warmup, type(recipe.fit.warmup)) == (0.0, float)
     assert (recipe.quantize.bits, recipe.field.first_omega_0) == (6.0, 20.0)
-    assert recipe.fixed_size is True
+    assert recipe.fit.rate_term is False
     assert recipe.target_bpp == 0.5
     assert recipe.name == "siren"
 
@@ -61,15 +62,9 @@ def test_a_path_named_like_a_word_of_python():
 
 
 def test_settings_apply_in_order():
-    recipe = with_settings(recipes.siren(), {"field.hidden": "20", "fixed_size": "false"})
-    assert recipe.field.hidden == 20
-    assert not recipe.fixed_size
-
-
-def test_naming_the_width_fixes_the_size():
-    assert not recipes.siren().fixed_size
-    assert with_settings(recipes.siren(), {"field.hidden": "20"}).fixed_size
-    assert not with_settings(recipes.siren(), {"field.n_layers": "2"}).fixed_size
+    recipe = with_settings(recipes.siren(), {"field.hidden": "20", "field.n_layers": "2"})
+    assert with_settings(recipe, {"field.hidden": "30"}).field == Siren(30, 2)
+    assert with_settings(recipe, {"field.hidden": "none"}).field == Siren(None, 2)
 
 
 # ---------------------------------------------------------------- whole stages
@@ -184,7 +179,7 @@ def test_unknown_paths_list_the_known_ones(path, message):
         ("fit.steps", "", "fit.steps=: expected a whole number"),
         ("fit.batch", "many", "fit.batch=many: expected a whole number"),
         ("quantize.bits", "six", "quantize.bits=six: expected a number"),
-        ("fixed_size", "1", "fixed_size=1: expected true or false"),
+        ("fit.rate_term", "1", "fit.rate_term=1: expected true or false"),
         ("fit.steps", "none", "fit.steps=none: expected a whole number"),
         ("quantize.bits", "17", r"quantize.bits=17.0 is outside 2\.\.16"),
         ("fit.steps", "-1", "fit.steps=-1: expected 0 or more"),

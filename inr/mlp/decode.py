@@ -18,7 +18,7 @@ from inr.exact.threads import tile_pool
 from inr.image import coords
 from inr.image.region import Region, Size
 from inr.image.resample import resample
-from inr.mlp.fields.protocol import Field, NumpyParams
+from inr.mlp.fields.protocol import Field, NumpyParams, hidden_of
 from inr.mlp.file import MlpContent, PictureInfo, read_weights
 from inr.mlp.tags import Stages
 
@@ -137,7 +137,7 @@ def tile_size(net: Field, height: int, width: int) -> tuple[int, int]:
     """Rows and columns that are evaluated at once; they depend on the output's size, not on the
     region."""
     n_cols = min(_TILE_COLS, width)
-    return max(1, min(_TILE_ROWS, height, _TILE_VALUES // (net.hidden * n_cols))), n_cols
+    return max(1, min(_TILE_ROWS, height, _TILE_VALUES // (hidden_of(net) * n_cols))), n_cols
 
 
 def _draw(

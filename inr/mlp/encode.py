@@ -143,7 +143,7 @@ def max_bytes(options: EncodeOptions, recipe: MlpRecipe, info: PictureInfo) -> i
     and the profile must not take the place of the picture.
     """
     target = options.target.max_bytes(info.height * info.width)
-    if target is not None or recipe.fixed_size:
+    if target is not None or recipe.field.hidden is not None:
         return target
     return max(_MIN_DEFAULT_BYTES, int(recipe.target_bpp * info.height * info.width / 8))
 
@@ -237,15 +237,18 @@ def _choose_size(
     design: Design, info: PictureInfo, recipe: MlpRecipe, max_bytes: int | None
 ) -> NetworkSize:
     """Return the network that fits the size asked for, and what its codes may cost."""
-    stages = Stages(recipe.split, design.prepared, recipe.quantize, recipe.coder)
+    is_open = design.field.hidden is None
+    # A width of 1 in place of one that is not chosen yet: nearly all widths take as many bytes.
+    some = design.with_size(1, design.field.n_layers) if is_open else design
+    stages = Stages(recipe.split, some.prepared, recipe.quantize, recipe.coder)
     overhead_bytes = len(write_file(info, stages, {}, {}))
     size: NetworkSize | None
     if max_bytes is None:
         size = NetworkSize(design, recipe.quantize.bits * design.n_kept)
-    elif recipe.fixed_size:
-        size = size_of(design, max_bytes, overhead_bytes)
-    else:
+    elif is_open:
         size = choose_size(design, target_bytes=max_bytes, overhead_bytes=overhead_bytes)
+    else:
+        size = size_of(design, max_bytes, overhead_bytes)
     if size is None or size.budget_bits < size.design.n_kept:
         raise UsageError(
             f"a target of {max_bytes} bytes is too small for this picture and recipe, whose "

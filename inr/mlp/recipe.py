@@ -59,8 +59,7 @@ class MlpRecipe:
     quantize: Quantizer = dataclasses.field(default_factory=Uniform)
     coder: Coder = dataclasses.field(default_factory=RangeCoder)
     split: Split = dataclasses.field(default_factory=Whole)
-    target_bpp: float = 0.3  # size of the whole file, if no other target is given
-    fixed_size: bool = False  # True: field.hidden as it stands, and no target unless one is given
+    target_bpp: float = 0.3  # size of the whole file, if neither another nor field.hidden is given
 
     def __post_init__(self) -> None:
         if not 0 < self.target_bpp < 1e3:

@@ -25,7 +25,7 @@ _CODER_BYTES = 2  # what a tensor takes in the coder besides its codes
 class Design:
     """A network for one picture, as far as its size goes."""
 
-    field: Field  # as the recipe has it, with hidden and n_layers to be chosen
+    field: Field  # as the recipe has it, or with hidden and n_layers as they were chosen
     split: Split
     sparsifier: Sparsifier
     quantizer: Quantizer

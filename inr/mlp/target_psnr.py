@@ -84,7 +84,7 @@ def encode_to_psnr(job: Job[MlpRecipe], report: Report | None) -> Candidate:
     picture, recipe, target_db = job.picture, job.recipe, job.options.target.psnr_db
     assert target_db is not None
     fits = _PictureFits(job, target_db, report)
-    n_fits = 1 if recipe.fixed_size else _MAX_FITS
+    n_fits = _MAX_FITS if recipe.field.hidden is None else 1
     largest = float(np.log2(picture.pixels.nbytes))
     best, trials = find_smallest(fits, fits.first_bytes(), n_fits, largest)
     if best is None:
@@ -256,7 +256,7 @@ class _PictureFits:
 
     def _share_of_time(self) -> TimeBudget | None:
         """Return half of the time left, so that a second fit and a third have some."""
-        if self._budget is None or self._job.recipe.fixed_size:
+        if self._budget is None or self._job.recipe.field.hidden is not None:
             return self._budget
         return self._budget.reserving(max(0.0, self._budget.left() / 2))
 

@@ -22,7 +22,7 @@ COMMANDS = ("encode", "decode", "info", "eval", "recipes")
         (("--set", "fit.steps=many"), "fit.steps=many: expected"),
         (("--set", "fit.steps=-1"), "fit.steps=-1"),
         (("--set", "quantize.bits=40"), "quantize.bits=40"),
-        (("--set", "fixed_size=perhaps"), "expected true or false"),
+        (("--set", "fit.rate_term=perhaps"), "expected true or false"),
         (("--target-bpp", 1, "--target-bytes", 500), "exclude each other"),
         (("--target-psnr", 30, "--target-bytes", 500), "exclude each other"),
         (("--target-psnr", 30, "--target-bpp", 1), "exclude each other"),

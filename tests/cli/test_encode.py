@@ -78,7 +78,6 @@ def test_the_seed_and_the_budget_reach_the_fit(run, folder, monkeypatch):
     ((recipe, options),) = wishes
     assert (options.seed, options.time_budget, options.checkpoint) == (7, 30, Path("c.npz"))
     assert (recipe.name, recipe.fit.steps, recipe.field.hidden) == ("fourier", 0, 4)
-    assert recipe.fixed_size
 
 
 def test_animations_are_warned_of_on_stderr(run, folder):

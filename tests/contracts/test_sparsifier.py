@@ -94,13 +94,13 @@ def test_it_is_a_static_argument(sparsifier):
 
 @every_sparsifier
 def test_what_is_fitted_has_the_sparsity_asked_for(sparsifier):
-    net = sparsifier.prepare(Siren(), 3)
+    net = sparsifier.prepare(Siren(64), 3)
     counts = keep_counts(sparsifier, net.matrices(3))
     if counts:
-        assert net == Siren()
+        assert net == Siren(64)
         assert sum(counts.values()) == total(sparsifier, net.matrices(3))
     else:
-        kept = n_weights(net.shapes(3)) / n_weights(Siren().shapes(3))
+        kept = n_weights(net.shapes(3)) / n_weights(Siren(64).shapes(3))
         assert kept == pytest.approx(1 - sparsifier.sparsity, abs=0.01)  # whole units or ranks
 
 

@@ -50,7 +50,7 @@ def test_every_quantizer_fits_a_picture_down_to_bytes(quantizer):
 @pytest.mark.parametrize("quantizer", QUANTIZERS, ids=repr)
 @pytest.mark.parametrize("target_bytes", [700, 3000])
 def test_every_quantizer_meets_a_target(quantizer, target_bytes):
-    recipe = replace(tiny({"fit.steps": "0"}), quantize=quantizer, fixed_size=False)
+    recipe = replace(tiny({"fit.steps": "0", "field.hidden": "none"}), quantize=quantizer)
     encoded = encode_picture(
         from_array(smooth()), recipe, EncodeOptions(target=Target(n_bytes=target_bytes))
     )
@@ -100,7 +100,7 @@ def test_every_coder_holds_the_same_codes(plain, coder):
 
 @pytest.mark.parametrize("coder", CODERS, ids=repr)
 def test_every_coder_meets_a_target(coder):
-    recipe = replace(tiny({"fit.steps": "0"}), coder=coder, fixed_size=False)
+    recipe = replace(tiny({"fit.steps": "0", "field.hidden": "none"}), coder=coder)
     encoded = encode_picture(
         from_array(smooth()), recipe, EncodeOptions(target=Target(n_bytes=1500))
     )

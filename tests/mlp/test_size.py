@@ -26,7 +26,7 @@ TARGETS = [int(target) for target in np.geomspace(60, 200_000, 120)]
 
 
 def design_of(
-    field=Siren(),  # noqa: B008, frozen, as the others
+    field=Siren(64),  # noqa: B008, frozen, as the others
     n_channels=3,
     split=Whole(),  # noqa: B008
     sparsifier=Dense(),  # noqa: B008
@@ -35,7 +35,7 @@ def design_of(
     return Design(field, split, sparsifier, quantizer, 512, 768, n_channels)
 
 
-def chosen(target_bytes, field=Siren(), mean_bits=7.0):  # noqa: B008, frozen
+def chosen(target_bytes, field=Siren(64), mean_bits=7.0):  # noqa: B008, frozen
     design = design_of(field, quantizer=Uniform(bits=mean_bits))
     return choose_size(design, target_bytes=target_bytes, overhead_bytes=OVERHEAD)
 
@@ -99,9 +99,9 @@ def test_the_field_in_the_file_is_the_one_that_the_sparsifier_makes():
     asked = design_of(sparsifier=SmallDense(sparsity=0.75))
     assert asked.field.hidden == 64
     assert asked.prepared.hidden < 40
-    assert n_weights(asked.field_set.shapes()) < n_weights(Siren().shapes(3)) / 3
+    assert n_weights(asked.field_set.shapes()) < n_weights(Siren(64).shapes(3)) / 3
     shared = design_of(sparsifier=Feathermap())
-    assert shared.field_set.parts[0].field == Feathermap().prepare(Siren(), 3)
+    assert shared.field_set.parts[0].field == Feathermap().prepare(Siren(64), 3)
 
 
 def test_hand_worked_side_bytes_of_codebooks():
@@ -133,12 +133,12 @@ def test_every_method_leaves_room_for_the_rest_of_the_file(split, sparsifier, qu
     misses = [
         abs(np.log2(max(wider.budget_bits(15_000, OVERHEAD), 1) / wider.n_kept / quantizer.bits))
         for hidden in (-1, 0, 1)
-        for wider in [size.design.with_size(size.design.field.hidden + hidden, Siren().n_layers)]
+        for wider in [size.design.with_size(size.design.field.hidden + hidden, Siren(64).n_layers)]
     ]
     assert misses[1] == min(misses)
 
 
-@pytest.mark.parametrize("field", [Siren(), Fourier(n_frequencies=16)])
+@pytest.mark.parametrize("field", [Siren(64), Fourier(64, n_frequencies=16)])
 @pytest.mark.parametrize("mean_bits", [4.0, 7.0])
 def test_codes_of_about_the_mean_bits_fill_the_target(field, mean_bits):
     for target in (500, 2_000, 15_000, 100_000):
@@ -171,7 +171,7 @@ def test_tiny_targets_give_up_layers_and_then_all():
         0 if (size := chosen(target)) is None else size.design.field.n_layers for target in TARGETS
     ]
     assert layers[0] == 0
-    assert layers[-1] == Siren().n_layers
+    assert layers[-1] == Siren(64).n_layers
     assert set(layers) >= {0, 1, 2, 3, 5}
 
 
@@ -204,7 +204,8 @@ def test_a_width_that_is_given_keeps_it_and_gets_what_is_left():
 
 @pytest.mark.parametrize("sparsifier", SPARSIFIERS)
 def test_methods_stay_what_they_are_when_the_size_changes(sparsifier):
-    design = design_of(Fourier() if sparsifier != Feathermap() else Siren(), sparsifier=sparsifier)
+    field = Siren(64) if sparsifier == Feathermap() else Fourier(64)
+    design = design_of(field, sparsifier=sparsifier)
     wider = design.with_size(99, 3)
     assert wider.field == dataclasses.replace(design.field, hidden=99, n_layers=3)
     assert dataclasses.replace(wider, field=design.field) == design

@@ -41,7 +41,7 @@ def test_what_the_decoder_needs_comes_back():
 def test_exact_bytes_of_the_default():
     stages = Stages(Whole(), Siren(64, 5, 30.0, 1.5), Uniform(), RangeCoder())
     assert write_stages(stages).hex(" ") == "00 00 40 05 00 00 f0 41 00 00 c0 3f 00 01"
-    assert write_stages(Stages(Whole(), Siren(), Uniform(), Zstd()))[-1] == 5
+    assert write_stages(Stages(Whole(), Siren(64), Uniform(), Zstd()))[-1] == 5
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from inr.mlp.file import read_codes
 from inr.mlp.target_psnr import Trial, find_smallest, move_towards_zero, next_size
 from inr.options import EncodeOptions, Target
 
-FREE = replace(tiny(), fixed_size=False)  # of a size that may be chosen
-UNTRAINED = replace(tiny({"fit.steps": "0"}), fixed_size=False)
+FREE = tiny({"field.hidden": "none"})  # of a size that may be chosen
+UNTRAINED = tiny({"fit.steps": "0", "field.hidden": "none"})
 
 
 # ---------------------------------------------------------------- real fits

@@ -35,12 +35,12 @@ class FeathermapSiren:
     """A Siren whose matrices are parts of M = A B, [n, n]; A is [n, rank] and B [rank, n]."""
 
     siren: Siren = field(default_factory=Siren)
-    rank: int = 6  # columns of A, rows of B; 6 leaves a tenth of the parameters of Siren()
+    rank: int = 6  # columns of A, rows of B; 6 leaves a tenth of the parameters of Siren(64)
 
     WIRE: ClassVar[Wire] = (("siren", StageField(Siren)), ("rank", VarintField(1, 4096)))
 
     @property
-    def hidden(self) -> int:
+    def hidden(self) -> int | None:
         return self.siren.hidden
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 
 from inr.exact.work import ACTIVATION_MACS
 from inr.format.wire import FloatField, VarintField, Wire
-from inr.mlp.fields.protocol import NumpyParams, Params, Shapes, n_weights
+from inr.mlp.fields.protocol import NumpyParams, Params, Shapes, hidden_of, n_weights
 
 if TYPE_CHECKING:
     import jax
@@ -27,7 +27,7 @@ _MOST_PHASES = 1 << 20  # at once, 4 MB: a narrow network may have thousands of 
 class Fourier:
     """[cos(2 pi v B), sin(2 pi v B)], n_layers of ReLU, then a linear layer."""
 
-    hidden: int = 64
+    hidden: int | None = None  # units of a layer; None: chosen by the target
     n_layers: int = 4  # ReLU layers; one linear layer follows
     n_frequencies: int = 64  # columns of B; the perceptron sees twice as many features
     sigma: float = 6.0  # standard deviation of the frequencies, cycles per unit coordinate
@@ -44,7 +44,7 @@ class Fourier:
 
     def shapes(self, n_channels: int) -> Shapes:
         """frequencies [2, n_frequencies], then weights and bias of each layer."""
-        sizes = [2 * self.n_frequencies, *[self.hidden] * self.n_layers, n_channels]
+        sizes = [2 * self.n_frequencies, *[hidden_of(self)] * self.n_layers, n_channels]
         shapes: dict[str, tuple[int, ...]] = {"frequencies": (2, self.n_frequencies)}
         for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
             shapes[f"w{i}"] = (n_in, n_out)
@@ -100,7 +100,7 @@ class Fourier:
 
     def macs(self, n_channels: int, n_points: int) -> int:
         # Of each frequency a sine, a cosine, and as much again to make and to copy them.
-        n_activations = 4 * self.n_frequencies + self.hidden * self.n_layers
+        n_activations = 4 * self.n_frequencies + hidden_of(self) * self.n_layers
         return n_points * (n_weights(self.shapes(n_channels)) + ACTIVATION_MACS * n_activations)
 
     def _evaluated(self, params: NumpyParams, coords: np.ndarray) -> np.ndarray:

@@ -19,11 +19,12 @@ NumpyParams = Mapping[str, np.ndarray]  # while decoding
 class Field(Stage, Protocol):
     """A coordinate network: a frozen dataclass whose parameters are a dict of f32 tensors.
 
-    hidden, n_layers: its size; every field has both, so that one rule can choose the size.
+    hidden, n_layers: its size; every field has both, so that one rule can choose the size. A
+      recipe may leave hidden open, as None: size.py then chooses it by the target.
     """
 
     @property
-    def hidden(self) -> int: ...
+    def hidden(self) -> int | None: ...
     @property
     def n_layers(self) -> int: ...
 
@@ -53,6 +54,12 @@ class Field(Stage, Protocol):
 
     def macs(self, n_channels: int, n_points: int) -> int:
         """Count the multiply-adds of one call of `evaluate`; see exact/work.py."""
+
+
+def hidden_of(field: Field) -> int:
+    """Return the width of a field whose size is chosen."""
+    assert field.hidden is not None, "the width is not chosen yet"
+    return field.hidden
 
 
 def n_weights(shapes: Shapes) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from inr.exact.work import ACTIVATION_MACS
 from inr.format.wire import FloatField, VarintField, Wire
-from inr.mlp.fields.protocol import NumpyParams, Params, Shapes, n_weights
+from inr.mlp.fields.protocol import NumpyParams, Params, Shapes, hidden_of, n_weights
 
 if TYPE_CHECKING:
     import jax
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Siren:
     """sin(omega_0 (W h + b)) n_layers times, then a linear layer."""
 
-    hidden: int = 64
+    hidden: int | None = None  # units of a layer; None: chosen by the target
     n_layers: int = 6  # sine layers; one linear layer follows
     first_omega_0: float = 30.0  # frequency scale of the first sine, radians per unit coordinate
     hidden_omega_0: float = 30.0  # frequency scale of every later sine
@@ -42,7 +42,7 @@ class Siren:
 
     def shapes(self, n_channels: int) -> Shapes:
         """w0 [2, hidden], then [hidden, hidden], last [hidden, n_channels]; a bias after each."""
-        sizes = [2, *[self.hidden] * self.n_layers, n_channels]
+        sizes = [2, *[hidden_of(self)] * self.n_layers, n_channels]
         shapes: dict[str, tuple[int, ...]] = {}
         for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
             shapes[f"w{i}"] = (n_in, n_out)
@@ -103,5 +103,5 @@ class Siren:
         return h
 
     def macs(self, n_channels: int, n_points: int) -> int:
-        n_sines = self.hidden * self.n_layers
+        n_sines = hidden_of(self) * self.n_layers
         return n_points * (n_weights(self.shapes(n_channels)) + ACTIVATION_MACS * n_sines)

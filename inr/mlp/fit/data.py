@@ -10,7 +10,7 @@ import numpy as np
 from inr.fitting.jax_settings import platform
 from inr.image import coords
 from inr.mlp.fields.joint import FieldSet
-from inr.mlp.fields.protocol import Field, Params
+from inr.mlp.fields.protocol import Field, Params, hidden_of
 from inr.mlp.fit.problem import Signal
 from inr.mlp.fit.settings import FitSettings, cpu_batch
 
@@ -44,7 +44,7 @@ def batch_pixels(
     wanted = settings.batch
     if wanted is None:
         n_activations = sum(
-            2 * n * part.field.hidden * part.field.n_layers  # sines and cosines
+            2 * n * hidden_of(part.field) * part.field.n_layers  # sines and cosines
             for n, part in zip(sizes, field_set.parts, strict=True)
         )
         on_gpu = platform() == "gpu"

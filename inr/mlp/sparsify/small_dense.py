@@ -7,7 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
-from inr.mlp.fields.protocol import Field, n_weights
+from inr.mlp.fields.protocol import Field, hidden_of, n_weights
 from inr.mlp.sparsify.masks import check_settings
 
 
@@ -32,7 +32,7 @@ class SmallDense:
         """
         wanted = (1 - self.sparsity) * _n_trained(net, n_channels)
         best, best_miss = net, float("inf")
-        for hidden in range(1, net.hidden + 1):
+        for hidden in range(1, hidden_of(net) + 1):
             narrower = net.with_size(hidden, net.n_layers)
             miss = abs(_n_trained(narrower, n_channels) - wanted)
             if miss >= best_miss:  # the number rises with hidden: from here on it is farther off

@@ -26,7 +26,7 @@ import numpy as np
 from inr.errors import UsageError
 from inr.format.wire import FloatField, NameField, VarintField, Wire, write_fields
 from inr.image.picture import COLOUR_AXES
-from inr.mlp.fields.protocol import Field
+from inr.mlp.fields.protocol import Field, hidden_of
 from inr.mlp.splits.protocol import Grid
 
 _MODE = "symmetric"
@@ -92,7 +92,8 @@ class Wavelet:
         """
         low = float(np.float32(self.low_share))  # as the file holds it: encoder and decoder agree
         shares = [low, *[(1 - low) / self.levels] * self.levels]
-        widths = [max(_MIN_HIDDEN, round(field.hidden * math.sqrt(share))) for share in shares]
+        hidden = hidden_of(field)
+        widths = [max(_MIN_HIDDEN, round(hidden * math.sqrt(share))) for share in shares]
         return tuple(field.with_size(hidden, field.n_layers) for hidden in widths)
 
     def forward(self, samples: np.ndarray) -> list[np.ndarray]:

@@ -55,7 +55,7 @@ def test_shapes():
 
 
 def test_frequencies_are_multiples_of_the_step_with_the_spread_asked_for():
-    net = Fourier(n_frequencies=4096, sigma=12.0)
+    net = Fourier(8, n_frequencies=4096, sigma=12.0)
     frequencies = net.init(np.random.default_rng(0), 3)["frequencies"]
     assert net.fixed_steps() == {"frequencies": FREQUENCY_STEP}
     assert np.array_equal(frequencies % FREQUENCY_STEP, np.zeros_like(frequencies))

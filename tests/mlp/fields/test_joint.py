@@ -101,4 +101,4 @@ def test_hand_worked_parts_of_a_wavelet():
 
 def test_a_picture_too_small_for_the_split_is_refused():
     with pytest.raises(ValueError, match=r"levels=3 is too deep for a picture of 60x2 pixels"):
-        field_set_of(Wavelet(levels=3), Siren(), 2, 60, 3)
+        field_set_of(Wavelet(levels=3), Siren(64), 2, 60, 3)

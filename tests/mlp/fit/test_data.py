@@ -22,7 +22,7 @@ def signal(height=5, width=7, n_channels=3, **changes):
 
 
 def batch_of(*signals, batch=None):
-    field_set = FieldSet(tuple(FieldPart(Siren(), 3) for _ in signals))
+    field_set = FieldSet(tuple(FieldPart(Siren(64), 3) for _ in signals))
     return batch_pixels(FitSettings(batch=batch), field_set, signals)
 
 

@@ -33,7 +33,7 @@ def test_no_other_rank_is_nearer(sparsity, n_channels):
 
 
 def test_the_default_rank_is_that_of_the_default_sparsity():
-    assert Feathermap().prepare(Siren(), 3) == FeathermapSiren()
+    assert Feathermap().prepare(Siren(64), 3) == FeathermapSiren(Siren(64))
 
 
 @pytest.mark.parametrize("net", [Fourier(), FeathermapSiren()])

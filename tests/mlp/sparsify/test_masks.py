@@ -118,7 +118,7 @@ def paper_densities(shapes, sparsity):
 
 
 @pytest.mark.parametrize("sparsity", [0.99, 0.95, 0.9, 0.75, 0.5, 0.2])
-@pytest.mark.parametrize("net", [Siren(), Siren(128, 8), Siren(30, 2)])
+@pytest.mark.parametrize("net", [Siren(64), Siren(128, 8), Siren(30, 2)])
 def test_erdos_renyi_counts_are_those_of_the_paper(net, sparsity):
     shapes = net.matrices(3)
     densities = paper_densities(shapes, sparsity)
@@ -128,7 +128,7 @@ def test_erdos_renyi_counts_are_those_of_the_paper(net, sparsity):
 
 
 def test_thin_matrices_are_the_first_to_be_dense():
-    counts = erk_counts(Siren().matrices(3), 0.9)  # [2, 64], [64, 64] five times, [64, 3]
+    counts = erk_counts(Siren(64).matrices(3), 0.9)  # [2, 64], [64, 64] five times, [64, 3]
     assert counts["w0"] == 128
     assert counts["w6"] / 192 > 3 * counts["w1"] / 4096
 
