@@ -13,6 +13,7 @@ from PIL import Image
 
 import inr
 from inr.cli.main import app
+from inr.mlp.recipe import STAGES
 from inr.recipes import all_recipes
 
 PAGES = {
@@ -133,6 +134,13 @@ def test_scripts_that_pages_name_exist():
 def test_the_readme_names_every_recipe():
     for name in all_recipes():
         assert f"| `{name}` |" in PAGES["README.md"]
+
+
+def test_the_chapter_of_mlp_names_every_method():
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| (.*?) \|", PAGES["inr/mlp/README.md"], re.MULTILINE))
+    named = {stage: re.findall(r"\[(\w+)\]", row) for stage, row in rows.items()}
+    methods = {stage: [cls.__name__.lower() for cls in known] for stage, known in STAGES.items()}
+    assert named == methods
 
 
 @functools.cache
