@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,32 +15,37 @@ from inr.errors import InrError, UsageError
 from inr.format.container import DEFAULT_MAX_PIXELS
 
 if TYPE_CHECKING:
-    from inr.studies.failures import Notice
+    from inr.studies.failures import Notice, Notify
+
+
+Pictures = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE...", parser=path_of, help="Pictures to encode.")
+]
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="DIR",
+        parser=path_of,
+        help="Folder; what was killed goes on there.",
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of all recipes."),
+]
 
 
 def sweep(
-    pictures: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", parser=path_of, help="Pictures to fit.")
-    ],
+    pictures: Pictures,
     recipe: Annotated[list[str], typer.Option(help="One of `inr recipes`; may be repeated.")],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="DIR",
-            parser=path_of,
-            help="Folder; a killed sweep goes on there.",
-        ),
-    ],
+    output: Folder,
     vary: Annotated[
         list[str] | None,
         typer.Option(metavar="PATH=V1,V2,...", help="Run each value, as in quantize.bits=4,6,8."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of all runs."),
-    ] = None,
+    settings: Settings = None,
     seed: Annotated[
         list[int] | None, typer.Option(metavar="N", help="May be repeated; 0 if not given.")
     ] = None,
@@ -62,7 +67,10 @@ def sweep(
     DIR gets runs.csv, rd.png, report.html, and ledger.sqlite with every run made there. What is
     in the ledger already is not run again.
     """
-    from inr.studies.sweep import Request, parse_vary, run_sweep, todo_of
+    from inr.studies.sweep.estimate import estimate_sweep, list_plan
+    from inr.studies.sweep.plan import plan_sweep
+    from inr.studies.sweep.request import Request, parse_vary
+    from inr.studies.sweep.run import run_sweep
 
     _check_files(pictures, output)
     changes = assignments(settings or [])
@@ -73,51 +81,37 @@ def sweep(
     varied = parse_vary(vary or [])
     request = Request(tuple(pictures), tuple(recipe), varied, changes, tuple(seed or [0]))
     with _interruptible(" before the first run"):
-        todo = todo_of(request, output, jobs=jobs, batch=batch, warn=warner(quiet))
+        plan = plan_sweep(request, output, jobs=jobs, batch=batch, warn=warner(quiet))
+    n_failed, first_failure = 0, None
     if dry_run:
-        from inr.studies.sweep.listing import listing
-
-        lines, seconds, basis = listing(todo)
+        seconds, basis = estimate_sweep(plan)
         teller(quiet)(basis)
-        n_failed, first_failure = 0, None
+        lines, took = list_plan(plan), f"about {seconds:.0f} s for the others"
     else:
         is_shown = not quiet and sys.stderr.isatty()
-        done = run_sweep(todo, show_progress=is_shown, tell=_notifier(quiet))
-        lines, seconds = [], done.seconds
-        n_failed, first_failure = done.n_failed, done.first_failure
+        done = run_sweep(plan, show_progress=is_shown, notify=_notifier(quiet))
+        seconds, n_failed, first_failure = done.seconds, done.n_failed, done.first_failure
+        lines, took = [], f"{seconds:.1f} s"
     result = {
         "output": str(output),
-        "runs": len(todo.runs),
-        "skipped": len(todo.finished),
+        "runs": len(plan.runs),
+        "skipped": len(plan.finished),
         "failed": n_failed,
         "seconds": round(seconds, 3),
     }
-    lines.append(
-        f"{output}: {len(todo.runs)} runs, {len(todo.finished)} of them done before, "
-        + (f"about {seconds:.0f} s for the others" if dry_run else f"{seconds:.1f} s")
-    )
+    n_before = len(plan.finished)
+    lines.append(f"{output}: {len(plan.runs)} runs, {n_before} of them done before, {took}")
     print_result(result, lines, as_json, quiet and not dry_run)
     if n_failed:
         raise InrError(
-            f"{n_failed} of {len(todo.runs)} runs failed, first {first_failure}; the same command "
+            f"{n_failed} of {len(plan.runs)} runs failed, first {first_failure}; the same command "
             "tries them again"
         )
 
 
 def compare(
-    pictures: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", parser=path_of, help="8-bit pictures.")
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="DIR",
-            parser=path_of,
-            help="Folder; a killed run goes on there.",
-        ),
-    ],
+    pictures: Pictures,
+    output: Folder,
     recipe: Annotated[
         list[str] | None, typer.Option(help="May be repeated; siren if not given.")
     ] = None,
@@ -146,10 +140,7 @@ def compare(
             "0.0001 and of cae 0.0128 0.004 0.0014 0.0005 0.0002.",
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of all recipes."),
-    ] = None,
+    settings: Settings = None,
     seed: Annotated[int, typer.Option(help="Of the fits.")] = 0,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     as_json: Json = False,
@@ -163,7 +154,7 @@ def compare(
         load_pictures,
     )
     from inr.studies.compare.run import compare as run_comparison
-    from inr.studies.compare.summary import summary
+    from inr.studies.compare.summary import mean_lines
 
     _check_files(pictures, output)
     fitted = choose_recipes(
@@ -182,7 +173,10 @@ def compare(
     loaded = load_pictures(pictures, max_pixels=max_pixels, warn=warn)
     with _interruptible("; what is measured stays, and the same command goes on from there"):
         done = run_comparison(
-            *(loaded, classical, fitted, output),
+            loaded,
+            classical,
+            fitted,
+            output,
             anchor=anchor,
             tell=teller(quiet),
             notify=_notifier(quiet),
@@ -193,7 +187,7 @@ def compare(
         "rows": len(done.rows),
         "bd_rates": [dataclasses.asdict(one) for one in done.bd_rates],
     }
-    lines = summary(done.bd_rates, anchor, len(loaded))
+    lines = mean_lines(done.bd_rates, anchor, len(loaded))
     lines.append(f"{output}: {len(done.rows)} rows, {len(done.skipped)} skipped")
     print_result(result, lines, as_json, quiet)
     if done.n_bugs:
@@ -213,8 +207,8 @@ def _check_files(pictures: list[Path], output: Path) -> None:
         raise UsageError("-o -: the results are several files; name a folder")
 
 
-def _notifier(quiet: bool) -> "Callable[[Notice], None]":
-    """Tells warnings if anything is to be told, and tracebacks in any case."""
+def _notifier(quiet: bool) -> "Notify":
+    """Tell warnings if anything is to be told, and tracebacks in any case."""
     warn = warner(quiet)
 
     def notify(notice: "Notice") -> None:
@@ -229,7 +223,7 @@ def _notifier(quiet: bool) -> "Callable[[Notice], None]":
 
 @contextlib.contextmanager
 def _interruptible(text: str) -> Iterator[None]:
-    """Ctrl-C ends a command with a line."""
+    """End a command with a line after Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:

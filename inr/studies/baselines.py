@@ -1,13 +1,13 @@
 """Classical codecs to compare with, through well-kept libraries, at settings that do them justice.
 
-All code the same u8 RGB pixels, and all bytes of the file count. Library defaults would be straw
-men: Pillow's JPEG 2000 has no colour transform, its AVIF is tuned for looks at speed 6, 4:2:0.
-JPEG XL and WebP are built for looks rather than PSNR: judge them by MS-SSIM as well.
+All of them code the same u8 RGB pixels, and all bytes of the file count. Library defaults would be
+straw men: Pillow's JPEG 2000 has no colour transform, its AVIF is tuned for looks at speed 6 and
+4:2:0. JPEG XL and WebP are built for looks rather than PSNR: judge them by MS-SSIM as well.
 """
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -38,18 +38,19 @@ class PictureCodec:
     library: Callable[[], str]  # name and version, once missing() is None
 
 
-def codec_named(name: str) -> PictureCodec:
-    """The codec of that name; ValueError lists those there are."""
-    for codec in CODECS:
+def codec_named(name: str, codecs: Sequence[PictureCodec] | None = None) -> PictureCodec:
+    """Return the codec of that name, of those given or all; UsageError lists those there are."""
+    codecs = CODECS if codecs is None else codecs
+    for codec in codecs:
         if codec.name == name:
             return codec
-    known = ", ".join(codec.name for codec in CODECS)
+    known = ", ".join(codec.name for codec in codecs)
     raise UsageError(f"unknown codec {name!r}; there are {known}")
 
 
 @contextlib.contextmanager
 def _foreign(library: str) -> Iterator[None]:
-    """Around calls of another library: for bad luck they raise a dozen kinds of errors."""
+    """Turn what another library raises into CodecError: of a dozen kinds, for bad luck."""
     try:
         yield
     except Exception as error:

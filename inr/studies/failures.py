@@ -1,6 +1,6 @@
 """What sweeps and comparisons do when one of their many encodings fails.
 
-An error that can come of right code is recorded and told in a line. Anything else is a bug of this
+An error that right code can end in is recorded and told in a line. Anything else is a bug of this
 package: it is recorded too, since the encodings of a night must not be lost to it, but its
 traceback is shown and the command fails in the end.
 """
@@ -29,18 +29,21 @@ class Notice:
     is_traceback: bool = False  # several lines, to be shown however quiet the command is
 
 
-def once(tell: Callable[[Notice], None]) -> Callable[[Notice], None]:
+Notify = Callable[[Notice], None]
+
+
+def once(notify: Notify) -> Notify:
     """Make what tells notices tell each traceback once: a bug often meets many runs."""
     shown: set[str] = set()
 
-    def tell_new(notice: Notice) -> None:
+    def notify_new(notice: Notice) -> None:
         if notice.is_traceback:
             if notice.text in shown:
                 return
             shown.add(notice.text)
-        tell(notice)
+        notify(notice)
 
-    return tell_new
+    return notify_new
 
 
 def failure_of(error: Exception) -> Failure:
@@ -62,7 +65,7 @@ def failure_of(error: Exception) -> Failure:
 
 
 def one_line(error: Exception) -> str:
-    """Kind and text of an error that is not ours."""
+    """Write kind and text of an error that is not ours in one line."""
     text = _printable_line(str(error))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

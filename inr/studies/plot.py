@@ -1,9 +1,10 @@
-"""Curves as a PNG, by matplotlib: the same on every machine, quiet, and with names as they are.
+"""Rate-distortion curves as a picture, by matplotlib: one figure as a PNG and as SVG for a page.
 
-matplotlib reads settings of the user, speaks through logging and warnings, takes $ for the sign of
-mathematics, leaves labels that begin with _ out of legends, and draws boxes for letters that its
-font lacks. Here it gets its own default settings, what it says is dropped, labels are plain text,
-and other fonts of the machine help out.
+It is the same on every machine, quiet, and has names as they are. matplotlib reads settings of the
+user, speaks through logging and warnings, takes $ for the sign of mathematics, leaves labels that
+begin with _ out of legends, and draws boxes for letters that its font lacks. Here it gets its own
+default settings, what it says is dropped, labels are plain text, and other fonts of the machine
+help out.
 """
 
 import contextlib
@@ -15,79 +16,130 @@ import os
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from inr.errors import CodecError
 from inr.printable import printable
+from inr.studies.bd_rate import ms_ssim_db
 from inr.studies.failures import one_line
 
+_MOST_CURVES = 30  # ten colours in three kinds of lines
+_DASHES = ("-", "--", ":")
 _MOST_COLUMNS = 60  # of a label, in the width of Latin letters: two labels fit beside each other
 _OWN_FONT = "DejaVu Sans"  # matplotlib brings it along
+_REGULAR = ("400", "normal", "regular", "book")  # weights of fonts
+_REACH = 9  # points around a point of a curve, within which a pointer is over it
+_SVG = "http://www.w3.org/2000/svg"
 
 
 @dataclass(frozen=True)
-class Series:
-    """One curve of a panel."""
+class Point:
+    """One encoding, or the mean of several."""
 
-    label: str
-    points: tuple[tuple[float, float], ...]  # those that are not finite are left out
+    bpp: float
+    psnr_db: float  # inf where the pictures are equal: such a point is left out of its panel
+    ms_ssim: float | None  # None: too small a picture
+    label: str  # told beside the figures, such as the setting
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One pair of axes; all panels of a plot have the same labels in the same order."""
+class Curve:
+    """Points of one codec or recipe, joined in the order of their rate."""
 
-    x_title: str
+    name: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure in two forms."""
+
+    png: bytes
+    svg: str  # one element, to stand inside HTML; a pointer over a point tells its values
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """One pair of axes with all curves."""
+
     y_title: str
-    series: tuple[Series, ...]
+    points: list[list[tuple[Point, float]]]  # by curve; each point with its height
 
 
-def png_of(panels: Sequence[Panel], *, title: str = "") -> bytes:
-    """Draw panels side by side over one legend, which has every label.
+def draw(curves: Sequence[Curve]) -> Drawing:
+    """Draw PSNR over bits per pixel, beside it MS-SSIM where there is one, over one legend.
 
+    Args:
+      curves: in the order of the legend; of many the first ones are drawn.
     Raises:
       CodecError: matplotlib cannot be loaded here, or cannot draw this.
     """
-    labels = _shortened([series.label for series in panels[0].series])
-    drawn = [
-        [[xy for xy in series.points if all(map(math.isfinite, xy))] for series in panel.series]
-        for panel in panels
-    ]
-    titles = [(panel.x_title, panel.y_title) for panel in panels]
+    shown, title = curves[:_MOST_CURVES], ""
+    if len(curves) > _MOST_CURVES:
+        title = f"the first {_MOST_CURVES} of {len(curves)} curves; the tables have all"
+    panels = [_panel("PSNR, dB", shown, lambda point: point.psnr_db)]
+    if any(point.ms_ssim is not None for curve in shown for point in curve.points):
+        panels.append(_panel("MS-SSIM, -10 log10(1 - x), dB", shown, _ms_ssim_db_of))
+    labels = _shorten([curve.name for curve in shown])
     try:
         with _quiet():
-            return _drawn(titles, drawn, labels, printable(title))
+            png, svg = _draw(panels, labels, title)
+            return Drawing(png, _tell_points(svg, panels, labels))
     except Exception as error:  # of matplotlib, of its fonts, of the user's files that it reads
         raise CodecError(f"matplotlib: {one_line(error)}") from error
 
 
-def _drawn(
-    titles: Sequence[tuple[str, str]],
-    panels: Sequence[Sequence[Sequence[tuple[float, float]]]],
-    labels: Sequence[str],
-    title: str,
-) -> bytes:
-    """Calls of matplotlib and nothing else."""
-    matplotlib = _loaded()
+def _panel(
+    y_title: str, curves: Sequence[Curve], height_of: Callable[[Point], float | None]
+) -> _Panel:
+    points = []
+    for curve in curves:
+        in_order = sorted(curve.points, key=lambda point: point.bpp)
+        measured = [(point, height_of(point)) for point in in_order]
+        points.append([(point, y) for point, y in measured if y is not None and math.isfinite(y)])
+    return _Panel(y_title, points)
+
+
+def _ms_ssim_db_of(point: Point) -> float | None:
+    return None if point.ms_ssim is None else ms_ssim_db(point.ms_ssim)
+
+
+def _draw(panels: Sequence[_Panel], labels: Sequence[str], title: str) -> tuple[bytes, bytes]:
+    """Call matplotlib, and do nothing else; returns PNG and SVG."""
+    matplotlib = _load_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams["text.parse_math"] = False
-        families = [_OWN_FONT, *_fonts_for("".join([*labels, title]))]
-        matplotlib.rcParams["font.family"] = families
-        figure = Figure(figsize=(6.5 * max(len(panels), 2), 5), layout="constrained")
+        matplotlib.rcParams["svg.fonttype"] = "none"  # text that can be searched
+        matplotlib.rcParams["svg.hashsalt"] = "inr"  # else ids are random
+        matplotlib.rcParams["font.family"] = [_OWN_FONT, *_fonts_for("".join(labels))]
+        n_lines = -(-len(labels) // 2)
+        size = (6.5 * max(len(panels), 2), 4.5 + 0.22 * n_lines)
+        figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)  # not pyplot's: that one belongs to the whole process
         lines: list[Any] = []
-        for i, ((x_title, y_title), curves) in enumerate(zip(titles, panels, strict=True), 1):
-            axes = figure.add_subplot(1, len(panels), i)
-            lines = [axes.plot(*_xy(points), marker="o")[0] for points in curves]
-            axes.set_xlabel(x_title)
-            axes.set_ylabel(y_title)
+        for i, panel in enumerate(panels):
+            axes = figure.add_subplot(1, len(panels), i + 1)
+            lines = []
+            for j, points in enumerate(panel.points):
+                x, y = [point.bpp for point, _ in points], [height for _, height in points]
+                lines += axes.plot(
+                    x,
+                    y,
+                    color=f"C{j % 10}",
+                    linestyle=_DASHES[j // 10],
+                    marker="o",
+                    gid=_id_of(i, j),
+                )
+            axes.set_xlabel("bits per pixel of the whole file")
+            axes.set_ylabel(panel.y_title)
             axes.grid(alpha=0.3)
         if lines:
             # Numbers first: labels that begin with _ would be left out.
@@ -97,27 +149,65 @@ def _drawn(
                 text.set_text(label)
         if title:
             figure.suptitle(title)
-        whole = io.BytesIO()
-        figure.savefig(whole, format="png", dpi=120)
-    return whole.getvalue()
+        png, svg = io.BytesIO(), io.BytesIO()
+        figure.savefig(png, format="png", dpi=120)
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(svg, format="svg", metadata=nothing)
+    return png.getvalue(), svg.getvalue()
 
 
-def _xy(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    return [x for x, _ in points], [y for _, y in points]
+def _id_of(panel: int, curve: int) -> str:
+    return f"curve-{panel}-{curve}"
+
+
+def _tell_points(svg: bytes, panels: Sequence[_Panel], labels: Sequence[str]) -> str:
+    """Give each point of the curves a title, which browsers show under a pointer."""
+    root = ElementTree.fromstring(svg)
+    for defs in root.findall(f"{{{_SVG}}}defs"):
+        for style in defs.findall(f"{{{_SVG}}}style"):
+            defs.remove(style)  # it would hold for the whole page
+    root.set("stroke-linejoin", "round")  # what it said
+    groups = {group.get("id"): group for group in root.iter(f"{{{_SVG}}}g")}
+    for i, panel in enumerate(panels):
+        for j, (points, label) in enumerate(zip(panel.points, labels, strict=True)):
+            group = groups[_id_of(i, j)]
+            marks = list(group.iter(f"{{{_SVG}}}use"))
+            for mark, (point, _) in zip(marks, points, strict=True):
+                around = {"cx": mark.get("x", ""), "cy": mark.get("y", ""), "r": str(_REACH)}
+                reach = ElementTree.SubElement(group, f"{{{_SVG}}}circle", around)
+                reach.set("style", "fill: none; pointer-events: all")
+                ElementTree.SubElement(reach, f"{{{_SVG}}}title").text = _describe(label, point)
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _describe(name: str, point: Point) -> str:
+    lines = [name, printable(point.label), f"{point.bpp:.4f} bpp"]
+    if math.isfinite(point.psnr_db):
+        lines.append(f"PSNR {point.psnr_db:.2f} dB")
+    if point.ms_ssim is not None:
+        lines.append(f"MS-SSIM {point.ms_ssim:.4f}")
+    return "\n".join(line for line in lines if line)
 
 
 # ---------------------------------------------------------------- labels
 
 
-def _shortened(labels: Sequence[str]) -> list[str]:
-    """Printable and not too wide, from the middle; numbered where two have become the same."""
-    short = [_fitted(printable(label)) for label in labels]
+def _shorten(labels: Sequence[str]) -> list[str]:
+    """Make labels printable and not too wide, and number those that have become the same."""
+    short = [_cut_middle(_as_xml(printable(label))) for label in labels]
     return [
         f"{label} ({i})" if short.count(label) > 1 else label for i, label in enumerate(short, 1)
     ]
 
 
-def _fitted(label: str) -> str:
+def _as_xml(text: str) -> str:
+    """Replace the two characters that are printable and may not stand in XML."""
+    return text.replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd")
+
+
+def _cut_middle(label: str) -> str:
     if _width(label) <= _MOST_COLUMNS:
         return label
     head, tail = label, label[::-1]
@@ -140,7 +230,7 @@ def _width(text: str) -> int:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """matplotlib as it is without the user's settings, and without a word."""
+    """Have matplotlib as it is without the user's settings, and without a word."""
     logger = logging.getLogger("matplotlib")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -152,9 +242,9 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _loaded() -> Any:
-    """matplotlib, loaded out of reach of a matplotlibrc in the current folder: it reads that first
-    of all, and fails with one that is no text."""
+def _load_matplotlib() -> Any:
+    """Load matplotlib out of reach of a matplotlibrc in the current folder: it reads that first of
+    all, and fails with one that is no text."""
     is_first = "matplotlib" not in sys.modules and os.path.exists("matplotlibrc")
     elsewhere = contextlib.chdir(_settings().parent) if is_first else contextlib.nullcontext()
     with elsewhere:
@@ -164,7 +254,7 @@ def _loaded() -> Any:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    """Variables with which matplotlib can be loaded, whatever the user's name."""
+    """Set variables with which matplotlib can be loaded, whatever the user's are."""
     ours = {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(_settings())}
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
@@ -179,7 +269,7 @@ def _environment() -> Iterator[None]:
 
 
 def _settings() -> Path:
-    """The settings that matplotlib brings along."""
+    """Find the settings that matplotlib brings along."""
     found = importlib.util.find_spec("matplotlib")
     if found is None or found.origin is None:
         raise CodecError("matplotlib is not installed")
@@ -187,7 +277,7 @@ def _settings() -> Path:
 
 
 def _fonts_for(text: str) -> list[str]:
-    """Families on this machine for the letters that matplotlib's own font lacks."""
+    """Find families on this machine for the letters that matplotlib's own font lacks."""
     from matplotlib import font_manager
     from matplotlib.ft2font import FT2Font
 
@@ -214,6 +304,3 @@ def _fonts_for(text: str) -> list[str]:
             families.append(entry.name)
             missing -= has
     return families
-
-
-_REGULAR = ("400", "normal", "regular", "book")

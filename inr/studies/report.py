@@ -1,14 +1,13 @@
-"""One self-contained HTML page: R-D chart, tables, pictures side by side. It loads nothing.
+"""One self-contained HTML page: R-D figure, tables, pictures side by side. It loads nothing.
 
-Everything from outside (names of files and recipes) is escaped: as HTML in the markup, and in the
-JSON that report.js draws from, where < > & are written as \\u003c and so on. report.js sets text,
-never markup, and the page's Content-Security-Policy forbids every request.
+Everything from outside (names of files and recipes) is escaped, and the page's
+Content-Security-Policy forbids every request. Its script sorts tables and moves sliders.
 """
 
 import base64
+import csv
 import html
 import io
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,35 +19,41 @@ Cell = str | float | int | None
 
 _LONG_TABLE = 30  # rows; longer ones are folded away, or they bury what comes after
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-_CHART = """\
-<section>
-<h2>Rate and distortion</h2>
-<p class="switch" id="measures">
-<label><input type="radio" name="measure" value="psnr_db" checked> PSNR</label>
-<label><input type="radio" name="measure" value="ms_ssim"> MS-SSIM</label>
-</p>
-<div id="chart"></div>
-<div id="legend"></div>
-<p class="hint">Point at the chart for figures; click a name to hide or show its curve.</p>
-</section>"""
+_SCRIPT = """\
+"use strict";
 
+// Numbers by value, then text, empty cells last in both directions.
+function compareCells(a, b, direction) {
+  const empty = (cell) => cell.textContent === "";
+  if (empty(a) || empty(b)) return Number(empty(a)) - Number(empty(b));
+  const numeric = (cell) => "value" in cell.dataset;
+  if (numeric(a) !== numeric(b)) return Number(numeric(b)) - Number(numeric(a));
+  if (!numeric(a)) return direction * a.textContent.localeCompare(b.textContent);
+  const [left, right] = [a, b].map((cell) => Number(cell.dataset.value.replace("inf", "Infinity")));
+  return left === right ? 0 : direction * (left < right ? -1 : 1);
+}
 
-@dataclass(frozen=True)
-class Point:
-    """One encoding, or the mean of several."""
+function sortByHeads(table) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, i) => head.addEventListener("click", () => {
+    const direction = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+    for (const other of heads) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", direction === 1 ? "ascending" : "descending");
+    const body = table.tBodies[0];
+    body.append(...[...body.rows].sort((a, b) => compareCells(a.cells[i], b.cells[i], direction)));
+  }));
+}
 
-    bpp: float
-    psnr_db: float  # inf where the pictures are equal: such a point is left out of the PSNR chart
-    ms_ssim: float | None  # None: too small a picture
-    label: str  # shown beside the figures, such as the setting
+function splitByInput(figure) {
+  const input = figure.querySelector("input");
+  const move = () => figure.style.setProperty("--split", `${input.value}%`);
+  input.addEventListener("input", move);
+  move();
+}
 
-
-@dataclass(frozen=True)
-class Curve:
-    """Points of one codec or recipe, joined in the order of their rate."""
-
-    name: str
-    points: tuple[Point, ...]
+document.querySelectorAll("table").forEach(sortByHeads);
+document.querySelectorAll(".pair").forEach(splitByInput);
+"""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,14 @@ class Table:
                     f"table {self.title!r}: a row of {len(row)} cells under {len(self.columns)} "
                     "columns; give one cell a column, None for an empty one"
                 )
+
+    def to_csv(self) -> str:
+        """Write floats with all their digits, and an empty cell where there is no value."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows(self.rows)
+        return text.getvalue()
 
 
 @dataclass(frozen=True)
@@ -90,30 +103,27 @@ class Pair:
 def report_html(
     title: str,
     notes: Sequence[str],
-    curves: Sequence[Curve],
+    svg: str | None,
     tables: Sequence[Table],
     pairs: Sequence[Pair],
 ) -> str:
-    """The whole page; any of the sequences may be empty.
+    """Make the whole page; any of the sequences may be empty.
 
     Args:
       title: heading of the page.
       notes: one paragraph each, plain text.
-      curves: the chart's series, in the order of the legend; without a point there is no chart.
+      svg: of `plot.draw`, which stands in the page as it is; None for no figure.
       tables: shown in this order, long ones folded.
       pairs: pictures with a slider between original and decoded, as PNG inside the page.
     Returns:
       HTML in which nothing refers to another file or address.
     """
-    shown = [curve for curve in curves if curve.points]
     body = [f"<h1>{html.escape(title)}</h1>"]
     body += [f'<p class="note">{html.escape(note)}</p>' for note in notes]
-    body += [_CHART] if shown else []
+    body += [] if svg is None else [_figure_html(svg)]
     body += [_table_html(table) for table in tables]
     body += [_pair_html(pair) for pair in pairs]
-    data = json.dumps([_curve_data(curve) for curve in shown], allow_nan=False)
-    for character in "<>&":
-        data = data.replace(character, f"\\u{ord(character):04x}")  # no tag can begin in the data
+    style = resources.files("inr.studies").joinpath("report.css").read_text(encoding="utf-8")
     return "\n".join(
         [
             "<!doctype html>",
@@ -123,14 +133,13 @@ def report_html(
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{html.escape(title)}</title>",
-            f"<style>\n{_part('report.css')}</style>",
+            f"<style>\n{style}</style>",
             "</head>",
             "<body>",
             "<main>",
             *body,
             "</main>",
-            f'<script type="application/json" id="curves">{data}</script>',
-            f"<script>\n{_part('report.js')}</script>",
+            f"<script>\n{_SCRIPT}</script>",
             "</body>",
             "</html>",
             "",
@@ -138,28 +147,11 @@ def report_html(
     )
 
 
-def _part(name: str) -> str:
-    return resources.files("inr.studies").joinpath(name).read_text(encoding="utf-8")
-
-
-def _curve_data(curve: Curve) -> dict[str, object]:
-    points = sorted(curve.points, key=lambda point: point.bpp)
-    return {
-        "name": curve.name,
-        "points": [
-            {
-                "bpp": point.bpp,
-                "psnr_db": _finite(point.psnr_db),
-                "ms_ssim": _finite(point.ms_ssim),
-                "label": point.label,
-            }
-            for point in points
-        ],
-    }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _figure_html(svg: str) -> str:
+    return (
+        f'<section>\n<h2>Rate and distortion</h2>\n<div class="plot">\n{svg}\n</div>\n'
+        '<p class="hint">Point at a mark for its figures.</p>\n</section>'
+    )
 
 
 def _table_html(table: Table) -> str:

@@ -1,0 +1,1 @@
+"""Recipes beside classical codecs: `inr compare`."""

@@ -1,29 +1,30 @@
 """What a comparison is given: pictures, codecs, recipes and a folder, checked before the work."""
 
 import importlib.metadata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inr.codec import decode_picture, encode_picture
 from inr.errors import UsageError
+from inr.image.picture import Picture
+from inr.image.read import load
+from inr.kinds import kind_of, trusting_options
+from inr.options import AnyRecipe, EncodeOptions, Warn
 from inr.printable import distinct
+from inr.progress import progress_bar
+from inr.recipes import named
+from inr.settings import with_settings
 from inr.studies.baselines import CODECS, PictureCodec, Pixels, codec_named
 from inr.studies.code_hash import code_hash
 from inr.studies.folder import StudyFolder
 
-if TYPE_CHECKING:
-    from inr.options import AnyRecipe
-
-ANCHOR = "jpeg420"
 TARGET_BPPS = (0.1, 0.2, 0.3, 0.45, 0.6)  # where recipes are used; each is a fit of its own
 _FOLDER = StudyFolder(
-    "comparison", ledger="rows.jsonl", outputs=("rows.csv", "rd.png", "report.html")
+    "comparison", outputs=("rows.csv", "rd.png", "report.html"), former_ledger="rows.jsonl"
 )
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,13 @@ class NamedPicture:
     path: Path | None = None  # its file, which no result may overwrite
 
 
-def load_pictures(paths: Sequence[Path], *, max_pixels: int, warn: Tell) -> list[NamedPicture]:
-    """Opens pictures as 8-bit RGB.
+def load_pictures(paths: Sequence[Path], *, max_pixels: int, warn: Warn) -> list[NamedPicture]:
+    """Open pictures as 8-bit RGB.
 
     Raises:
       ImageError: a file that is no picture.
-      ValueError: alpha, 16 bits, or two files of one name.
+      UsageError: alpha, 16 bits, or two files of one name.
     """
-    from inr.image.read import load
-
     names = dict(zip(paths, distinct([path.name for path in paths]), strict=True))
     pictures: dict[str, NamedPicture] = {}
     for path in paths:
@@ -60,18 +59,20 @@ def load_pictures(paths: Sequence[Path], *, max_pixels: int, warn: Tell) -> list
     return list(pictures.values())
 
 
-def choose_codecs(names: Sequence[str], anchor: str, *, warn: Tell) -> list[PictureCodec]:
-    """The classical codecs of these names, all that can run if there are none, and the anchor's.
+def choose_codecs(
+    names: Sequence[str], anchor: str, *, warn: Warn, codecs: Sequence[PictureCodec] = CODECS
+) -> list[PictureCodec]:
+    """Choose the codecs of these names and the anchor's, or without names all that can run here.
 
     Raises:
-      ValueError: an unknown name, or a codec asked for by name that cannot run here.
+      UsageError: an unknown name, or a codec asked for by name that cannot run here.
     """
-    is_classical = any(codec.name == anchor for codec in CODECS)
-    wanted = [codec_named(name) for name in dict.fromkeys(names)]
+    is_classical = any(codec.name == anchor for codec in codecs)
+    wanted = [codec_named(name, codecs) for name in dict.fromkeys(names)]
     if names and is_classical and anchor not in names:
-        wanted.insert(0, codec_named(anchor))
+        wanted.insert(0, codec_named(anchor, codecs))
     chosen = []
-    for codec in wanted or CODECS:
+    for codec in wanted or codecs:
         reason = codec.missing()
         if reason is None:
             chosen.append(codec)
@@ -91,17 +92,14 @@ def choose_recipes(
     seed: int,
     show_progress: bool,
 ) -> list[PictureCodec]:
-    """The recipes of these names with the same settings changed in each.
+    """Choose the recipes of these names, with the same settings changed in each.
 
     Args:
-      target_bpps: where recipes of kind mlp are used.
-      lambdas: where those of other kinds are; none for those of the kind.
+      target_bpps, lambdas: where recipes are used whose rate is steered so; none for the values
+        that their kind names.
     Raises:
-      ValueError: an unknown recipe, setting or model, or a target, lambda or seed out of range.
+      UsageError: an unknown recipe, setting or model, or a target, lambda or seed out of range.
     """
-    from inr.recipes import named
-    from inr.settings import with_settings
-
     if "lambda" in settings:
         raise UsageError("a curve is drawn by a list of lambdas: give --lambda, not --set lambda")
     return [
@@ -117,21 +115,14 @@ def choose_recipes(
 
 
 def codec_of(
-    recipe: "AnyRecipe",
+    recipe: AnyRecipe,
     target_bpps: Sequence[float],
     lambdas: Sequence[float] = (),
     *,
     seed: int = 0,
     show_progress: bool = False,
 ) -> PictureCodec:
-    """A recipe in the shape of a classical codec; its quality is the target in bits per pixel, or
-    lambda."""
-    from inr.codec import decode_picture, encode_picture
-    from inr.image.picture import Picture
-    from inr.kinds import kind_of, trusting_options
-    from inr.options import EncodeOptions
-    from inr.progress import progress_bar
-
+    """Give a recipe the shape of a classical codec, whose quality is what steers its kind."""
     kind = kind_of(recipe)
     axis = kind.rate_axis
     given = {"target_bpp": target_bpps, "lambda": lambdas}
@@ -151,22 +142,17 @@ def codec_of(
         encode,
         lambda data: decode_picture(data, options).pixels,
         lambda: None,
-        lambda: f"{library_before()}, code {code_hash()}",
+        lambda: f"inr {importlib.metadata.version('inr')}, code {code_hash()}",
     )
 
 
-def library_before() -> str:
-    """What the library of recipes was called while it did not tell the code."""
-    return f"inr {importlib.metadata.version('inr')}"
-
-
-def check_folder(out_dir: Path, inputs: Sequence[Path] = ()) -> None:
-    """Makes the folder, and finds out before the work what would stop the results.
+def make_folder(out_dir: Path, inputs: Sequence[Path] = ()) -> None:
+    """Make the folder, and find out before the work what would stop the results.
 
     Args:
       inputs: files that no result may overwrite.
     Raises:
-      ValueError: it cannot be made, holds results that no comparison has written, or an input would
+      UsageError: it cannot be made, holds results that no comparison has written, or an input would
         be overwritten.
     """
     _FOLDER.check(out_dir, inputs)

@@ -1,38 +1,49 @@
 """`inr compare`: recipes and classical codecs on the same pixels, in one run.
 
-pictures -> each codec at each of its qualities -> rows.jsonl -> rows.csv, rd.png, report.html
+pictures -> each codec at each of its qualities -> a row each -> rows.csv, rd.png, report.html
 
 Every codec gets 8-bit RGB: grey pictures become three equal channels for all of them, recipes
 included, and colour profiles are left out. Bytes are those of whole files, kept under encoded/
-where they are .inr files.
+where they are .inr files. ledger.sqlite has every row ever measured in the folder.
 """
 
 import hashlib
-import os
-import platform
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inr.errors import BackendError, CodecError, InrError, UsageError
+from inr.errors import BackendError, InrError, UsageError
 from inr.files import write_whole
 from inr.image.metrics import MS_SSIM_MIN_SIDE, bpp, ms_ssim, psnr_db
+from inr.progress import clock
 from inr.studies.baselines import PictureCodec
-from inr.studies.compare.inputs import NamedPicture, check_folder, library_before
-from inr.studies.compare.plot import plot
-from inr.studies.compare.rows import Ledger, Row
-from inr.studies.compare.summary import Compared, bd_rates, csv_text, mean_curves, means, page
-from inr.studies.failures import Notice, failure_of, once
+from inr.studies.compare.inputs import NamedPicture, make_folder
+from inr.studies.compare.pages import conventions, write_plot, write_report, write_table
+from inr.studies.compare.summary import Compared, Row, bd_rates
+from inr.studies.failures import Notice, Notify, failure_of, once
+from inr.studies.ledger import Entry, Ledger
 from inr.studies.report import Pair, Table
 
 Tell = Callable[[str], None]
-Notify = Callable[[Notice], None]
 
 _MAX_PAIRS = 6  # pictures under a slider in the page; each takes a few megabytes
-_PAIR_BPP = 0.3  # of each recipe the file next to it is shown
+_PAIR_BPP = 0.3  # the file of each recipe that is nearest to it is shown
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of a picture that was coded once."""
+
+    n_bytes: int
+    bpp: float
+    psnr_db: float
+    ms_ssim: float | None
+    encode_seconds: float
+    decode_seconds: float
+    library: str  # that has coded it
 
 
 @dataclass(frozen=True)
@@ -49,235 +60,238 @@ def compare(
     pictures: Sequence[NamedPicture],
     classical: Sequence[PictureCodec],
     recipes: Sequence[PictureCodec],
-    out_dir: Path,
+    folder: Path,
     *,
     anchor: str,
     tell: Tell,
     notify: Notify,
     notes: Sequence[str] = (),
 ) -> Comparison:
-    """Measures what rows.jsonl does not have yet, and writes the results beside it.
+    """Measure what the ledger does not have yet, and write the results beside it.
 
     Args:
       pictures: each under a name of its own.
       classical: quick codecs.
       recipes: by `codec_of`; their files are kept.
-      out_dir: made where it is not there.
+      folder: made where it is not there.
       anchor: name of the codec that BD-rates are relative to.
       tell: called with one line after each row measured.
       notify: called with warnings, and with the traceback of each of our mistakes, once.
       notes: further paragraphs for the page.
     Raises:
-      ValueError: an unknown anchor, a folder with other results, or nothing that could be coded.
+      UsageError: an unknown anchor, a folder with other results, or nothing that could be coded.
       BackendError: a recipe needs jax, which cannot compute here.
     """
     codecs = [*classical, *recipes]
     names = [codec.name for codec in codecs]
     if anchor not in names:
         raise UsageError(f"the anchor {anchor!r} is not compared; there are {', '.join(names)}")
-    check_folder(out_dir, [picture.path for picture in pictures if picture.path is not None])
-    ledger = Ledger(out_dir / "rows.jsonl")
-    jobs = _jobs(pictures, codecs)
-    _warn_of_other_code(jobs, ledger, notify)
-    skipped, n_bugs = _measure(jobs, recipes, ledger, out_dir, tell, once(notify))
-    rows = [row for job in jobs if (row := ledger.get(job.key)) is not None]
+    make_folder(folder, [picture.path for picture in pictures if picture.path is not None])
+    ledger = Ledger(folder, "rows", Measured)
+    ledger.create()
+    codings = list_codings(pictures, classical, recipes)
+    skipped, n_bugs = _measure_missing(codings, ledger, folder, tell, once(notify))
+    measured = ledger.rows()
+    done = [coding for coding in codings if coding.entry.key in measured]
+    rows = [_row_of(coding, measured[coding.entry.key]) for coding in done]
     if not rows:
         raise UsageError(f"nothing could be coded; {skipped[0]}")
     # The table comes first: whatever other libraries or files do, it is there.
-    with write_whole(out_dir / "rows.csv", overwrite=True) as file:
-        file.write(csv_text(rows).encode())
-    _write_plot(out_dir / "rd.png", rows, notify)
+    write_table(folder, rows)
+    svg = write_plot(folder, rows, notify)
     compared = bd_rates(rows, anchor)
-    paragraphs = [
-        *_conventions(pictures),
-        *notes,
-        *(f"Skipped: {text}" for text in skipped),
-    ]
-    shown = _pairs([job for job in jobs if job.codec in recipes], ledger, out_dir, notify)
-    libraries = {job.codec.name: job.library for job in jobs}
-    settings = tuple((codec.name, codec.settings, libraries[codec.name]) for codec in codecs)
-    table = Table("Settings", ("codec", "settings; what steers the rate", "library"), settings)
-    html = page(rows, compared, anchor, paragraphs, table, shown)
-    with write_whole(out_dir / "report.html", overwrite=True) as file:
-        file.write(html.encode())
+    write_report(
+        folder,
+        rows,
+        compared,
+        anchor=anchor,
+        notes=[*conventions(pictures), *notes, *(f"Skipped: {text}" for text in skipped)],
+        svg=svg,
+        settings=_settings_of(codings),
+        pairs=_pairs(done, measured, folder, notify),
+    )
     return Comparison(tuple(rows), tuple(compared), tuple(skipped), n_bugs)
 
 
-def _measure(
-    jobs: "Sequence[_Job]",
-    recipes: Sequence[PictureCodec],
-    ledger: Ledger,
-    out_dir: Path,
-    tell: Tell,
-    notify: Notify,
-) -> tuple[list[str], int]:
-    """Writes the rows that the ledger lacks; returns what could not be coded, and how much of that
-    for a mistake of ours."""
-    missing = [job for job in jobs if ledger.get(job.key) is None]
-    clock = _Clock([job.codec.name for job in missing])
-    skipped, n_bugs = [], 0
-    for job in missing:
-        started_at = time.monotonic()
-        try:
-            row, data = _measured(job)
-        except BackendError:  # no other recipe will do better
-            raise
-        except Exception as error:  # a bug too: its traceback is told
-            failure = failure_of(error)
-            skipped.append(f"{job.what}: {failure.reason}")
-            tell(f"skipped {skipped[-1]}")
-            if failure.traceback is not None:
-                n_bugs += 1
-                notify(Notice(failure.traceback, is_traceback=True))
-            clock.took(job.codec.name, time.monotonic() - started_at)
-            continue
-        if job.codec in recipes:
-            with write_whole(_kept(out_dir, job), overwrite=True) as file:
-                file.write(data)
-        ledger.add(job.key, row, asked=job.asked, library=job.library)
-        left = clock.took(job.codec.name, time.monotonic() - started_at)
-        tell(f"{left}: {job.what}: {row.bpp:.4f} bpp, {row.psnr_db:.2f} dB")
-    return skipped, n_bugs
-
-
-def _write_plot(path: Path, rows: Sequence[Row], notify: Notify) -> None:
-    try:
-        with write_whole(path, overwrite=True) as file:
-            plot(mean_curves(means(rows)), file)
-    except CodecError as error:
-        stale = "; the one there is of an earlier run" if path.exists() else ""
-        notify(Notice(f"{path} is not written: {error}{stale}"))
-
-
-def _warn_of_other_code(jobs: "Sequence[_Job]", ledger: Ledger, notify: Notify) -> None:
-    libraries = [
-        library
-        for job in jobs
-        if ledger.get(job.key) is None and (library := job.made_by(ledger)) is not None
-    ]
-    if libraries:
-        n = len(libraries)
-        made, again = ("row was", "is") if n == 1 else ("rows were", "are")
-        others = ", ".join(sorted(set(libraries)))
-        notify(Notice(f"{n} {made} made by other code ({others}) and {again} made again"))
+# ---------------------------------------------------------------- what there is to measure
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
-    """One row to be."""
+class Coding:
+    """One picture that is to be coded once."""
 
     picture: NamedPicture
     codec: PictureCodec
     library: str
     quality: float
-    key: str  # of pixels, codec, its library and quality: the same key, the same row
-    asked: str  # the same without the library
-    key_before: str  # what the key was when no library of ours told its code
+    is_kept: bool  # whether its file is
+    entry: Entry
 
     @property
-    def what(self) -> str:
+    def label(self) -> str:
         return f"{self.picture.name}, {self.codec.name} at {self.quality:g}"
 
-    def made_by(self, ledger: Ledger) -> str | None:
-        """The other library that has made this row, if one has."""
-        if ledger.get(self.key_before) is not None:
-            return library_before()
-        return ledger.library_of(self.asked)
+    def file(self, folder: Path) -> Path:
+        """Return where the file is kept; names of pictures may be too long for one more suffix."""
+        name = f"{self.codec.name}-{self.quality:g}-{self.entry.key}.inr"
+        return folder / "encoded" / name
 
 
-def _jobs(pictures: Sequence[NamedPicture], codecs: Sequence[PictureCodec]) -> list[_Job]:
-    libraries = [codec.library() for codec in codecs]  # of ffmpeg, a process each
-    jobs = []
+def list_codings(
+    pictures: Sequence[NamedPicture],
+    classical: Sequence[PictureCodec],
+    recipes: Sequence[PictureCodec],
+) -> list[Coding]:
+    """List every picture with every codec at each of its qualities."""
+    codecs = [(codec, False) for codec in classical] + [(codec, True) for codec in recipes]
+    libraries = [codec.library() for codec, _ in codecs]  # of ffmpeg, a process each
+    codings = []
     for picture in pictures:
         pixels = hashlib.sha256(repr(picture.pixels.shape).encode() + picture.pixels.tobytes())
-        for codec, library in zip(codecs, libraries, strict=True):
+        for (codec, is_recipe), library in zip(codecs, libraries, strict=True):
             for quality in codec.qualities:
-                of_codec = (picture.name, codec.name, codec.settings)
-                keys = [
-                    hashlib.sha256(repr((pixels.hexdigest(), *facts)).encode()).hexdigest()[:32]
-                    for facts in (
-                        (*of_codec, library, quality),
-                        (*of_codec, quality),
-                        (*of_codec, library_before(), quality),
-                    )
-                ]
-                jobs.append(_Job(picture, codec, library, quality, *keys))
-    return jobs
+                facts = (pixels.hexdigest(), picture.name, codec.name, codec.settings, quality)
+                entry = Entry(
+                    key=_hash(*facts, library),
+                    request=_hash(*facts),
+                    picture=picture.name,
+                    method=codec.name,
+                    setting=f"{quality:g}",
+                    config=codec.settings,
+                )
+                codings.append(Coding(picture, codec, library, quality, is_recipe, entry))
+    return codings
 
 
-def _measured(job: _Job) -> tuple[Row, bytes]:
-    pixels = job.picture.pixels
+def _hash(*facts: object) -> str:
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+
+
+def _settings_of(codings: Sequence[Coding]) -> Table:
+    rows = dict.fromkeys((c.codec.name, c.codec.settings, c.library) for c in codings)
+    return Table("Settings", ("codec", "settings; what steers the rate", "library"), tuple(rows))
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def _measure_missing(
+    codings: Sequence[Coding],
+    ledger: Ledger[Measured],
+    folder: Path,
+    tell: Tell,
+    notify: Notify,
+) -> tuple[list[str], int]:
+    """Write the rows that the ledger lacks.
+
+    Returns:
+      What could not be coded, and how many of these for a mistake of ours.
+    """
+    known = ledger.rows()
+    missing = [coding for coding in codings if coding.entry.key not in known]
+    _warn_of_other_code(missing, ledger.last_by_request(), notify)
+    left = TimeLeft([coding.codec.name for coding in missing])
+    skipped, n_bugs = [], 0
+    for coding in missing:
+        started_at = time.monotonic()
+        try:
+            measured, data = _measure(coding)
+        except BackendError:  # no other recipe will do better
+            raise
+        except Exception as error:  # a bug too: its traceback is told
+            failure = failure_of(error)
+            skipped.append(f"{coding.label}: {failure.reason}")
+            tell(f"skipped {skipped[-1]}")
+            if failure.traceback is not None:
+                n_bugs += 1
+                notify(Notice(failure.traceback, is_traceback=True))
+            left.count(coding.codec.name, time.monotonic() - started_at)
+            continue
+        if coding.is_kept:
+            with write_whole(coding.file(folder), overwrite=True) as file:
+                file.write(data)
+        ledger.record(coding.entry, measured)
+        so_far = left.count(coding.codec.name, time.monotonic() - started_at)
+        tell(f"{so_far}: {coding.label}: {measured.bpp:.4f} bpp, {measured.psnr_db:.2f} dB")
+    return skipped, n_bugs
+
+
+def _warn_of_other_code(
+    missing: Sequence[Coding], earlier: Mapping[str, Measured], notify: Notify
+) -> None:
+    requests = [coding.entry.request for coding in missing]
+    libraries = [earlier[request].library for request in requests if request in earlier]
+    if libraries:
+        made, again = ("row was", "is") if len(libraries) == 1 else ("rows were", "are")
+        by = ", ".join(sorted(set(libraries)))
+        notify(Notice(f"{len(libraries)} {made} made by other code ({by}) and {again} made again"))
+
+
+def _measure(coding: Coding) -> tuple[Measured, bytes]:
+    pixels = coding.picture.pixels
     started_at = time.monotonic()
-    data = job.codec.encode(pixels, job.quality)
+    data = coding.codec.encode(pixels, coding.quality)
     encoded_at = time.monotonic()
-    decoded = job.codec.decode(data)
+    decoded = coding.codec.decode(data)
     decoded_at = time.monotonic()
     height, width = pixels.shape[:2]
-    large_enough = min(height, width) >= MS_SSIM_MIN_SIDE
-    row = Row(
-        job.picture.name,
-        job.codec.name,
-        job.quality,
-        len(data),
-        bpp(len(data), height, width),
-        psnr_db(pixels, decoded),
-        ms_ssim(pixels, decoded) if large_enough else None,
-        round(encoded_at - started_at, 4),
-        round(decoded_at - encoded_at, 4),
+    is_large_enough = min(height, width) >= MS_SSIM_MIN_SIDE
+    measured = Measured(
+        n_bytes=len(data),
+        bpp=bpp(len(data), height, width),
+        psnr_db=psnr_db(pixels, decoded),
+        ms_ssim=ms_ssim(pixels, decoded) if is_large_enough else None,
+        encode_seconds=round(encoded_at - started_at, 4),
+        decode_seconds=round(decoded_at - encoded_at, 4),
+        library=coding.library,
     )
-    return row, data
+    return measured, data
 
 
-def _kept(out_dir: Path, job: _Job) -> Path:
-    """Where a recipe's file stays; names of pictures may be too long for one more suffix."""
-    return out_dir / "encoded" / f"{job.codec.name}-{job.quality:g}-{job.key}.inr"
+def _row_of(coding: Coding, measured: Measured) -> Row:
+    return Row(
+        picture=coding.picture.name,
+        codec=coding.codec.name,
+        setting=coding.quality,
+        n_bytes=measured.n_bytes,
+        bpp=measured.bpp,
+        psnr_db=measured.psnr_db,
+        ms_ssim=measured.ms_ssim,
+        encode_seconds=measured.encode_seconds,
+        decode_seconds=measured.decode_seconds,
+    )
 
 
-def _pairs(jobs: Sequence[_Job], ledger: Ledger, out_dir: Path, notify: Notify) -> list[Pair]:
-    """Of each picture and recipe the file next to _PAIR_BPP, as far as there are files."""
-    nearest: dict[tuple[str, str], tuple[_Job, float]] = {}
-    for job in jobs:
-        row = ledger.get(job.key)
-        if row is None or not _kept(out_dir, job).exists():
-            continue
-        place = (job.picture.name, job.codec.name)
-        if place not in nearest or abs(row.bpp - _PAIR_BPP) < abs(nearest[place][1] - _PAIR_BPP):
-            nearest[place] = job, row.bpp
+def _pairs(
+    codings: Sequence[Coding], measured: Mapping[str, Measured], folder: Path, notify: Notify
+) -> list[Pair]:
+    """Show for each picture and recipe the file next to _PAIR_BPP, as far as there are files."""
+
+    def bpp_of(coding: Coding) -> float:
+        return measured[coding.entry.key].bpp
+
+    nearest: dict[tuple[str, str], Coding] = {}
+    for coding in sorted(codings, key=lambda coding: abs(bpp_of(coding) - _PAIR_BPP)):
+        if coding.is_kept and coding.file(folder).exists():
+            nearest.setdefault((coding.picture.name, coding.codec.name), coding)
     pairs: list[Pair] = []
-    for job, file_bpp in nearest.values():
+    for coding in codings:
         if len(pairs) == _MAX_PAIRS:
             break
+        if nearest.get((coding.picture.name, coding.codec.name)) is not coding:
+            continue
         try:
-            decoded = job.codec.decode(_kept(out_dir, job).read_bytes())
+            decoded = coding.codec.decode(coding.file(folder).read_bytes())
         except (InrError, OSError, MemoryError) as error:  # damaged or deleted since
             reason = failure_of(error).reason
-            notify(Notice(f"{job.what} is not shown in the report: {reason}"))
+            notify(Notice(f"{coding.label} is not shown in the report: {reason}"))
             continue
-        pairs.append(Pair(f"{job.what}: {file_bpp:.4f} bpp", job.picture.pixels, decoded))
+        title = f"{coding.label}: {bpp_of(coding):.4f} bpp"
+        pairs.append(Pair(title, coding.picture.pixels, decoded))
     return pairs
 
 
-def _conventions(pictures: Sequence[NamedPicture]) -> list[str]:
-    """What every reader of the figures has to know."""
-    sizes = ", ".join(
-        f"{picture.name} {picture.pixels.shape[1]}x{picture.pixels.shape[0]}"
-        for picture in pictures
-    )
-    return [
-        f"Pictures, as 8-bit RGB: {sizes}.",
-        "bpp is 8 * bytes of the whole file / pixels. PSNR is taken over RGB of each picture and "
-        "then averaged; psnr_of_mean_mse_db is the other convention. MS-SSIM is the mean over RGB, "
-        "in curves and BD-rates as -10 log10(1 - x) dB.",
-        "BD-rate: mean difference in bytes at equal quality, negative for fewer, by PCHIP of log "
-        "rate over the range that both curves reach; refused below 3 dB or 4 points. Taken for "
-        "each picture, then averaged. Settings that cost more than another of the same codec and "
-        "are no better do not enter.",
-        "Seconds are wall time in one process: the first fit of each size compiles, hevc and vvc "
-        f"start ffmpeg each time. {os.cpu_count()} cores, {platform.platform()}.",
-    ]
-
-
-class _Clock:
+class TimeLeft:
     """How much is done and how long the rest takes, by each codec's mean so far."""
 
     def __init__(self, todo: Sequence[str]) -> None:
@@ -285,7 +299,8 @@ class _Clock:
         self._left = Counter(todo)
         self._spent: dict[str, list[float]] = {}
 
-    def took(self, codec: str, seconds: float) -> str:
+    def count(self, codec: str, seconds: float) -> str:
+        """Take a row off, and say what is left."""
         self._left[codec] -= 1
         self._spent.setdefault(codec, []).append(seconds)
         left = sum(
@@ -294,6 +309,5 @@ class _Clock:
             if name in self._spent
         )
         is_open = any(n > 0 and name not in self._spent for name, n in self._left.items())
-        minutes, rest = divmod(round(left), 60)
         done = self._n_rows - sum(self._left.values())
-        return f"{done}/{self._n_rows}, {'at least ' if is_open else ''}{minutes}:{rest:02d} left"
+        return f"{done}/{self._n_rows}, {'at least ' if is_open else ''}{clock(left)} left"

@@ -1,13 +1,10 @@
-"""What a comparison says of its rows: BD-rates, tables and the page.
+"""What a comparison says of its rows: BD-rates and means.
 
-BD-rates are taken for each picture and then averaged. Of each codec's points on a picture those
-count that nobody would pass over: no other point of the same codec is at least as good for as many
-bits or fewer. Lossless points lie on no curve and are left out too.
+BD-rates are taken for each picture and then averaged. A point of a codec on a picture does not
+count if another point of the same codec is at least as good for as many bits or fewer: nobody would
+choose it. Lossless points lie on no curve and are left out too.
 """
 
-import csv
-import dataclasses
-import io
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -15,8 +12,23 @@ from dataclasses import dataclass
 
 from inr.errors import UsageError
 from inr.studies.bd_rate import bd_rate, ms_ssim_db
-from inr.studies.compare.rows import Row
-from inr.studies.report import Curve, Pair, Point, Table, report_html
+from inr.studies.plot import Curve, Point
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture coded once."""
+
+    picture: str  # name of the file
+    codec: str
+    setting: float  # the codec's quality; of a recipe the target in bits per pixel, or lambda
+    n_bytes: int  # of the whole file
+    bpp: float
+    psnr_db: float  # inf where nothing is lost
+    ms_ssim: float | None  # None: a side below 161 pixels
+    encode_seconds: float
+    decode_seconds: float
+
 
 Quality = Callable[[Row], float | None]  # dB; None where the row has none
 
@@ -47,7 +59,7 @@ class Compared:
 
 
 def bd_rates(rows: Sequence[Row], anchor: str) -> list[Compared]:
-    """Of every codec but the anchor: by each measure the mean first, then each picture.
+    """Compare every codec with the anchor: by each measure the mean first, then each picture.
 
     Pictures too small for MS-SSIM have no entry there; if all are, there is none by MS-SSIM.
     """
@@ -55,12 +67,12 @@ def bd_rates(rows: Sequence[Row], anchor: str) -> list[Compared]:
     for codec in dict.fromkeys(row.codec for row in rows if row.codec != anchor):
         for measure, of in MEASURES.items():
             pictures = dict.fromkeys(row.picture for row in rows if of(row) is not None)
-            each = [_compared(rows, anchor, codec, measure, picture) for picture in pictures]
+            each = [_compare(rows, anchor, codec, measure, picture) for picture in pictures]
             compared += [_mean(each), *each] if each else []
     return compared
 
 
-def _compared(rows: Sequence[Row], anchor: str, codec: str, measure: str, picture: str) -> Compared:
+def _compare(rows: Sequence[Row], anchor: str, codec: str, measure: str, picture: str) -> Compared:
     curves = []
     for name in (anchor, codec):
         members = [row for row in rows if row.picture == picture and row.codec == name]
@@ -74,7 +86,7 @@ def _compared(rows: Sequence[Row], anchor: str, codec: str, measure: str, pictur
 
 
 def _best_points(rows: Sequence[Row], of: Quality) -> tuple[list[float], list[float]]:
-    """Rates and qualities, both rising, of the rows that no other row makes useless."""
+    """Return rates and qualities, both rising, without the rows that nobody would choose."""
     points = [(row.bpp, quality) for row in rows if (quality := of(row)) is not None]
     best: list[tuple[float, float]] = []
     for bpp, quality in sorted(points, key=lambda point: (point[0], -point[1])):
@@ -103,8 +115,8 @@ def _mean(each: Sequence[Compared]) -> Compared:
     )
 
 
-def summary(compared: Sequence[Compared], anchor: str, n_pictures: int) -> list[str]:
-    """The means as lines of text, with the range that each stands for."""
+def mean_lines(compared: Sequence[Compared], anchor: str, n_pictures: int) -> list[str]:
+    """Write the means as lines of text, with the range that each stands for."""
     titles = {"psnr_db": "PSNR", "ms_ssim": "MS-SSIM"}
     lines = []
     for one in compared:
@@ -136,7 +148,7 @@ class MeanPoint:
 
 
 def means(rows: Sequence[Row]) -> list[MeanPoint]:
-    """Averages over pictures; a setting that some picture lacks is left out."""
+    """Average over pictures; a setting that some picture lacks is left out."""
     n_pictures = len({row.picture for row in rows})
     groups: dict[tuple[str, float], list[Row]] = {}
     for row in rows:
@@ -163,7 +175,7 @@ def means(rows: Sequence[Row]) -> list[MeanPoint]:
 
 
 def mean_curves(points: Sequence[MeanPoint]) -> list[Curve]:
-    """One curve a codec."""
+    """Make one curve a codec."""
     curves: dict[str, list[Point]] = {}
     for point in points:
         label = f"setting {point.setting:g}"
@@ -171,55 +183,3 @@ def mean_curves(points: Sequence[MeanPoint]) -> list[Curve]:
             Point(point.bpp, point.psnr_db, point.ms_ssim, label)
         )
     return [Curve(name, tuple(members)) for name, members in curves.items()]
-
-
-def page(
-    rows: Sequence[Row],
-    compared: Sequence[Compared],
-    anchor: str,
-    notes: Sequence[str],
-    settings: Table,
-    pairs: Sequence[Pair],
-) -> str:
-    """The report as HTML."""
-    points = means(rows)
-    n_pictures = len({row.picture for row in rows})
-    columns = ("codec", "measure", "BD-rate %", "from dB", "to dB")
-    mean_rows = tuple(
-        (one.codec, one.measure, one.percent, one.low, one.high, one.n_pictures, one.reason)
-        for one in compared
-        if one.picture is None
-    )
-    picture_rows = tuple(
-        (one.picture, one.codec, one.measure, one.percent, one.low, one.high, one.reason)
-        for one in compared
-        if one.picture is not None
-    )
-    tables = [
-        Table(f"BD-rate against {anchor}, mean", (*columns, "pictures", "refused"), mean_rows),
-        Table(
-            f"BD-rate against {anchor}, each picture",
-            ("picture", *columns, "refused"),
-            picture_rows,
-        ),
-        settings,
-        _table(f"Means over {n_pictures} pictures", points, MeanPoint),
-        _table("All rows", rows, Row),
-    ]
-    return report_html("Rate and distortion", notes, mean_curves(points), tables, pairs)
-
-
-def _table(title: str, entries: Sequence[Row] | Sequence[MeanPoint], kind: type) -> Table:
-    columns = tuple(field.name for field in dataclasses.fields(kind))
-    cells = tuple(tuple(vars(entry)[name] for name in columns) for entry in entries)
-    return Table(title, columns, cells)
-
-
-def csv_text(rows: Sequence[Row]) -> str:
-    """All rows under the names of their fields; an empty cell is None."""
-    text = io.StringIO()
-    columns = [field.name for field in dataclasses.fields(Row)]
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(dataclasses.asdict(row) for row in rows)
-    return text.getvalue()

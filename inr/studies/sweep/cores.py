@@ -9,7 +9,7 @@ from inr.exact.threads import available_cores
 
 
 @contextmanager
-def pinned(worker: int, n_workers: int) -> Iterator[int]:
+def pin_children(worker: int, n_workers: int) -> Iterator[int]:
     """Tie the processes that this thread starts in the block to a worker's share of the cores.
 
     They inherit it. Set from inside a process it would come too late: its numpy has its threads
@@ -20,7 +20,7 @@ def pinned(worker: int, n_workers: int) -> Iterator[int]:
     Yields:
       The number of cores in the share, for `note_share` in the process.
     """
-    share = _share(worker, n_workers, available_cores())
+    share = share_of_cores(worker, n_workers, available_cores())
     if sys.platform != "linux":  # nothing can be tied there
         yield len(share)
         return
@@ -38,8 +38,8 @@ def note_share(n_cores: int) -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # else the first takes the GPU
 
 
-def _share(worker: int, n_workers: int, n_cores: int) -> range:
-    """Which of the cores, counted from 0, are the worker's; several share one if they must."""
+def share_of_cores(worker: int, n_workers: int, n_cores: int) -> range:
+    """Tell which of the cores, counted from 0, are a worker's; several share one if they must."""
     if n_workers >= n_cores:
         return range(worker % n_cores, worker % n_cores + 1)
     return range(worker * n_cores // n_workers, (worker + 1) * n_cores // n_workers)

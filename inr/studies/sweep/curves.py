@@ -3,15 +3,14 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
-from inr.studies.report import Curve, Point
-from inr.studies.sweep.ledger import Result
-from inr.studies.sweep.plan import Run
+from inr.studies.plot import Curve, Point
+from inr.studies.sweep.request import Result, Run
 
 _Place = tuple[str, str]  # recipe with the earlier varied values, and the last varied value
 
 
-def curves(runs: Sequence[Run], results: Mapping[str, Result]) -> list[Curve]:
-    """One curve for each picture and combination of recipe and all varied values but the last.
+def curves_of(runs: Sequence[Run], results: Mapping[str, Result]) -> list[Curve]:
+    """Make a curve of each picture and combination of recipe and all varied values but the last.
 
     Each point is the mean over the seeds that are finished. With several pictures, curves of
     their means come first; a mean is there only if each picture has its point, since a mean
@@ -26,7 +25,7 @@ def curves(runs: Sequence[Run], results: Mapping[str, Result]) -> list[Curve]:
     for (picture, place), found in members.items():
         measured = [Point(r.bpp, r.psnr_db, r.ms_ssim, "") for r in found]
         points[picture][place] = _mean(measured, place[1])
-    drawn: list[Curve] = []
+    curves: list[Curve] = []
     if len(pictures) > 1:
         first, *others = points.values()
         shared = [place for place in first if all(place in other for other in others)]
@@ -34,10 +33,10 @@ def curves(runs: Sequence[Run], results: Mapping[str, Result]) -> list[Curve]:
             place: _mean([points[picture][place] for picture in pictures], place[1])
             for place in shared
         }
-        drawn += _joined(f"mean of {len(pictures)} pictures", means)
+        curves += _join(f"mean of {len(pictures)} pictures", means)
     for picture in pictures:
-        drawn += _joined(picture, points[picture])
-    return drawn
+        curves += _join(picture, points[picture])
+    return curves
 
 
 def _place(run: Run) -> _Place:
@@ -55,7 +54,7 @@ def _mean(points: Sequence[Point], label: str) -> Point:
     )
 
 
-def _joined(of: str, points: Mapping[_Place, Point]) -> list[Curve]:
+def _join(of: str, points: Mapping[_Place, Point]) -> list[Curve]:
     by_name: dict[str, list[Point]] = {}
     for (name, _), point in points.items():
         by_name.setdefault(f"{of}: {name}", []).append(point)

@@ -1,57 +1,75 @@
-"""The report of a sweep: one HTML page with its curves, tables and some decoded pictures."""
+"""What a sweep leaves besides its files: the table, the plot, and a page with both."""
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
-from inr.errors import FormatError, InrError
+from inr.codec import decode_picture
+from inr.errors import CodecError, FormatError, InrError
 from inr.files import write_whole
-from inr.studies.report import Curve, Pair, Table, report_html
-from inr.studies.sweep.ledger import Result
-from inr.studies.sweep.plan import Run
-from inr.studies.sweep.run import file_path, picture_of
-from inr.studies.sweep.tables import Cell
+from inr.image.picture import Picture
+from inr.image.write import to_pil
+from inr.kinds import trusting_options
+from inr.options import Warn
+from inr.studies.folder import not_written
+from inr.studies.plot import draw
+from inr.studies.report import Pair, Table, report_html
+from inr.studies.sweep.curves import curves_of
+from inr.studies.sweep.plan import Plan, load_again
+from inr.studies.sweep.request import Result, Run
+from inr.studies.sweep.tables import has_parquet, table_of, write_parquet
 
 _MOST_PAIRS = 12
 _MOST_BYTES = 18e6  # of pictures as they stand in the page: it is to open quickly
 _BASE64 = 4 / 3
 
 
-def write_report(
-    folder: Path,
-    runs: Sequence[Run],
-    results: Mapping[str, Result],
-    errors: Mapping[str, str],
-    curves: Sequence[Curve],
-    table: Table,
-    *,
-    warn: Callable[[str], None],
+def write_outputs(
+    plan: Plan, results: Mapping[str, Result], errors: Mapping[str, str], *, warn: Warn
 ) -> None:
-    """Writes report.html into the folder, from the rows and the .inr files there.
+    """Write runs.csv, runs.parquet, rd.png and report.html of all runs of a sweep.
+
+    The table comes first: whatever other libraries or pictures do, it is there.
 
     Args:
-      warn: called with a line for each picture or file that cannot be shown any more.
+      warn: called with a line for each thing that cannot be written or shown.
     """
-    finished = [run for run in runs if run.config_hash in results]
+    table = table_of(plan.runs, results)
+    with write_whole(plan.folder / "runs.csv", overwrite=True) as file:
+        file.write(table.to_csv().encode())
+    parquet, plot, svg = plan.folder / "runs.parquet", plan.folder / "rd.png", None
+    if has_parquet():
+        try:
+            write_parquet(parquet, table, [path for path, _ in plan.runs[0].varied])
+        except CodecError as error:
+            warn(not_written(parquet, error))
+    elif parquet.exists():
+        warn(f"{parquet} is of an earlier run: the extra `parquet` is not installed now")
+    try:
+        drawing = draw(curves_of(plan.runs, results))
+    except CodecError as error:
+        warn(not_written(plot, error))
+    else:
+        svg = drawing.svg
+        with write_whole(plot, overwrite=True) as file:
+            file.write(drawing.png)
+    finished = [run for run in plan.runs if run.config_hash in results]
+    notes = _notes(finished, results)
+    tables = [table, *_failures(plan.runs, results, errors)]
+    pairs = list(_pairs(finished, results, plan.folder, warn))
+    with write_whole(plan.folder / "report.html", overwrite=True) as file:
+        file.write(report_html("Sweep", notes, svg, tables, pairs).encode())
+
+
+def _failures(
+    runs: Sequence[Run], results: Mapping[str, Result], errors: Mapping[str, str]
+) -> list[Table]:
     failed = [run for run in runs if run.config_hash not in results]
-    tables = [table]
-    if failed:
-        cells: list[tuple[Cell, ...]] = [
-            (run.label, errors.get(run.config_hash, "not run")) for run in failed
-        ]
-        tables.append(Table("Failed runs", ("run", "error"), tuple(cells)))
-    html = report_html(
-        "Sweep",
-        _notes(finished, results),
-        curves,
-        tables,
-        list(_pairs(finished, results, folder, warn)),
-    )
-    with write_whole(folder / "report.html", overwrite=True) as file:
-        file.write(html.encode())
+    rows = tuple((run.label, errors.get(run.config_hash, "not run")) for run in failed)
+    return [Table("Failed runs", ("run", "error"), rows)] if failed else []
 
 
 def _notes(finished: Sequence[Run], results: Mapping[str, Result]) -> list[str]:
@@ -72,9 +90,9 @@ def _pairs(
     finished: Sequence[Run],
     results: Mapping[str, Result],
     folder: Path,
-    warn: Callable[[str], None],
+    warn: Warn,
 ) -> Iterator[Pair]:
-    """The smallest and the largest file of each picture, as far as the page may grow."""
+    """Show the smallest and the largest file of each picture, as far as the page may grow."""
     n_pairs, n_bytes = 0, 0.0
     for run in _extremes(finished, results):
         try:
@@ -103,15 +121,11 @@ def _extremes(finished: Sequence[Run], results: Mapping[str, Result]) -> list[Ru
 
 
 def _eight_bits(run: Run, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Original and decoded pixels, u8[h, w, c]; of 16 bits the upper 8 are shown."""
-    from inr.codec import decode_picture
-    from inr.kinds import trusting_options
-
-    original = picture_of(run)
-    data, options = file_path(folder, run).read_bytes(), trusting_options(run.recipe)
-    decoded = decode_picture(data, options)
+    """Read original and decoded pixels, u8[h, w, c], the upper 8 bits where they have 16."""
+    original, path = load_again(run), run.file(folder)
+    decoded = decode_picture(path.read_bytes(), trusting_options(run.recipe))
     if decoded.pixels.shape != original.pixels.shape:
-        raise FormatError(f"{file_path(folder, run)} is another file than the sweep wrote")
+        raise FormatError(f"{path} is another file than the sweep wrote")
     shift = original.bit_depth - 8
     return (
         (original.pixels >> shift).astype(np.uint8),
@@ -120,9 +134,6 @@ def _eight_bits(run: Run, folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _png_bytes(pixels: np.ndarray) -> int:
-    from inr.image.picture import Picture
-    from inr.image.write import to_pil
-
     buffer = io.BytesIO()
     to_pil(Picture(pixels)).save(buffer, "PNG")
     return buffer.tell()

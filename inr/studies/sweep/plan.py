@@ -7,7 +7,7 @@ values of the last varied path.
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,14 @@ from inr import recipes
 from inr.codec import batch_key
 from inr.errors import UsageError
 from inr.image.picture import Picture
+from inr.image.read import load
 from inr.kinds import kind_of
-from inr.options import AnyRecipe, EncodeOptions, Job, parse_target
+from inr.options import AnyRecipe, EncodeOptions, Job, Warn, parse_target
 from inr.printable import distinct
 from inr.settings import with_settings
 from inr.studies.code_hash import code_hash
-
-Varied = tuple[tuple[str, str], ...]  # (path, value as given), in the order of --vary
-
-_REQUEST_DIGITS = 40  # of a config hash; those behind are the hash of the code
+from inr.studies.folder import StudyFolder
+from inr.studies.sweep.request import Group, Request, Result, Run, Varied, ledger_of
 
 # Targets are the caller's options, not the recipe's setting: they take effect at fixed sizes too.
 TARGETS: dict[str, type[int] | type[float]] = {
@@ -32,79 +31,75 @@ TARGETS: dict[str, type[int] | type[float]] = {
     "target_bytes": int,
     "target_psnr": float,
 }
+_FOLDER = StudyFolder(
+    "sweep", outputs=("runs.csv", "runs.parquet", "rd.png", "report.html"), folders=("files",)
+)
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to sweep, as the command line gives it."""
+class Plan:
+    """A sweep that is planned and not yet run."""
 
-    pictures: tuple[Path, ...]
-    recipes: tuple[str, ...]
-    varied: Mapping[str, tuple[str, ...]]  # values by path, as in {"quantize.bits": ("4", "6")}
-    settings: Mapping[str, str]  # the same for all runs; a target such as target_bpp may be here
-    seeds: tuple[int, ...] = (0,)
-
-    def __post_init__(self) -> None:
-        for name in ("pictures", "recipes", "seeds"):
-            if not vars(self)[name]:
-                raise UsageError(f"a sweep without {name} has no runs; name at least one")
-        for path in self.varied:
-            if path in self.settings:
-                raise UsageError(f"{path} is both set and varied; give it once")
-            if path == "seed":
-                raise UsageError("seeds are varied by --seed 0 --seed 1, not by --vary")
+    folder: Path
+    runs: tuple[Run, ...]
+    finished: frozenset[str]  # config hashes of the runs that are in the ledger already
+    groups: tuple[Group, ...]  # the others
+    earlier: tuple[Result, ...]  # all that the ledger knows of past runs
+    jobs: int  # groups to fit at a time
 
 
-@dataclass(frozen=True)
-class Run:
-    """One fit of the sweep."""
+def plan_sweep(
+    request: Request,
+    folder: Path,
+    *,
+    jobs: int,
+    batch: int,
+    warn: Warn,
+    code: str | None = None,
+) -> Plan:
+    """Find out what there is to run, and what the folder has already; writes nothing.
 
-    config_hash: str  # of all that decides the bytes; also the name of the file
-    picture: str  # its name in the tables, printable
-    path: Path
-    recipe: AnyRecipe  # with all settings
-    varied: Varied  # values printable
-    options: EncodeOptions
-    shape: int  # runs of equal number can be fitted in one batch
-    work: float  # floating-point operations of the fit, about
-
-    @property
-    def request_hash(self) -> str:
-        """The same for the same picture, recipe and options, whatever the code."""
-        return request_part(self.config_hash)
-
-    @property
-    def label(self) -> str:
-        settings = (f"{path}={value}" for path, value in self.varied)
-        return " ".join([self.picture, self.recipe.name, *settings, f"seed {self.options.seed}"])
-
-
-def parse_vary(texts: list[str]) -> dict[str, tuple[str, ...]]:
-    """["quantize.bits=4,6"] -> {"quantize.bits": ("4", "6")}; ValueError for anything else."""
-    varied: dict[str, tuple[str, ...]] = {}
-    for text in texts:
-        path, _, listed = (part.strip() for part in text.partition("="))
-        values = tuple(value.strip() for value in listed.split(","))
-        if not path or "" in values:
-            raise UsageError(f"--vary {text}: expected PATH=V1,V2,..., as in quantize.bits=4,6,8")
-        if path in varied:
-            raise UsageError(f"--vary {path} is given twice; list all its values in one")
-        varied[path] = values
-    return varied
+    Args:
+      jobs: groups to fit at a time.
+      batch: most runs in a group.
+      warn: called with a line for each thing that a picture loses, and if runs are made again
+        because the code is another than before.
+      code: hash of the code that is to run; None: of this one.
+    Raises:
+      UsageError: a request that cannot be met, or a folder that is not a sweep's.
+    """
+    ledger = ledger_of(folder)
+    _FOLDER.check(folder, request.pictures)
+    results = ledger.rows()
+    runs = list_runs(request, same_shape=batch > 1, warn=warn, code=code)
+    finished = frozenset(
+        run.config_hash
+        for run in runs
+        if run.config_hash in results
+        and _has_bytes(run.file(folder), results[run.config_hash].n_bytes)
+    )
+    pending = [run for run in runs if run.config_hash not in finished]
+    # Those of this code are run again for another reason: their files are lost.
+    new = [run for run in pending if run.config_hash not in results]
+    _warn_of_other_code(new, ledger.last_by_request(), warn)
+    groups = group_runs(pending, batch=batch, jobs=jobs)
+    return Plan(folder, runs, finished, tuple(groups), tuple(results.values()), jobs)
 
 
-def plan(request: Request, *, same_shape: bool, warn: Callable[[str], None]) -> tuple[Run, ...]:
-    """All runs of a sweep, in the order of its tables.
+def list_runs(
+    request: Request, *, same_shape: bool, warn: Warn, code: str | None = None
+) -> tuple[Run, ...]:
+    """List all runs of a sweep, in the order of its tables.
 
     Args:
       same_shape: find out which runs could be fitted together; else each has its own shape.
       warn: called with a line for each thing that a picture loses.
+      code: hash of the code that is to run; None: of this one.
     Raises:
-      ValueError: an unreadable picture, an unknown recipe or path, a value that does not fit, or
+      UsageError: an unreadable picture, an unknown recipe or path, a value that does not fit, or
         two runs that are the same (a picture, value or seed named twice, as in 6 and 6.0).
     """
-    from inr.image.read import load
-
+    code = code_hash() if code is None else code
     variants = [
         variant for name in request.recipes for variant in _variants(recipes.named(name), request)
     ]
@@ -116,17 +111,24 @@ def plan(request: Request, *, same_shape: bool, warn: Callable[[str], None]) -> 
         picture = load(path, warn=warn)
         pixels_hash = hash_of_picture(picture)
         for recipe, varied, options in variants:
+            job = Job(picture, recipe, options)
             size = (picture.pixels.shape, recipe, options)
             if size not in works:
-                works[size] = kind_of(recipe).work(Job(picture, recipe, options))
-            key = _batch_key(picture, recipe, options) if same_shape else None
+                works[size] = kind_of(recipe).work(job)
+            key = _batch_key(job) if same_shape else None
             for seed in request.seeds:
                 seeded = dataclasses.replace(options, seed=seed)
-                config_hash = hash_of_run(pixels_hash, recipe, seeded)
+                config_hash = hash_of_request(pixels_hash, recipe, seeded) + code
                 shape = shapes.setdefault(config_hash if key is None else key, len(shapes))
                 run = Run(
-                    *(config_hash, picture_name, path, recipe),
-                    *(varied, seeded, shape, works[size]),
+                    config_hash=config_hash,
+                    picture=picture_name,
+                    path=path,
+                    recipe=recipe,
+                    varied=varied,
+                    options=seeded,
+                    shape=shape,
+                    work=works[size],
                 )
                 if config_hash in runs:
                     raise UsageError(
@@ -137,35 +139,48 @@ def plan(request: Request, *, same_shape: bool, warn: Callable[[str], None]) -> 
     return tuple(runs.values())
 
 
+def group_runs(runs: Sequence[Run], *, batch: int, jobs: int) -> list[Group]:
+    """Put runs of one shape together, at most `batch`, in no fewer groups than there are jobs."""
+    by_shape: dict[int, list[Run]] = {}
+    for run in runs:
+        by_shape.setdefault(run.shape, []).append(run)
+    groups: list[Group] = []
+    for same in by_shape.values():
+        size = min(batch, -(-len(same) // jobs))
+        groups += [tuple(same[i : i + size]) for i in range(0, len(same), size)]
+    return groups
+
+
 def hash_of_picture(picture: Picture) -> str:
-    """Hash of all that an encoder sees of a picture."""
+    """Hash all that an encoder sees of a picture."""
     digest = hashlib.sha256(repr((picture.pixels.shape, picture.pixels.dtype.name)).encode())
     digest.update(picture.pixels.tobytes())
     digest.update(picture.icc_profile or b"")
     return digest.hexdigest()
 
 
-def hash_of_run(pixels_hash: str, recipe: AnyRecipe, options: EncodeOptions) -> str:
-    """Hash of picture, recipe, options with its seed, and of the code that is to run.
+def hash_of_request(pixels_hash: str, recipe: AnyRecipe, options: EncodeOptions) -> str:
+    """Hash picture, recipe and options with its seed, without the code.
 
     Returns:
-      64 hexadecimal digits: those of `hash_of_request`, then those of the code. So a ledger shows
-      which of its rows other code has made.
+      40 hexadecimal digits. A config hash has 24 more, of the code, so that a ledger shows which
+      of its rows other code has made.
     """
-    return hash_of_request(pixels_hash, recipe, options) + code_hash()
+    facts = (pixels_hash, kind_of(recipe).fingerprint(recipe), options)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:40]
 
 
-def hash_of_request(pixels_hash: str, recipe: AnyRecipe, options: EncodeOptions) -> str:
-    """Hash of picture, recipe and options with its seed: 40 hexadecimal digits."""
-    # The last fact was the version once; it is kept so that rows of that time are known again.
-    facts = (repr(pixels_hash), kind_of(recipe).fingerprint(recipe), repr(options), "'0.1.0'")
-    asked = hashlib.sha256(f"({', '.join(facts)})".encode())
-    return request_part(asked.hexdigest())
+def load_again(run: Run) -> Picture:
+    """Read the picture of a run again.
 
-
-def request_part(config_hash: str) -> str:
-    """What a config hash begins with, whatever the code."""
-    return config_hash[:_REQUEST_DIGITS]
+    Raises:
+      UsageError: it cannot be read any more, or it is another one (or the weights that its recipe
+        names are).
+    """
+    picture = load(run.path, warn=lambda text: None)  # the plan has warned already
+    if hash_of_request(hash_of_picture(picture), run.recipe, run.options) != run.request_hash:
+        raise UsageError(f"{run.path} changed while the sweep was running; start it again")
+    return picture
 
 
 def _variants(
@@ -176,8 +191,8 @@ def _variants(
         varied = dict(zip(request.varied, values, strict=True))
         settings = dict(request.settings) | varied
         targets = {name: settings.pop(name) for name in TARGETS if name in settings}
-        told = tuple((path, shown[path][value]) for path, value in varied.items())
-        yield with_settings(recipe, settings), told, _parse_options(targets)
+        printable = tuple((path, shown[path][value]) for path, value in varied.items())
+        yield with_settings(recipe, settings), printable, _parse_options(targets)
 
 
 def _parse_options(targets: Mapping[str, str]) -> EncodeOptions:
@@ -192,7 +207,7 @@ def _parse_options(targets: Mapping[str, str]) -> EncodeOptions:
 
 
 def _names(paths: tuple[Path, ...]) -> list[str]:
-    """File names, or whole paths where two pictures share a name; each for one path."""
+    """Return file names, or whole paths where two pictures share a name."""
     names = distinct([path.name for path in paths])
     return names if len(set(names)) == len(names) else distinct([str(path) for path in paths])
 
@@ -205,10 +220,22 @@ def _check_readable_again(path: Path) -> None:
         )
 
 
-def _batch_key(picture: Picture, recipe: AnyRecipe, options: EncodeOptions) -> Hashable | None:
-    """None where a run must go alone: no batch can do it, or it fails, which is told when its turn
-    comes."""
+def _batch_key(job: Job[Any]) -> Hashable | None:
+    """Return None where a run must go alone: no batch can do it, or it fails, which is told when
+    its turn comes."""
     try:
-        return batch_key(Job(picture, recipe, options))
+        return batch_key(job)
     except UsageError:
         return None
+
+
+def _has_bytes(path: Path, n_bytes: int) -> bool:
+    return path.is_file() and path.stat().st_size == n_bytes
+
+
+def _warn_of_other_code(runs: Sequence[Run], earlier: Mapping[str, Result], warn: Warn) -> None:
+    commits = [earlier[run.request_hash].commit for run in runs if run.request_hash in earlier]
+    if commits:
+        rows, again = ("row was", "is") if len(commits) == 1 else ("rows were", "are")
+        by = ", ".join(sorted(set(commits)))
+        warn(f"{len(commits)} {rows} made by other code (commit {by}) and {again} run again")

@@ -1,187 +1,163 @@
-"""Runs groups of fits one after the other, or in several worker processes.
+"""Calls in worker processes, each on its share of the cores.
 
-A worker is told its groups over a pipe and answers over it; what it finished it has written to
-the ledger itself. One that dies is replaced, and its runs are recorded as failed.
+A pool has the part of `concurrent.futures.Executor` that a sweep needs: `submit` and `shutdown`.
+Each worker is an executor of the standard library with one process, so that one that dies costs
+its own call only; it is replaced at the next. A worker ends when this process does, however that
+ends: it holds one end of a pipe whose other end is here. A second pipe brings the progress.
+
+pebble.ProcessPool (5.2) was looked at in their place. It survives dead workers in one pool too and
+kills busy ones, but it is no shorter: its workers are all started alike, so a pool of one worker
+each would be needed here as well to give every one its cores before numpy counts them; a call does
+not tell its progress; a worker outlives a killed parent until its call ends; and one that dies
+before its first call breaks the pool.
 """
 
 import contextlib
-import functools
 import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from typing import Any, Protocol, TypeVar
 
-from inr.errors import InrError
-from inr.studies.failures import Notice
-from inr.studies.sweep.cores import note_share, pinned
-from inr.studies.sweep.ledger import Ledger
-from inr.studies.sweep.origin import commit
-from inr.studies.sweep.run import Group, Tell, ledger_path, run_group
+from inr.studies.sweep.cores import note_share, pin_children
 
-_SECONDS_TO_END = 5.0  # for a worker that is told to end, before it is killed
+T = TypeVar("T")
+Label = Any  # of a call: whatever its progress is to be told with
+Report = Callable[[Label, float], None]
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """What a worker says about the group in its hands."""
+class Pool(Protocol):
+    """Whatever makes calls of functions whose last argument is told the fraction done."""
 
-    fraction: float | None = None  # of it that is done
-    finished: bool = False
-    notice: Notice | None = None
-    stop: Exception | None = None  # nothing can be written: no use in going on
+    n_workers: int
+
+    def submit(self, label: Label, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Begin a call; there may be as many at a time as there are workers."""
 
 
-@dataclass
+@contextlib.contextmanager
+def open_pool(n_workers: int, report: Report) -> Iterator[Pool]:
+    """Open a pool: one worker is this process, more are processes of their own.
+
+    Args:
+      report: called with the label of a call and the fraction of it that is done.
+    """
+    if n_workers == 1:
+        yield ThisProcess(report)
+        return
+    pool = Processes(n_workers, report)
+    try:
+        yield pool
+    finally:
+        pool.shutdown()
+
+
+class ThisProcess:
+    """A pool that makes its calls at once, without another process."""
+
+    n_workers = 1
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def submit(self, label: Label, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            future.set_result(function(*arguments, lambda fraction: self._report(label, fraction)))
+        except Exception as error:  # but no KeyboardInterrupt, which ends the study
+            future.set_exception(error)
+        return future
+
+
+class Processes:
+    """A pool of processes, which are started when they are needed."""
+
+    def __init__(self, n_workers: int, report: Report) -> None:
+        self.n_workers = n_workers
+        self._report = report
+        self._workers: list[_Worker | None] = [None] * n_workers
+
+    def submit(self, label: Label, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        place = next(i for i, worker in enumerate(self._workers) if not (worker and worker.is_busy))
+        worker = self._workers[place]
+        if worker is not None:
+            try:
+                return worker.submit(label, function, *arguments)
+            except BrokenProcessPool:  # it has died with its last call, or since
+                worker.end()
+        worker = self._workers[place] = _Worker(place, self.n_workers, self._report)
+        return worker.submit(label, function, *arguments)
+
+    def shutdown(self) -> None:
+        """End all workers, whatever they do."""
+        for worker in self._workers:
+            if worker is not None:
+                worker.end()
+
+
 class _Worker:
     """A worker process as its parent sees it."""
 
-    place: int  # which share of the cores it has
-    process: SpawnProcess
-    pipe: Connection
-    group: int = -1  # index of the group in its hands
+    def __init__(self, place: int, n_workers: int, report: Report) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
+        their_life, self._life = context.Pipe(duplex=False)
+        progress, their_progress = context.Pipe(duplex=False)
+        with pin_children(place, n_workers) as n_cores:
+            self._executor = ProcessPoolExecutor(
+                1, context, initializer=_begin, initargs=(their_life, their_progress, n_cores)
+            )
+            self._call: Future[Any] = self._executor.submit(int)  # starts the process
+        their_life.close()
+        their_progress.close()  # so that the end of the process is the end of the pipe
+        threading.Thread(target=_relay, args=(progress, report), daemon=True).start()
+
+    @property
+    def is_busy(self) -> bool:
+        return not self._call.done()
+
+    def submit(self, label: Label, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        self._call = self._executor.submit(_call, label, function, *arguments)
+        return self._call
+
+    def end(self) -> None:
+        self._life.close()
+        self._executor.shutdown(cancel_futures=True)
 
 
-def run_groups(
-    groups: Sequence[Group],
-    folder: Path,
-    *,
-    jobs: int,
-    report: Callable[[int, float], None],
-    tell: Tell,
-) -> None:
-    """Fits all groups and records every run in the ledger of the folder.
-
-    Args:
-      jobs: so many at a time. One runs in this process, more in a process each with its share
-        of the cores.
-      report: called with the index of a group and the fraction of it that is done.
-      tell: called with what there is to say besides, such as a batch that failed.
-    Raises:
-      OSError, UsageError: files or rows cannot be written.
-    """
-    jobs = min(jobs, len(groups))
-    if jobs > 1:
-        _run_in_workers(groups, folder, jobs, report, tell)
-        return
-    code = commit()
-    for i, group in enumerate(groups):
-        run_group(group, folder, code, functools.partial(report, i), tell)
-        report(i, 1.0)
+def _relay(progress: Connection, report: Report) -> None:
+    """Tell what comes through a pipe, until the worker at its other end is no more."""
+    with progress, contextlib.suppress(EOFError, OSError):
+        while True:
+            report(*progress.recv())
 
 
-def _run_in_workers(
-    groups: Sequence[Group],
-    folder: Path,
-    jobs: int,
-    report: Callable[[int, float], None],
-    tell: Tell,
-) -> None:
-    code = commit()
-    waiting = deque(range(len(groups)))
-    workers = [_started(place, jobs, folder, code) for place in range(jobs)]
-    busy: dict[Connection, _Worker] = {}
+# ---------------------------------------------------------------- in a worker
 
-    def hand_out(worker: _Worker) -> None:
-        if waiting:
-            worker.group = waiting.popleft()
-            busy[worker.pipe] = worker
-            with contextlib.suppress(BrokenPipeError):  # dead already: the next receipt shows it
-                worker.pipe.send(groups[worker.group])
-
-    try:
-        for worker in workers:
-            hand_out(worker)
-        while busy:
-            for pipe in wait(list(busy)):
-                assert isinstance(pipe, Connection)
-                worker = busy[pipe]
-                try:
-                    answer: _Answer = pipe.recv()
-                except (EOFError, OSError):  # the end of the pipe, perhaps in mid-message
-                    del busy[pipe]
-                    _record_death(worker, groups[worker.group], folder)
-                    report(worker.group, 1.0)
-                    if waiting:
-                        workers.append(_started(worker.place, jobs, folder, code))
-                        hand_out(workers[-1])
-                    continue
-                if answer.stop is not None:
-                    raise answer.stop
-                if answer.notice is not None:
-                    tell(answer.notice)
-                if answer.fraction is not None:
-                    report(worker.group, answer.fraction)
-                if answer.finished:
-                    del busy[pipe]
-                    hand_out(worker)
-    finally:
-        _end(workers)
+_progress: Connection  # of this process, if it is a worker
 
 
-def _started(place: int, jobs: int, folder: Path, code: str) -> _Worker:
-    context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
-    ours, theirs = context.Pipe()
-    with pinned(place, jobs) as n_cores:
-        process = context.Process(target=_serve, args=(theirs, folder, code, n_cores), daemon=True)
-        process.start()
-    theirs.close()  # so that the end of the process is the end of the pipe
-    return _Worker(place, process, ours)
-
-
-def _record_death(worker: _Worker, group: Group, folder: Path) -> None:
-    worker.process.join()
-    for run in group:
-        Ledger(ledger_path(folder)).record_failure(
-            run,
-            f"the worker process ended with exit code {worker.process.exitcode} (-9: killed, often "
-            "for want of memory: try fewer --jobs or a smaller --batch)",
-        )
-
-
-def _end(workers: Sequence[_Worker]) -> None:
-    for worker in workers:
-        worker.process.terminate()
-    for worker in workers:
-        worker.process.join(_SECONDS_TO_END)
-        worker.process.kill()
-        worker.process.join()
-        worker.pipe.close()
-
-
-def _serve(pipe: Connection, folder: Path, code: str, n_cores: int) -> None:
-    """The life of a worker: group after group until the parent ends it."""
+def _begin(life: Connection, progress: Connection, n_cores: int) -> None:
+    """Prepare a worker before its first call."""
+    global _progress
+    _progress = progress
     note_share(n_cores)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-    def say(answer: _Answer) -> None:
-        with contextlib.suppress(ConnectionError):  # the parent is gone: no failure of the run
-            pipe.send(answer)
-
-    with contextlib.suppress(EOFError, ConnectionError):  # likewise
-        while True:
-            group: Group = pipe.recv()
-            try:
-                run_group(
-                    *(group, folder, code),
-                    report=lambda fraction: say(_Answer(fraction)),
-                    tell=lambda notice: say(_Answer(notice=notice)),
-                )
-            except (OSError, InrError) as error:  # from the files, from the ledger
-                pipe.send(_Answer(stop=error))
-            else:
-                pipe.send(_Answer(1.0, finished=True))
+    threading.Thread(target=_end_with, args=(life,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """A parent that was killed ends nobody; its next start must not find the cores taken."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
+def _end_with(life: Connection) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        life.recv()  # nothing is ever sent
     os._exit(1)
+
+
+def _call(label: Label, function: Callable[..., T], *arguments: Any) -> T:
+    def report(fraction: float) -> None:
+        with contextlib.suppress(ConnectionError):  # the parent is gone: no failure of the call
+            _progress.send((label, fraction))
+
+    return function(*arguments, report)
