@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from PIL import Image
 
-from inr.studies.compare.rows import Row
+from inr.studies.compare.summary import Row
 
 ROW = Row("a.png", "jpeg", 50.0, 1000, 0.5, 30.0, None, 0.1, 0.2)
 

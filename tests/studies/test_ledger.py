@@ -3,140 +3,166 @@
 import math
 import sqlite3
 import threading
+from dataclasses import dataclass
 
 import pytest
 
 from inr.errors import UsageError
-from inr.studies.sweep.ledger import Ledger
+from inr.studies.ledger import Entry, Ledger
+
+
+@dataclass(frozen=True)
+class Measured:
+    n_bytes: int
+    psnr_db: float
+    ms_ssim: float | None
+    commit: str  # a word of SQL
+
+
+ROW = Measured(24, 30.0, None, "c0ffee")
+
+
+def entry(key="ab", request="a"):
+    return Entry(key, request, "a.png", "siren", "seed 7", "steps=3400")
+
+
+def ledger_in(folder, **options):
+    return Ledger(folder, "runs", Measured, **options)
 
 
 @pytest.fixture
 def ledger(tmp_path):
-    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger = ledger_in(tmp_path)
     ledger.create()
     return ledger
 
 
 def test_no_file_is_an_empty_ledger_and_stays_none(tmp_path):
-    ledger = Ledger(tmp_path / "ledger.sqlite")
-    assert (ledger.results(), ledger.errors()) == ({}, {})
+    ledger = ledger_in(tmp_path)
+    assert (ledger.rows(), ledger.last_by_request(), ledger.errors()) == ({}, {}, {})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_result_comes_back_as_it_was(ledger, make_run, make_result):
-    exact = make_result(psnr_db=math.inf, ms_ssim=None, bpp=0.1 + 0.2)
-    ledger.record(make_run("ab"), exact)
-    ledger.record(make_run("cd"), make_result(ms_ssim=0.987))
-    assert ledger.results() == {"ab": exact, "cd": make_result(ms_ssim=0.987)}
-    assert Ledger(ledger.path).results()["ab"] == exact
+def test_a_row_comes_back_as_it_was(ledger):
+    exact = Measured(1 << 40, math.inf, 0.1 + 0.2, "x")
+    ledger.record(entry("cd"), exact)
+    ledger.record(entry("ab"), ROW)
+    assert list(ledger.rows().items()) == [("cd", exact), ("ab", ROW)]
+    assert ledger_in(ledger.path.parent).rows()["cd"] == exact
 
 
-def test_the_row_can_be_read_with_sqlite_alone(ledger, make_run, make_result):
-    ledger.record(make_run("ab", seed=7), make_result())
+def test_the_row_can_be_read_with_sqlite_alone(ledger):
+    ledger.record(entry(), ROW)
     with sqlite3.connect(ledger.path) as connection:
-        row = connection.execute(
-            'SELECT picture, recipe, seed, n_bytes, "commit", error, config FROM runs'
-        ).fetchone()
+        columns = 'picture, method, setting, config, n_bytes, "commit", error, finished_at'
+        row = connection.execute(f"SELECT {columns} FROM runs").fetchone()
     connection.close()
-    assert row[:-1] == ("a.png", "siren", 7, 24, "c0ffee", None)
-    assert "steps=3400" in row[-1]
+    assert row[:-1] == ("a.png", "siren", "seed 7", "steps=3400", 24, "c0ffee", None)
+    assert row[-1].endswith("+00:00")
 
 
-def test_a_failure_gives_way_to_a_result_and_not_the_other_way(ledger, make_run, make_result):
-    run = make_run("ab")
-    ledger.record_failure(run, "not a number")
-    ledger.record_failure(run, "not a number again")
-    assert (ledger.results(), ledger.errors()) == ({}, {"ab": "not a number again"})
-    ledger.record(run, make_result())
-    ledger.record_failure(run, "a second process was slower")
-    assert (ledger.results(), ledger.errors()) == ({"ab": make_result()}, {})
+def test_a_failure_gives_way_to_a_result_and_not_the_other_way(ledger):
+    ledger.record_failure(entry(), "not a number")
+    ledger.record_failure(entry(), "not a number again")
+    assert (ledger.rows(), ledger.errors()) == ({}, {"ab": "not a number again"})
+    ledger.record(entry(), ROW)
+    ledger.record_failure(entry(), "a second process was slower")
+    assert (ledger.rows(), ledger.errors()) == ({"ab": ROW}, {})
 
 
-def test_of_a_bug_the_traceback_stays_in_the_database(ledger, make_run):
+def test_the_traceback_of_a_bug_stays_in_the_database(ledger):
     text = "TypeError: ours\nTraceback (most recent call last):\n  File x"
-    ledger.record_failure(make_run("ab"), text)
+    ledger.record_failure(entry(), text)
     assert ledger.errors() == {"ab": "TypeError: ours"}
     with sqlite3.connect(ledger.path) as connection:
         assert connection.execute("SELECT error FROM runs").fetchall() == [(text,)]
     connection.close()
 
 
-def test_a_run_has_one_row(ledger, make_run, make_result):
-    for psnr_db in (30.0, 31.0):
-        ledger.record(make_run("ab"), make_result(psnr_db=psnr_db))
-    assert [result.psnr_db for result in ledger.results().values()] == [31.0]
+def test_a_key_has_one_row_and_a_request_one_for_each_code(ledger):
+    rows = [Measured(24, psnr_db, None, "c0ffee") for psnr_db in (30.0, 31.0, 32.0)]
+    ledger.record(entry("ab"), rows[0])
+    ledger.record(entry("ab"), rows[1])
+    ledger.record(entry("ac"), rows[2])
+    assert ledger.rows() == {"ab": rows[1], "ac": rows[2]}
+    assert ledger.last_by_request() == {"a": rows[2]}
 
 
-def test_forgotten_rows_are_gone(ledger, make_run, make_result):
+def test_forgotten_rows_are_gone(ledger):
     for name in ("ab", "cd"):
-        ledger.record(make_run(name), make_result())
-    ledger.record_failure(make_run("ef"), "late")
+        ledger.record(entry(name), ROW)
+    ledger.record_failure(entry("ef"), "late")
     ledger.forget(["ab", "ef", "never there"])
-    assert (list(ledger.results()), ledger.errors()) == (["cd"], {})
+    assert (list(ledger.rows()), ledger.errors()) == (["cd"], {})
 
 
-def test_creating_again_keeps_the_rows(ledger, make_run, make_result):
-    ledger.record(make_run("ab"), make_result())
+def test_creating_again_keeps_the_rows(ledger):
+    ledger.record(entry(), ROW)
     ledger.create()
-    assert len(ledger.results()) == 1
+    assert len(ledger.rows()) == 1
 
 
-def test_many_write_at_once(tmp_path, make_run, make_result):
+def test_two_studies_in_one_folder_wait_for_each_other(tmp_path):
     """Each thread opens its own connection: SQLite locks them out as it does processes."""
-    ledger = Ledger(tmp_path / "ledger.sqlite")
-    errors = []
+    ledger, errors = ledger_in(tmp_path), []
 
-    def write(worker):
+    def write(study):
         try:
             ledger.create()
             for i in range(10):
-                ledger.record(make_run(f"{worker}-{i}"), make_result(n_bytes=i))
-                ledger.record_failure(make_run(f"{worker}-{i}"), "late")
+                ledger.record(entry(f"{study}-{i}"), ROW)
+                ledger.record_failure(entry(f"{study}-{i}"), "late")
         except Exception as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=write, args=(worker,)) for worker in range(8)]
+    threads = [threading.Thread(target=write, args=(study,)) for study in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert errors == []
-    assert len(ledger.results()) == 80
+    assert len(ledger.rows()) == 40
     assert ledger.errors() == {}
 
 
-def test_an_empty_file_is_an_empty_ledger(tmp_path, make_run, make_result):
+def test_an_empty_file_is_an_empty_ledger(tmp_path):
     """What a kill leaves between the file and its table."""
-    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger = ledger_in(tmp_path)
     ledger.path.touch()
-    assert (ledger.results(), ledger.errors()) == ({}, {})
+    assert (ledger.rows(), ledger.errors()) == ({}, {})
     ledger.create()
-    ledger.record(make_run("ab"), make_result())
-    assert len(ledger.results()) == 1
+    ledger.record(entry(), ROW)
+    assert len(ledger.rows()) == 1
 
 
 def test_a_file_that_is_no_ledger(tmp_path):
-    path, text = tmp_path / "ledger.sqlite", "hello, this is no database" * 50
-    path.write_text(text)
-    for call in (Ledger(path).results, Ledger(path).create):
-        with pytest.raises(ValueError, match=r"ledger\.sqlite is not the ledger of a sweep"):
+    ledger, text = ledger_in(tmp_path), "hello, this is no database" * 50
+    ledger.path.write_text(text)
+    for call in (ledger.rows, ledger.create):
+        with pytest.raises(UsageError, match=r"ledger\.sqlite is no ledger \("):
             call()
-    assert path.read_text() == text
+    assert ledger.path.read_text() == text
+
+
+def test_the_ledger_of_another_study(ledger, tmp_path):
+    other = Ledger(tmp_path, "rows", Measured)
+    for call in (other.rows, other.create):
+        with pytest.raises(UsageError, match="is the ledger of another study, with runs in place"):
+            call()
 
 
 def test_a_ledger_of_another_version(ledger):
     with sqlite3.connect(ledger.path) as connection:
-        connection.execute("PRAGMA user_version=9")
+        connection.execute("PRAGMA user_version=1")
     connection.close()
-    with pytest.raises(ValueError, match="a ledger of version 9, this is version 1"):
-        ledger.results()
+    with pytest.raises(UsageError, match="a ledger of version 1, this is version 2"):
+        ledger.rows()
 
 
-def test_a_lock_that_does_not_end_is_told(ledger, make_run, make_result, monkeypatch):
-    monkeypatch.setattr("inr.studies.sweep.ledger._BUSY_SECONDS", 0.05)
+def test_a_lock_that_does_not_end_is_told(ledger, tmp_path):
     with sqlite3.connect(ledger.path, isolation_level=None) as connection:
         connection.execute("BEGIN IMMEDIATE")
         with pytest.raises(UsageError, match=r"ledger\.sqlite: database is locked"):
-            ledger.record(make_run("ab"), make_result())
+            ledger_in(tmp_path, busy_seconds=0.05).record(entry(), ROW)
         connection.execute("ROLLBACK")
     connection.close()

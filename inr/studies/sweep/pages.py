@@ -22,20 +22,27 @@ from inr.studies.sweep.plan import Plan, load_again
 from inr.studies.sweep.request import Result, Run
 from inr.studies.sweep.tables import has_parquet, table_of, write_parquet
 
-_MOST_PAIRS = 12
-_MOST_BYTES = 18e6  # of pictures as they stand in the page: it is to open quickly
+_MAX_PAIRS = 12
+_MAX_BYTES = 18e6  # of pictures as they stand in the page: it is to open quickly
 _BASE64 = 4 / 3
 
 
 def write_outputs(
-    plan: Plan, results: Mapping[str, Result], errors: Mapping[str, str], *, warn: Warn
+    plan: Plan,
+    results: Mapping[str, Result],
+    errors: Mapping[str, str],
+    *,
+    warn: Warn,
+    max_bytes: float = _MAX_BYTES,
 ) -> None:
     """Write runs.csv, runs.parquet, rd.png and report.html of all runs of a sweep.
 
     The table comes first: whatever other libraries or pictures do, it is there.
 
     Args:
+      results, errors: rows of the ledger by config hash.
       warn: called with a line for each thing that cannot be written or shown.
+      max_bytes: of the pictures in the page.
     """
     table = table_of(plan.runs, results)
     with write_whole(plan.folder / "runs.csv", overwrite=True) as file:
@@ -59,7 +66,7 @@ def write_outputs(
     finished = [run for run in plan.runs if run.config_hash in results]
     notes = _notes(finished, results)
     tables = [table, *_failures(plan.runs, results, errors)]
-    pairs = list(_pairs(finished, results, plan.folder, warn))
+    pairs = list(_pairs(finished, results, plan.folder, warn, max_bytes))
     with write_whole(plan.folder / "report.html", overwrite=True) as file:
         file.write(report_html("Sweep", notes, svg, tables, pairs).encode())
 
@@ -91,6 +98,7 @@ def _pairs(
     results: Mapping[str, Result],
     folder: Path,
     warn: Warn,
+    max_bytes: float,
 ) -> Iterator[Pair]:
     """Show the smallest and the largest file of each picture, as far as the page may grow."""
     n_pairs, n_bytes = 0, 0.0
@@ -102,7 +110,7 @@ def _pairs(
             continue
         n_bytes += _BASE64 * (_png_bytes(original) + _png_bytes(decoded))
         n_pairs += 1
-        if n_pairs > _MOST_PAIRS or n_bytes > _MOST_BYTES:
+        if n_pairs > _MAX_PAIRS or n_bytes > max_bytes:
             return
         result = results[run.config_hash]
         figures = f"{result.bpp:.4f} bpp, {result.psnr_db:.2f} dB"

@@ -1,5 +1,6 @@
-"""compare_inputs.py: the pictures, codecs, recipes and the folder that a run is given."""
+"""inputs.py: the pictures, codecs, recipes and the folder that a run is given."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -9,12 +10,12 @@ from helpers.compare_samples import noise, saved
 from inr.cae.codec import CaeCodec
 from inr.cae.kind import CAE
 from inr.cae.weight_store import weights_named
-from inr.options import EncodeOptions, EncodeResult
+from inr.studies.baselines import CODECS
 from inr.studies.compare.inputs import (
-    check_folder,
     choose_codecs,
     choose_recipes,
     load_pictures,
+    make_folder,
 )
 
 
@@ -66,16 +67,22 @@ def test_names_are_printable_and_stay_different(tmp_path, names, shown):
     )
 
 
-@pytest.mark.usefixtures("without_vvc")
 def test_codecs_that_are_not_there():
+    codecs = [
+        dataclasses.replace(codec, missing=lambda: "no ffmpeg") if codec.name == "vvc" else codec
+        for codec in CODECS
+        if codec.name != "hevc"
+    ]
     left_out = []
-    chosen = choose_codecs([], "jpeg420", warn=left_out.append)
+    chosen = choose_codecs([], "jpeg420", warn=left_out.append, codecs=codecs)
     assert "vvc" not in [codec.name for codec in chosen]
     assert "vvc is left out: no ffmpeg" in left_out
     with pytest.raises(ValueError, match="vvc cannot run here: no ffmpeg"):
-        choose_codecs(["webp", "vvc"], "jpeg420", warn=pytest.fail)
+        choose_codecs(["webp", "vvc"], "jpeg420", warn=pytest.fail, codecs=codecs)
     with pytest.raises(ValueError, match="vvc cannot run here: no ffmpeg"):
-        choose_codecs([], "vvc", warn=left_out.append)
+        choose_codecs([], "vvc", warn=left_out.append, codecs=codecs)
+    with pytest.raises(ValueError, match="unknown codec 'hevc'; there are jpeg420, "):
+        choose_codecs(["hevc"], "jpeg420", warn=pytest.fail, codecs=codecs)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +109,7 @@ def test_recipes_become_codecs():
     assert (first.name, second.name) == ("siren", "fourier")
     assert first.qualities == (0.25, 0.5)
     assert "steps=7" in first.settings
-    assert first.settings.endswith("seed 3; target in bits per pixel")
+    assert first.settings.endswith("seed 3; target_bpp")
     assert re.fullmatch(r"inr [0-9.]+, code [0-9a-f]{24}", first.library())
     with pytest.raises(ValueError, match="target_bpp=0"):
         choose_recipes(["siren"], {}, [0], seed=0, show_progress=False)
@@ -131,30 +138,41 @@ def test_the_recipe_cae_runs_along_the_lambdas_of_its_model():
     assert [model.rate_of(each) for each in CAE.rate_axis.default_values][::4] == [255, 0]
 
 
-def test_lambda_reaches_the_recipe(monkeypatch):
-    wished = []
+def test_a_value_reaches_the_encoder():
+    """A target does so in a picture of one colour, whose file is 56 bytes."""
+    flat = np.full((12, 16, 3), [10, 200, 30], np.uint8)
+    (codec,) = choose_recipes(["siren"], {}, [0.1, 8], seed=3, show_progress=False)
+    np.testing.assert_array_equal(codec.decode(codec.encode(flat, 8)), flat)
+    with pytest.raises(ValueError, match="a target of 2 bytes is too small"):
+        codec.encode(flat, 0.1)
 
-    def encode_picture(picture, recipe, options, *, report):
-        wished.append((recipe.name, recipe.lambda_, options))
-        return EncodeResult(b"", 0.0, 1, 0.0)
 
-    monkeypatch.setattr("inr.codec.encode_picture", encode_picture)
-    (codec,) = choose_recipes(["grid"], {}, [0.5], [0.25], seed=3, show_progress=False)
-    codec.encode(noise(), 0.25)
-    assert wished == [("grid", 0.25, EncodeOptions(seed=3))]
+def test_lambda_reaches_the_recipe():
+    (codec,) = choose_recipes(["cae"], {}, [], [0.0002, 0.0128], seed=3, show_progress=False)
+    small, large = (codec.encode(noise(), lambda_) for lambda_ in (0.0128, 0.0002))
+    assert len(small) < len(large)
+    assert codec.decode(small).shape == noise().shape
+
+
+def test_a_folder_of_an_earlier_version(tmp_path):
+    (tmp_path / "rows.jsonl").touch()
+    with pytest.raises(
+        ValueError, match=r"holds rows\.jsonl, the ledger of a comparison by an ear"
+    ):
+        make_folder(tmp_path)
 
 
 def test_folders_that_hold_something_else(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="file is not a folder; name one"):
-        check_folder(tmp_path / "file")
+        make_folder(tmp_path / "file")
     with pytest.raises(ValueError, match=r"the folder .*missing does not exist"):
-        check_folder(tmp_path / "missing/out")
+        make_folder(tmp_path / "missing/out")
     (tmp_path / "report.html").touch()
-    with pytest.raises(ValueError, match=r"holds report\.html but no rows\.jsonl of a comparison"):
-        check_folder(tmp_path)
-    (tmp_path / "rows.jsonl").touch()
-    check_folder(tmp_path)
+    with pytest.raises(ValueError, match=r"holds report\.html but no ledger\.sqlite of a co"):
+        make_folder(tmp_path)
+    (tmp_path / "ledger.sqlite").touch()
+    make_folder(tmp_path)
     saved(tmp_path / "rd.png", noise())  # put there later: a picture of the user's
     with pytest.raises(ValueError, match=r"rd\.png would be overwritten, an input"):
-        check_folder(tmp_path, [tmp_path / "rd.png"])
+        make_folder(tmp_path, [tmp_path / "rd.png"])

@@ -1,20 +1,18 @@
-"""compare.py: runs with quick codecs, also such as go on after a kill."""
+"""run.py: comparisons of quick codecs, also such as go on after a kill."""
 
 import csv
 import dataclasses
-import json
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 from helpers.compare_samples import noise, saved
 from PIL import Image
 
-from inr.errors import CodecError
+from inr.errors import BackendError, CodecError
 from inr.studies.baselines import PictureCodec, codec_named
 from inr.studies.compare.inputs import NamedPicture
-from inr.studies.compare.run import _Clock, compare
+from inr.studies.compare.run import TimeLeft, compare
 from inr.studies.failures import Notice
 
 
@@ -57,7 +55,7 @@ def run(folder, codecs, *, recipes=(), pictures=None, anchor="quick", notify=unh
     told = []
     pictures = pictures or [NamedPicture("a.png", noise())]
     done = compare(
-        *(pictures, codecs, recipes, folder), anchor=anchor, tell=told.append, notify=notify
+        pictures, codecs, recipes, folder, anchor=anchor, tell=told.append, notify=notify
     )
     return done, told
 
@@ -99,7 +97,7 @@ def test_a_killed_run_goes_on(tmp_path):
     calls.killed_at = 60
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, [codec])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["encoded", "rows.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["encoded", "ledger.sqlite"]
     calls.asked.clear()
     calls.killed_at = None
     done, _ = run(tmp_path, [codec])
@@ -172,19 +170,6 @@ def test_rows_of_another_library_are_told_and_made_again(tmp_path):
     assert calls.asked == []
 
 
-def test_rows_of_the_time_before_the_code_was_told_are_known(tmp_path):
-    version = f"inr {metadata.version('inr')}"
-    run(tmp_path, [quick(library=version)[0]])
-    path, notices = tmp_path / "rows.jsonl", []
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    old = [{"key": line["key"], "row": line["row"]} for line in lines]
-    path.write_text("".join(json.dumps(line) + "\n" for line in old))
-    codec, calls = quick(library=f"{version}, code 12")
-    run(tmp_path, [codec], notify=notices.append)
-    assert notices == [Notice(f"4 rows were made by other code ({version}) and are made again")]
-    assert calls.asked == [10, 30, 60, 90]
-
-
 @pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"no .inr file"), Path.unlink])
 def test_without_plot_or_picture_the_rest_is_written(tmp_path, monkeypatch, damage):
     codec, _ = quick()
@@ -204,6 +189,16 @@ def test_without_plot_or_picture_the_rest_is_written(tmp_path, monkeypatch, dama
         assert others[0].startswith("a.png, siren at 20 is not shown in the report: Pillow: ")
     assert len((tmp_path / "rows.csv").read_text().splitlines()) == 1 + 5
     assert "data:image/png" not in (tmp_path / "report.html").read_text()
+
+
+def test_what_would_meet_every_recipe_ends_the_comparison(tmp_path):
+    def encode(pixels, quality):
+        raise BackendError("no such backend")
+
+    recipe = dataclasses.replace(quick("siren")[0], encode=encode)
+    with pytest.raises(BackendError):
+        run(tmp_path, [quick()[0]], recipes=[recipe])
+    assert len(run(tmp_path, [quick()[0]])[1]) == 0  # the quick codec's rows are there
 
 
 def test_a_picture_of_the_users_is_not_overwritten(tmp_path):
@@ -259,8 +254,8 @@ def test_ms_ssim_is_measured_from_161_pixels_on(tmp_path):
 
 
 def test_time_left_by_hand():
-    clock = _Clock(["a", "a", "b", "b"])
-    assert clock.took("a", 10.0) == "1/4, at least 0:10 left"
-    assert clock.took("b", 60.0) == "2/4, 1:10 left"
-    assert clock.took("b", 120.0) == "3/4, 0:10 left"
-    assert clock.took("a", 30.0) == "4/4, 0:00 left"
+    left = TimeLeft(["a", "a", "b", "b"])
+    assert left.count("a", 10.0) == "1/4, at least 0:10 left"
+    assert left.count("b", 60.0) == "2/4, 1:10 left"
+    assert left.count("b", 120.0) == "3/4, 0:10 left"
+    assert left.count("a", 30.0) == "4/4, 0:00 left"

@@ -1,15 +1,12 @@
-"""compare_report.py and compare_plot.py: BD-rates and means by hand, table and plot."""
+"""summary.py: BD-rates and means by hand."""
 
 import dataclasses
-import io
 import math
 
 import pytest
 from helpers.compare_samples import HALF, PSNRS, RATES, ROW, rows_of
-from PIL import Image
 
-from inr.studies.compare.plot import plot
-from inr.studies.compare.summary import bd_rates, csv_text, mean_curves, means, summary
+from inr.studies.compare.summary import bd_rates, mean_curves, mean_lines, means
 
 
 def test_bd_rates_by_hand():
@@ -26,7 +23,7 @@ def test_bd_rates_by_hand():
     assert (first.low, first.high, second.low, second.high) == (26.0, 35.0, 29.0, 35.0)
     assert mean.percent == pytest.approx(-25)
     assert (mean.low, mean.high, mean.n_pictures, mean.reason) == (27.5, 35.0, 2, None)
-    assert summary([mean, first, second], "jpeg", 2) == [
+    assert mean_lines([mean, first, second], "jpeg", 2) == [
         "webp against jpeg, PSNR: -25.0 % over 27.5..35.0 dB"
     ]
 
@@ -43,12 +40,12 @@ def test_refusals_are_told_and_do_not_enter_the_mean():
     assert second.reason.startswith("candidate: 3 points, BD-rate needs 4")
     assert mean.percent == pytest.approx(-50)
     assert mean.n_pictures == 1
-    line = summary([mean], "jpeg", 2)[0]
+    line = mean_lines([mean], "jpeg", 2)[0]
     assert line.startswith(
         "webp against jpeg, PSNR: -50.0 % over 26.0..35.0 dB, 1 of 2 pictures (b"
     )
     only = bd_rates(rows[8:], "jpeg")[0]
-    assert summary([only], "jpeg", 1)[0].startswith("webp against jpeg, PSNR: none (b.png: cand")
+    assert mean_lines([only], "jpeg", 1)[0].startswith("webp against jpeg, PSNR: none (b.png: cand")
 
 
 def test_points_that_nobody_would_choose_do_not_enter():
@@ -93,21 +90,3 @@ def test_means_by_hand():
 def test_means_of_lossless_pictures():
     (point,) = means([dataclasses.replace(ROW, psnr_db=math.inf)])
     assert point.psnr_db == point.psnr_of_mean_mse_db == math.inf
-
-
-def test_csv_has_a_column_a_field():
-    text = csv_text([ROW, dataclasses.replace(ROW, psnr_db=math.inf, ms_ssim=0.5)])
-    assert text.splitlines()[:2] == [
-        "picture,codec,setting,n_bytes,bpp,psnr_db,ms_ssim,encode_seconds,decode_seconds",
-        "a.png,jpeg,50.0,1000,0.5,30.0,,0.1,0.2",
-    ]
-    assert "inf,0.5" in text.splitlines()[2]
-
-
-@pytest.mark.parametrize("similarities", [None, [0.8, 0.9, 0.95, 1.0]])
-def test_the_plot_is_a_png(similarities):
-    rows = rows_of("jpeg", RATES, [*PSNRS[:3], math.inf], similarities=similarities)
-    buffer = io.BytesIO()
-    plot(mean_curves(means(rows)), buffer)
-    with Image.open(buffer) as image:
-        assert (image.format, image.width) == ("PNG", 13 * 120)

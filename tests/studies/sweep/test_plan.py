@@ -1,4 +1,4 @@
-"""plan.py: which runs a sweep has, and what is refused before the first."""
+"""plan.py: which runs a sweep has, which of them are done, and what is refused before the first."""
 
 import dataclasses
 import itertools
@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.paths import PICTURES
-from helpers.sweep_runs import OTHER_CODE, other_code
-from hypothesis import given
+from helpers.sweep_runs import BITS, Calls, listed, planned, request_of, save_noise, swept
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -18,25 +17,14 @@ from inr import recipes
 from inr.errors import ImageError, UsageError
 from inr.image.picture import Picture
 from inr.options import EncodeOptions, Target
-from inr.studies.sweep.plan import Request, hash_of_picture, hash_of_run, parse_vary, plan
+from inr.studies.sweep.plan import group_runs, hash_of_picture, hash_of_request, load_again
 
-SMALL = {"field.hidden": "4", "field.n_layers": "1", "fit.steps": "5"}
-
-
-def planned(pictures=("a.png",), names=("siren",), varied=None, settings=SMALL, seeds=(0,), **rest):
-    paths = tuple(Path(picture) for picture in pictures)
-    request = Request(paths, names, varied or {}, settings, seeds)
-    return plan(request, same_shape=rest.get("same_shape", False), warn=pytest.fail)
+pytestmark = pytest.mark.usefixtures("folder")
 
 
-@pytest.mark.usefixtures("folder")
 def test_pictures_then_recipes_then_values_then_seeds():
-    runs = planned(
-        ("a.png", "b.png"),
-        ("siren", "siren_zstd"),
-        {"quantize.bits": ("4", "6"), "fit.rounding": ("0.1", "0.2")},
-        seeds=(3, 1),
-    )
+    varied = {"quantize.bits": ("4", "6"), "fit.rounding": ("0.1", "0.2")}
+    runs = listed(("a.png", "b.png"), ("siren", "siren_zstd"), varied, seeds=(3, 1))
     assert len(runs) == 2 * 2 * 2 * 2 * 2
     assert [run.label for run in runs[:5]] == [
         "a.png siren quantize.bits=4 fit.rounding=0.1 seed 3",
@@ -49,63 +37,31 @@ def test_pictures_then_recipes_then_values_then_seeds():
     assert runs[16].label == "b.png siren quantize.bits=4 fit.rounding=0.1 seed 3"
 
 
-@pytest.mark.usefixtures("folder")
 def test_settings_and_values_reach_the_recipe():
-    (run,) = planned(varied={"quantize.bits": ("6",)}, seeds=(7,))
+    (run,) = listed(varied={"quantize.bits": ("6",)}, seeds=(7,))
     assert (run.recipe.field.hidden, run.recipe.fit.steps, run.recipe.quantize.bits) == (4, 5, 6.0)
     assert run.options == EncodeOptions(seed=7)
     assert run.varied == (("quantize.bits", "6"),)
 
 
-@pytest.mark.usefixtures("folder")
-def test_targets_reach_the_wish():
-    set_one, varied_one = planned(
-        varied={"target_bytes": ("200", "300")}, settings={"fit.steps": "5"}
-    )
-    assert (set_one.options, varied_one.options) == (
-        EncodeOptions(target=Target(n_bytes=200)),
-        EncodeOptions(target=Target(n_bytes=300)),
-    )
-    (run,) = planned(settings={"target_bpp": "2.5"})
+def test_targets_reach_the_options():
+    runs = listed(varied={"target_bytes": ("200", "300")}, settings={"fit.steps": "5"})
+    assert [run.options.target for run in runs] == [Target(n_bytes=200), Target(n_bytes=300)]
+    (run,) = listed(settings={"target_bpp": "2.5"})
     assert run.options == EncodeOptions(target=Target(bpp=2.5))
     assert run.recipe.target_bpp == recipes.siren().target_bpp
-    (run,) = planned(settings={"target_psnr": "30"})
-    assert run.options == EncodeOptions(target=Target(psnr_db=30))
+    assert listed(settings={"target_psnr": "30"})[0].options.target == Target(psnr_db=30)
 
 
-def test_values_of_a_path():
-    texts = ["quantize.bits=4,6", " sparsify.sparsity = 0, 0.5 "]
-    assert parse_vary(texts) == {
-        "quantize.bits": ("4", "6"),
-        "sparsify.sparsity": ("0", "0.5"),
-    }
-    assert parse_vary([]) == {}
-
-
-@pytest.mark.parametrize(
-    "text", ["", "quantize.bits", "quantize.bits=", "=4", "quantize.bits=4,,6", "quantize.bits=4,"]
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_values_that_are_no_list(text):
-    with pytest.raises(ValueError, match=r"expected PATH=V1,V2,\.\.\., as in quantize\.bits=4"):
-        parse_vary([text])
-
-
-def test_a_path_varied_twice():
-    with pytest.raises(ValueError, match=r"--vary fit\.steps is given twice"):
-        parse_vary(["fit.steps=1", "fit.steps=2"])
-
-
 @given(
     st.lists(st.sampled_from(["4", "5", "6"]), min_size=1, unique=True),
     st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True),
 )
 def test_every_combination_once(bits, seeds):
-    path = PICTURES / "kodim15.png"
-    request = Request((path,), ("siren",), {"quantize.bits": tuple(bits)}, SMALL, tuple(seeds))
-    with pytest.MonkeyPatch.context() as patch:  # the picture's size does not matter here
-        tiny = Picture(np.arange(12, dtype=np.uint8).reshape(2, 2, 3))
-        patch.setattr("inr.image.read.load", lambda *_, **__: tiny)
-        runs = plan(request, same_shape=False, warn=pytest.fail)
+    runs = listed(varied={"quantize.bits": tuple(bits)}, seeds=tuple(seeds))
     found = [(run.varied[0][1], run.options.seed) for run in runs]
     assert found == list(itertools.product(bits, seeds))
     assert len({run.config_hash for run in runs}) == len(runs)
@@ -127,42 +83,49 @@ def test_the_hash_is_of_all_that_decides_the_bytes():
     hashes = {hash_of_picture(picture) for picture in pictures}
     assert len(hashes) == len(pictures)
     assert hash_of_picture(Picture(pixels.copy())) == hash_of_picture(pictures[0])
-
     configs = [
         (recipes.siren(), EncodeOptions()),
         (recipes.siren_zstd(), EncodeOptions()),
         (recipes.siren(), EncodeOptions(seed=1)),
         (recipes.siren(), EncodeOptions(target=Target(n_bytes=500))),
     ]
-    assert len({hash_of_run(pixels_hash, *c) for pixels_hash in hashes for c in configs}) == 24
+    assert len({hash_of_request(pixels_hash, *c) for pixels_hash in hashes for c in configs}) == 24
 
 
-def test_the_hash_is_of_the_weights_that_a_recipe_names(tmp_path):
-    weights = tmp_path / "model.npz"
+def test_the_hash_is_of_the_weights_that_a_recipe_names():
+    weights = Path("model.npz")
     recipe = dataclasses.replace(recipes.cae(), model=str(weights))
     hashes = []
     for content in (b"one", b"another", b"one"):
         weights.write_bytes(content)
-        hashes.append(hash_of_run("", recipe, EncodeOptions()))
+        hashes.append(hash_of_request("", recipe, EncodeOptions()))
     assert hashes[0] == hashes[2] != hashes[1]
     weights.unlink()
     with pytest.raises(ValueError, match="give the path of an"):
-        hash_of_run("", recipe, EncodeOptions())
-    assert hash_of_run("", recipes.cae(), EncodeOptions()) not in hashes
+        hash_of_request("", recipe, EncodeOptions())
+    assert hash_of_request("", recipes.cae(), EncodeOptions()) not in hashes
 
 
-@pytest.mark.usefixtures("folder")
 def test_the_hash_does_not_know_names_of_files():
     Path("a.png").rename("renamed.png")
     Image.open("renamed.png").save("same.bmp")  # the same pixels in another format
-    assert planned(("renamed.png",))[0].config_hash == planned(("same.bmp",))[0].config_hash
+    assert listed(("renamed.png",))[0].config_hash == listed(("same.bmp",))[0].config_hash
 
 
-@pytest.mark.usefixtures("folder")
+def test_a_hash_is_of_what_is_asked_and_then_of_the_code():
+    (run,), (other,) = listed(), listed(code="c0de" * 6)
+    assert run.config_hash != other.config_hash == run.request_hash + "c0de" * 6
+    assert other.request_hash == run.request_hash
+    assert listed(seeds=(1,))[0].request_hash != run.request_hash
+
+
+# ---------------------------------------------------------------- names
+
+
 def test_pictures_of_one_name_are_told_apart_by_their_folders():
     Path("other").mkdir()
     Path("b.png").rename("other/a.png")
-    assert [run.picture for run in planned(("a.png", "other/a.png"))] == ["a.png", "other/a.png"]
+    assert [run.picture for run in listed(("a.png", "other/a.png"))] == ["a.png", "other/a.png"]
 
 
 @pytest.mark.parametrize(
@@ -174,57 +137,36 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders():
         (["Ba$$in.png", "画像.png"], ["Ba$$in.png", "画像.png"]),
     ],
 )
-@pytest.mark.usefixtures("folder")
 def test_names_are_printable_and_stay_different(names, shown):
-    for name, source in zip(names, ("a.png", "b.png"), strict=False):
+    for seed, name in enumerate(names):
         try:
-            Path(source).rename(name)
+            save_noise(name, seed)
         except (OSError, UnicodeError) as error:
             pytest.skip(f"this file system has no such names ({error})")
-    runs = planned(names)
+    runs = listed(names)
     assert [run.picture for run in runs] == shown
-    assert [run.label for run in runs] == [f"{name} siren seed 0" for name in shown]
     assert [str(run.path) for run in runs] == names
 
 
-@pytest.mark.usefixtures("folder")
 def test_values_are_printable_too():
     Path("own\n.npz").write_bytes(b"weights")
-    runs = planned(names=("cae",), varied={"model": ("own\n.npz", "hyperprior")}, settings={})
+    runs = listed(names=("cae",), varied={"model": ("own\n.npz", "hyperprior")}, settings={})
     assert [run.varied for run in runs] == [(("model", "own\\n.npz"),), (("model", "hyperprior"),)]
     assert [run.recipe.model for run in runs] == ["own\n.npz", "hyperprior"]
-
-
-# ---------------------------------------------------------------- hashes and code
-
-
-@pytest.mark.usefixtures("folder")
-def test_a_hash_is_of_what_is_asked_and_then_of_the_code(monkeypatch):
-    (run,) = planned()
-    other_code(monkeypatch)
-    (other,) = planned()
-    assert run.config_hash != other.config_hash
-    assert other.config_hash == run.request_hash + OTHER_CODE
-    assert other.request_hash == run.request_hash
-    assert planned(seeds=(1,))[0].request_hash != run.request_hash
 
 
 # ---------------------------------------------------------------- refused
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-@pytest.mark.usefixtures("folder")
 def test_what_can_be_read_once_is_refused_at_once():
     os.mkfifo("pipe.png")
-    with pytest.raises(
-        UsageError, match=r"pipe\.png is not an ordinary file, .* copy it to a file"
-    ):
-        planned(("pipe.png",))
+    with pytest.raises(UsageError, match=r"pipe\.png is not an ordinary file, .* copy it to a fil"):
+        listed(("pipe.png",))
 
 
-@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
-    ("request_", "text"),
+    ("asked", "text"),
     [
         ({"seeds": (1, 1)}, "two runs are the same: a.png siren seed 1, and a.png siren seed 1"),
         (
@@ -233,21 +175,17 @@ def test_what_can_be_read_once_is_refused_at_once():
         ),
         ({"pictures": ("a.png", "./a.png")}, "two runs are the same: a.png siren"),
         ({"names": ("siren", "siren")}, "two runs are the same"),
-        ({"seeds": ()}, "a sweep without seeds has no runs"),
-        ({"names": ()}, "a sweep without recipes has no runs"),
-        ({"varied": {"fit.steps": ("5",)}}, r"fit\.steps is both set and varied"),
-        ({"varied": {"seed": ("1", "2")}}, "--seed 0 --seed 1"),
         ({"seeds": (-1,)}, "seed=-1 is outside"),
         ({"pictures": ("missing.png",)}, "missing.png"),
     ],
 )
-def test_refused(request_, text):
+def test_refused(asked, text):
     with pytest.raises(ValueError, match=text):
-        planned(**request_)
+        listed(**asked)
 
 
 @pytest.mark.parametrize(
-    ("request_", "text"),
+    ("asked", "text"),
     [
         ({"names": ("nothing",)}, "unknown recipe 'nothing'"),
         ({"varied": {"quantize.bitz": ("4",)}}, r"unknown setting quantize\.bitz"),
@@ -262,58 +200,94 @@ def test_refused(request_, text):
         ),
     ],
 )
-def test_bad_values_are_found_before_a_picture_is_read(request_, text, monkeypatch):
-    monkeypatch.setattr("inr.image.read.load", lambda *_, **__: pytest.fail("a picture was read"))
+def test_bad_values_are_found_before_a_picture_is_read(asked, text):
     with pytest.raises(ValueError, match=text):
-        planned(**request_)
+        listed(("missing.png",), **asked)
 
 
-@pytest.mark.usefixtures("folder")
 def test_a_file_that_is_no_picture():
     Path("text.png").write_text("hello")
     with pytest.raises(ImageError, match=re.escape("text.png")):
-        planned(("a.png", "text.png"))
+        listed(("a.png", "text.png"))
 
 
-# ---------------------------------------------------------------- shapes
+def test_a_picture_that_changed_meanwhile():
+    (run,) = listed()
+    np.testing.assert_array_equal(load_again(run).pixels, np.asarray(Image.open("a.png")))
+    Image.open("b.png").save("a.png")
+    with pytest.raises(UsageError, match=r"a\.png changed while the sweep was running"):
+        load_again(run)
 
 
-@pytest.mark.usefixtures("folder")
-def test_runs_of_one_key_have_one_shape(monkeypatch):
-    monkeypatch.setattr(
-        "inr.batch.batch_key", lambda picture, recipe, options: recipe.quantize.bits
-    )
-    runs = planned(
-        ("a.png", "b.png"), varied={"quantize.bits": ("4", "6")}, seeds=(0, 1), same_shape=True
-    )
-    assert [run.shape for run in runs] == [0, 0, 1, 1, 0, 0, 1, 1]
+# ---------------------------------------------------------------- groups
 
 
-@pytest.mark.usefixtures("folder")
-def test_runs_that_no_batch_can_do_have_shapes_of_their_own(monkeypatch):
-    monkeypatch.setattr("inr.batch.batch_key", lambda *_: None)
-    shapes = [run.shape for run in planned(("a.png", "b.png"), seeds=(0, 1), same_shape=True)]
-    assert len(set(shapes)) == 4
-
-    def refuse(*_):
-        raise UsageError("a target too small")
-
-    monkeypatch.setattr("inr.batch.batch_key", refuse)  # such a run fails when its turn comes
-    assert len({run.shape for run in planned(seeds=(0, 1), same_shape=True)}) == 2
-
-    def broken(*_):
-        raise ValueError("operands could not be broadcast")
-
-    monkeypatch.setattr("inr.batch.batch_key", broken)
-    with pytest.raises(ValueError, match="broadcast"):  # a mistake of ours is not passed over
-        planned(same_shape=True)
-
-
-@pytest.mark.usefixtures("folder")
-def test_the_real_key_lets_bits_and_seeds_share_a_batch():
-    runs = planned(
-        ("a.png", "flat.png"), varied={"quantize.bits": ("4", "6")}, seeds=(0, 1), same_shape=True
-    )
-    shapes = [run.shape for run in runs]
+def test_bits_and_seeds_share_a_shape_and_pictures_of_one_colour_have_their_own():
+    asked = {"varied": BITS, "seeds": (0, 1), "same_shape": True}
+    shapes = [run.shape for run in listed(("a.png", "flat.png"), **asked)]
     assert len(set(shapes[:4])) == 1
     assert len(set(shapes)) == 1 + 4  # there is nothing to fit in a picture of one colour
+    # A run that fails does so when its turn comes.
+    small = listed(settings={"target_bytes": "3"}, seeds=(0, 1), same_shape=True)
+    assert len({run.shape for run in small}) == 2
+
+
+class Shaped:
+    """As much of a Run as `group_runs` looks at."""
+
+    def __init__(self, shape):
+        self.shape = shape
+
+
+@given(st.lists(st.integers(0, 3)), st.integers(1, 6), st.integers(1, 5))
+def test_groups_hold_every_run_once(shapes, batch, jobs):
+    runs = [Shaped(shape) for shape in shapes]
+    groups = group_runs(runs, batch=batch, jobs=jobs)
+    assert sorted(id(run) for group in groups for run in group) == sorted(map(id, runs))
+    assert all(1 <= len(group) <= batch for group in groups)
+    assert all(len({run.shape for run in group}) == 1 for group in groups)
+
+
+def test_groups_are_split_until_each_job_has_one():
+    runs = [Shaped(0) for _ in range(6)]
+    assert [len(group) for group in group_runs(runs, batch=16, jobs=4)] == [2, 2, 2]
+    assert [len(group) for group in group_runs(runs, batch=4, jobs=1)] == [4, 2]
+
+
+# ---------------------------------------------------------------- what is done
+
+
+def test_a_new_folder_has_all_to_do_and_is_not_made():
+    plan = planned(request_of(varied=BITS))
+    assert [len(group) for group in plan.groups] == [2]
+    assert (plan.finished, plan.earlier) == (frozenset(), ())
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"short")])
+def test_what_is_done_is_not_planned_unless_its_file_is_lost(damage):
+    request = request_of(varied=BITS)
+    swept(request, Calls())
+    plan = planned(request)
+    assert (len(plan.finished), plan.groups, len(plan.earlier)) == (2, (), 2)
+    damage(plan.runs[1].file(Path("out")))
+    assert planned(request).groups == ((plan.runs[1],),)
+
+
+def test_rows_of_other_code_are_told_and_made_again():
+    swept(request_of(varied=BITS), Calls())
+    warnings = []
+    plan = planned(request_of(varied=BITS, seeds=(0, 1)), warn=warnings.append, code="c0de" * 6)
+    assert len(plan.groups[0]) == 4
+    (text,) = warnings
+    assert re.fullmatch(
+        r"2 rows were made by other code \(commit [0-9a-f.]+(\+[0-9a-f]{8})?\) and are run again",
+        text,
+    )
+
+
+def test_a_folder_of_something_else_is_refused():
+    Path("out").mkdir()
+    Path("out/report.html").write_text("precious")
+    with pytest.raises(UsageError, match=r"holds report\.html but no ledger\.sqlite of a sweep"):
+        planned(request_of())
