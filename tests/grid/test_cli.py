@@ -1,8 +1,6 @@
 """The command line with recipes and files of kind grid."""
 
 import csv
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
