@@ -73,7 +73,7 @@ def test_the_seed_and_the_budget_reach_the_fit(run, folder, monkeypatch):
         return original(picture, recipe, options, **rest)
 
     monkeypatch.setattr("inr.codec.encode_picture", spy)
-    options = ("--seed", 7, "--time-budget", 30, "--checkpoint", "c.npz", "--recipe", "fourier")
+    options = ("--seed", 7, "--time-budget", 300, "--checkpoint", "c.npz", "--recipe", "fourier")
     assert run("encode", "photo.png", *options, *UNTRAINED).code == 0
     ((recipe, options),) = wishes
     assert (options.seed, options.time_budget, options.checkpoint) == (7, 30, Path("c.npz"))

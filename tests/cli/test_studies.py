@@ -243,12 +243,21 @@ def test_bugs_of_a_comparison_end_it_with_an_error(run, monkeypatch):
     )
 
 
+# Who runs these tests in the background of a shell ignores Ctrl-C, and children with it.
+HEEDS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from inr.cli.main import main
+main()
+"""
+
+
 @pytest.mark.slow  # a process, with a fit that would take an hour
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
 def test_ctrl_c_keeps_what_is_measured():
     command = ("compare", "photo.png", "--codec", "jpeg420", "--target-bpp", "8")
     process = subprocess.Popen(
-        [sys.executable, "-m", "inr", *command, "--set", "fit.steps=9999999", "-o", "out", "-q"],
+        [sys.executable, "-c", HEEDS, *command, "--set", "fit.steps=9999999", "-o", "out", "-q"],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"JAX_PLATFORMS": "cpu"},

@@ -296,7 +296,7 @@ def test_a_killed_sweep_goes_on_to_the_same_table():
     )
     assert summary.n_skipped == len(before)
     assert [row["seed"] for row in table()] == ["0", "1", "2", "3", "4", "5"]
-    assert [row["config_hash"] for row in table()][: len(before)] == before
+    assert {row["config_hash"] for row in table()[: len(before)]} == set(before)
     assert len(ledger_keys()) == 6
 
 
