@@ -76,7 +76,7 @@ def test_the_seed_and_the_budget_reach_the_fit(run, folder, monkeypatch):
     options = ("--seed", 7, "--time-budget", 300, "--checkpoint", "c.npz", "--recipe", "fourier")
     assert run("encode", "photo.png", *options, *UNTRAINED).code == 0
     ((recipe, options),) = wishes
-    assert (options.seed, options.time_budget, options.checkpoint) == (7, 30, Path("c.npz"))
+    assert (options.seed, options.time_budget, options.checkpoint) == (7, 300, Path("c.npz"))
     assert (recipe.name, recipe.fit.steps, recipe.field.hidden) == ("fourier", 0, 4)
 
 
