@@ -4,7 +4,7 @@ A `Job` goes down from codec.py to a kind, a `Candidate` comes back.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Generic, Protocol, TypeVar
 
@@ -179,7 +179,18 @@ class RateAxis:
     name: str
     default_values: tuple[float, ...]  # at which a rate-distortion curve is drawn
     # (recipe, options, value) -> recipe and options of an encoding at that value
-    at: "Callable[[AnyRecipe, EncodeOptions, float], tuple[AnyRecipe, EncodeOptions]]"
+    at: Callable[[AnyRecipe, EncodeOptions, float], tuple[AnyRecipe, EncodeOptions]]
+
+
+def lambda_axis(*default_values: float) -> RateAxis:
+    """Return the axis of a kind whose recipes have a lambda_."""
+
+    def at(
+        recipe: AnyRecipe, options: EncodeOptions, lambda_: float
+    ) -> tuple[AnyRecipe, EncodeOptions]:
+        return replace(recipe, lambda_=lambda_), options  # type: ignore[type-var]
+
+    return RateAxis("lambda", default_values, at)
 
 
 @dataclass(frozen=True)

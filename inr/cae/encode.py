@@ -27,7 +27,7 @@ from inr.format import container
 from inr.format.checksum import pixels_crc
 from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
-from inr.image.region import Region, Size
+from inr.image.region import Region
 from inr.options import Candidate, Job, Target
 
 _SAMPLE_SIDE = 512  # pixels of the crop on which an encoding is timed
@@ -85,7 +85,7 @@ class _Encoder:
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """Decode as one who has these weights, wherever those are."""
-        size = Size(self._picture.height, self._picture.width)
+        size = self._picture.size
         content = read_content(*container.unpack(data))
         return render_content(content, size, Region.whole(size), self.codec)
 

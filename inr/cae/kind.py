@@ -1,7 +1,7 @@
 """Kind cae: the entropy-coded latents of a trained autoencoder are the file."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,13 @@ from inr.cae.recipe import RECIPES, CaeRecipe
 from inr.format.container import SECTION_ALPHA, SECTION_ICC_PROFILE, SECTION_LATENTS, Header
 from inr.image.region import Region, Size
 from inr.options import (
-    AnyRecipe,
     Candidate,
     DecodeOptions,
-    EncodeOptions,
     Job,
-    RateAxis,
     Report,
     Sections,
     Warn,
+    lambda_axis,
 )
 
 if TYPE_CHECKING:
@@ -85,18 +83,7 @@ class CaeKind:
     required = frozenset({SECTION_LATENTS})
     allowed = frozenset({SECTION_ICC_PROFILE, SECTION_ALPHA})
     max_bit_depth = 8
-
-    @property
-    def rate_axis(self) -> RateAxis:
-        """See `kinds.Kind`."""
-
-        def at(
-            recipe: AnyRecipe, options: EncodeOptions, lambda_: float
-        ) -> tuple[AnyRecipe, EncodeOptions]:
-            assert isinstance(recipe, CaeRecipe)
-            return replace(recipe, lambda_=lambda_), options
-
-        return RateAxis("lambda", (0.0128, 0.004, 0.0014, 0.0005, 0.0002), at)
+    rate_axis = lambda_axis(0.0128, 0.004, 0.0014, 0.0005, 0.0002)
 
     def encode(
         self, jobs: Sequence[Job[CaeRecipe]], report: Report | None, warn: Warn

@@ -27,7 +27,7 @@ from inr.grid.recipe import GridRecipe
 from inr.grid.structure import Pyramid
 from inr.grid.synthesis import synthesize
 from inr.image.picture import Picture
-from inr.image.region import Region, Size
+from inr.image.region import Region
 from inr.options import Candidate, Job, Report
 
 # Rounds of moves of the networks' codes: one for so many steps of the fit, at most.
@@ -179,7 +179,7 @@ def write_checked(
     Raises:
       FitError: networks that no file can hold, or a file that does not give the picture back.
     """
-    size = Size(picture.height, picture.width)
+    size = picture.size
     try:
         drawn = synthesize(latents, coded.values(pyramid), pyramid, picture.bit_depth)
         data = write_grid(

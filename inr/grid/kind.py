@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,13 @@ from inr.grid.recipe import RECIPES, GridRecipe
 from inr.grid.structure import Pyramid
 from inr.image.region import Region, Size
 from inr.options import (
-    AnyRecipe,
     Candidate,
     DecodeOptions,
-    EncodeOptions,
     Job,
-    RateAxis,
     Report,
     Sections,
     Warn,
+    lambda_axis,
 )
 
 _OVERHEAD = 6.0  # a fit of a latent grid takes so many times its products; measured
@@ -78,18 +76,7 @@ class GridKind:
     required = frozenset({SECTION_NETWORKS, SECTION_LATENTS})
     allowed = frozenset({SECTION_ICC_PROFILE})
     max_bit_depth = 16
-
-    @property
-    def rate_axis(self) -> RateAxis:
-        """See `kinds.Kind`."""
-
-        def at(
-            recipe: AnyRecipe, options: EncodeOptions, lambda_: float
-        ) -> tuple[AnyRecipe, EncodeOptions]:
-            assert isinstance(recipe, GridRecipe)
-            return replace(recipe, lambda_=lambda_), options
-
-        return RateAxis("lambda", (0.004, 0.001, 0.0004, 0.0001), at)
+    rate_axis = lambda_axis(0.004, 0.001, 0.0004, 0.0001)
 
     def encode(
         self, jobs: Sequence[Job[GridRecipe]], report: Report | None, warn: Warn

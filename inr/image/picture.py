@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inr.image.region import Size
+
 # Orthonormal axes of RGB: brightness, then two of colour.
 COLOUR_AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 
@@ -34,8 +36,12 @@ class Picture:
         return 8 * self.pixels.dtype.itemsize
 
     @property
+    def size(self) -> Size:
+        return Size(self.height, self.width)
+
+    @property
     def n_pixels(self) -> int:
-        return self.height * self.width
+        return self.size.n_pixels
 
     @property
     def has_alpha(self) -> bool:

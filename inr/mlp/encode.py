@@ -20,7 +20,7 @@ from inr.fitting.time_budget import (
 )
 from inr.format.container import pack_icc
 from inr.image.picture import Picture
-from inr.image.region import Region, Size
+from inr.image.region import Region
 from inr.mlp.decode import draw_signal, tile_size
 from inr.mlp.fields.protocol import n_weights
 from inr.mlp.file import MAX_WEIGHTS, BandPeaks, PictureInfo, write_file
@@ -58,7 +58,7 @@ def encode(job: Job[MlpRecipe], report: Report | None, warn: Warn) -> Candidate:
 
     picture, recipe, options = job.picture, job.recipe, job.options
     prepared = prepare(job)
-    own_size = Size(picture.height, picture.width)
+    own_size = picture.size
     n_macs = rendering_macs(
         prepared.stages, own_size, picture.n_channels, own_size, Region.whole(own_size)
     )

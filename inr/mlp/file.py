@@ -17,7 +17,7 @@ from inr.format.container import Header
 from inr.format.wire import Reader
 from inr.mlp.fields.joint import FieldSet
 from inr.mlp.fields.protocol import NumpyParams, Shapes, n_weights
-from inr.mlp.quantize.protocol import QParams
+from inr.mlp.quantize.protocol import QParams, Quantizer
 from inr.mlp.quantize.uniform import Uniform, pack_steps, unpack_steps
 from inr.mlp.tags import Stages, read_stages, write_stages
 from inr.options import Sections
@@ -155,12 +155,29 @@ def read_codes(content: MlpContent) -> dict[str, np.ndarray]:
 def read_weights(content: MlpContent) -> NumpyParams:
     """The weights as f32 tensors by name; raises FormatError."""
     section = read_section(content)
-    fixed, quantizer = content.field_set.fixed_steps(), content.stages.quantizer
+    return dequantize(content.field_set, content.stages.quantizer, section.codes, section.qparams)
+
+
+def dequantize(
+    field_set: FieldSet,
+    quantizer: Quantizer,
+    codes: Mapping[str, np.ndarray],
+    qparams: Mapping[str, QParams],
+) -> NumpyParams:
+    """Return the weights that a file with these codes has, f32 tensors by name.
+
+    Args:
+      codes: int32, of all tensors.
+      qparams: of the trained ones.
+    Raises:
+      FormatError: a code that its qparams do not have.
+    """
+    fixed = field_set.fixed_steps()
     return {
         name: Uniform().dequantize(tensor, fixed[name])
         if name in fixed
-        else quantizer.dequantize(tensor, section.qparams[name])
-        for name, tensor in section.codes.items()
+        else quantizer.dequantize(tensor, qparams[name])
+        for name, tensor in codes.items()
     }
 
 

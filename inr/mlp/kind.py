@@ -13,10 +13,8 @@ from inr.image.region import Region, Size
 from inr.mlp.file import NUMBER, MlpContent, read_content
 from inr.mlp.recipe import RECIPES, STAGES, MlpRecipe
 from inr.options import (
-    AnyRecipe,
     Candidate,
     DecodeOptions,
-    EncodeOptions,
     Job,
     RateAxis,
     Report,
@@ -85,17 +83,11 @@ class MlpKind:
     required = frozenset({SECTION_WEIGHTS})
     allowed = frozenset({SECTION_ICC_PROFILE, SECTION_BANDS})
     max_bit_depth = 16
-
-    @property
-    def rate_axis(self) -> RateAxis:
-        """See `kinds.Kind`."""
-
-        def at(
-            recipe: AnyRecipe, options: EncodeOptions, bpp: float
-        ) -> tuple[AnyRecipe, EncodeOptions]:
-            return recipe, replace(options, target=Target(bpp=bpp))
-
-        return RateAxis("target_bpp", (0.1, 0.2, 0.3, 0.45, 0.6), at)
+    rate_axis = RateAxis(
+        "target_bpp",
+        (0.1, 0.2, 0.3, 0.45, 0.6),
+        at=lambda recipe, options, bpp: (recipe, replace(options, target=Target(bpp=bpp))),
+    )
 
     def encode(
         self, jobs: Sequence[Job[MlpRecipe]], report: Report | None, warn: Warn

@@ -16,7 +16,7 @@ from inr.fitting.search import bisect, bisect_integers
 from inr.fitting.time_budget import TimeBudget, TooShort, budget_of
 from inr.format.container import pack_icc, unpack
 from inr.image.metrics import psnr_db
-from inr.image.region import Region, Size
+from inr.image.region import Region
 from inr.mlp.decode import render_content, render_weights
 from inr.mlp.encode import (
     Prepared,
@@ -26,11 +26,9 @@ from inr.mlp.encode import (
     picture_info,
     prepare,
 )
-from inr.mlp.fields.protocol import NumpyParams
-from inr.mlp.file import read_content
+from inr.mlp.file import dequantize, read_content
 from inr.mlp.fit.problem import AllQParams, Codes, FitResult
 from inr.mlp.fit.program import fit
-from inr.mlp.quantize.uniform import Uniform
 from inr.mlp.recipe import MlpRecipe
 from inr.options import Candidate, Job, Report, Target
 
@@ -178,7 +176,7 @@ class _PictureFits:
         plain = replace(options, target=Target(), time_budget=None, checkpoint=None)
         self._job, self._report = replace(job, options=plain), report
         self._target_db, self._budget = target_db, budget_of(options)
-        self._size = Size(job.picture.height, job.picture.width)
+        self._size = job.picture.size
         self._info = picture_info(job.picture)
         settings = (self._info, job.recipe, options.seed, target_db)
         self.checkpoint = checkpoint_of(options.checkpoint, job.picture.pixels, settings)
@@ -265,7 +263,8 @@ class _PictureFits:
 
     def _render(self, prepared: Prepared, codes: Codes, qparams: AllQParams) -> np.ndarray:
         """Draw the picture that a file with these codes draws."""
-        weights = _dequantize(prepared, codes, qparams)
+        problem = prepared.problem
+        weights = dequantize(problem.field_set, problem.quantizer, codes, qparams)
         whole = Region.whole(self._size)
         return render_weights(prepared.stages, weights, prepared.info, self._size, whole)
 
@@ -282,8 +281,10 @@ class _PictureFits:
         assert trial.ended is not None
         prepared, result = trial.ended
         quantizer = prepared.problem.quantizer
-        weights = _dequantize(prepared, result.codes, result.qparams)
-        weights = {name: weights[name] for name in result.qparams}
+        weights = {
+            name: quantizer.dequantize(result.codes[name], qparams)
+            for name, qparams in result.qparams.items()
+        }
 
         def coarsen(log2_factor: float) -> tuple[Codes, AllQParams]:
             qparams, codes = {}, dict(result.codes)
@@ -326,17 +327,6 @@ class _PictureFits:
 
             bisect_integers(is_above_with, low=0, high=n_all)
         return found[0] if found else None
-
-
-def _dequantize(prepared: Prepared, codes: Codes, qparams: AllQParams) -> NumpyParams:
-    """Return the weights that a file with these codes has."""
-    fixed, quantizer = prepared.problem.field_set.fixed_steps(), prepared.problem.quantizer
-    return {
-        name: Uniform().dequantize(tensor, fixed[name])
-        if name in fixed
-        else quantizer.dequantize(tensor, qparams[name])
-        for name, tensor in codes.items()
-    }
 
 
 def move_towards_zero(codes: Codes, places: np.ndarray) -> Codes:

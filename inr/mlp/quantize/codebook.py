@@ -19,12 +19,13 @@ In the file, for each tensor:
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from inr.errors import FormatError, UsageError
-from inr.format.wire import Reader, varint
+from inr.format.wire import Reader, Wire, varint
 from inr.mlp.quantize.float16 import (
     LARGEST_CODE,
     LARGEST_HALF,
@@ -221,3 +222,55 @@ def _read_side(reader: Reader, n_levels: int) -> list[int]:
             raise FormatError(f"a level is above {LARGEST_HALF:.0f}, the largest finite half")
         codes.append(code)
     return codes
+
+
+@dataclass(frozen=True)
+class CodebookQuantizer:
+    """What KMeans and Distribution share: all but how levels are found on one side of 0."""
+
+    bits: int = 8  # 2..12: codes lie in [-(2**(bits-1) - 1), 2**(bits-1) - 1]
+
+    WIRE: ClassVar[Wire] = ()  # the levels stand in the weights section, that is enough
+    LEARNS_STEPS: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_bits(self.bits)
+
+    def find_levels(self, magnitudes: np.ndarray, n_levels: int) -> np.ndarray:
+        """Find levels for the weights on one side of 0.
+
+        Args:
+          magnitudes: f64[n] > 0, ascending.
+          n_levels: fewer than n.
+        Returns:
+          f64[up to n_levels], in any order.
+        """
+        raise NotImplementedError
+
+    def for_training(self) -> Self:
+        return type(self)()
+
+    def fit_qparams(self, weights: np.ndarray, log2_factor: float = 0.0) -> QParams:
+        """Return f32[2**bits - 1] levels, or f32[0] for a small tensor."""
+        return fit_levels(weights, self.bits, log2_factor, self.find_levels)
+
+    def scale_qparams(self, qparams: QParams, log2_factor: float, weights: np.ndarray) -> QParams:
+        return scale_levels(qparams, log2_factor, weights, self.bits, self.find_levels)
+
+    def quantize(self, weights: np.ndarray, qparams: QParams) -> np.ndarray:
+        return quantize(weights, qparams)
+
+    def dequantize(self, codes: np.ndarray, qparams: QParams) -> np.ndarray:
+        return dequantize(codes, qparams)
+
+    def round(self, weights: "jax.Array", qparams: "jax.Array") -> "jax.Array":
+        return round_to_levels(weights, qparams)
+
+    def qparam_bytes(self, n_weights: int) -> int:
+        return level_bytes(n_weights, self.bits)
+
+    def pack(self, qparams: list[QParams]) -> bytes:
+        return pack_levels(qparams)
+
+    def unpack(self, reader: Reader, sizes: list[int]) -> list[QParams]:
+        return unpack_levels(reader, len(sizes))
