@@ -69,10 +69,10 @@ def test_damaged_files_of_every_method_do_as_well(monkeypatch):
         stages_of(field=net),
     ]
     monkeypatch.setattr(fuzz, "built_files", lambda: [built_file(stages) for stages in made])
-    summary = fuzz.run(range(200), seed=2, max_bytes=512e6)
+    summary = fuzz.run(range(400), seed=2, max_bytes=512e6)
     assert summary.failures == []
-    assert summary.n_pictures > 5
-    assert len(summary.n_refused) > 10
+    assert summary.n_pictures > 10
+    assert len(summary.n_refused) > 15
 
 
 def test_a_case_is_the_same_on_every_run(files):

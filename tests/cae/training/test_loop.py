@@ -260,13 +260,13 @@ def losses(config, params, pictures):
     return np.array([10 ** (-p["psnr_db"] / 10) + p["lambda"] * p["bpp"] for p in points])
 
 
-@pytest.mark.slow  # sixty steps, and a minute where other work keeps both cores busy
+@pytest.mark.slow  # a hundred steps, and minutes where other work keeps both cores busy
 def test_the_smoke_config_learns_visibly(tmp_path):
     config = smoke()
-    config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=60, batch=4))
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=100))
     names = ("flower_foveon_down3", "kodim05", "kodim08", "kodim15", "kodim23")
     photos = [photo(name, 512, 768) for name in names]
     held_out = [x[64:192, 64:192] for x in photos[:3]]
     result = train(config, in_memory(*photos), tmp_path)
     before = losses(config, first_params(config.model, config.train.seed), held_out)
-    assert (losses(config, result.state.mean, held_out) < 0.7 * before).all()
+    assert (losses(config, result.state.mean, held_out) < 0.5 * before).all()
