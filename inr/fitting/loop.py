@@ -17,6 +17,7 @@ archive have, it restores arrays of any shape, and it would be loaded for each f
 
 import ctypes
 import functools
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
@@ -223,11 +224,17 @@ def _next_block(fit: FitRun[State], pace: Pace) -> Block:
     """Returns the block that comes next, which ends at the next edge at the latest."""
     i, phase = next((i, p) for i, p in enumerate(pace.phases) if fit.progress < p.until)
     edge = min([phase.until, *(edge for edge in pace.edges if edge > fit.progress)])
-    left = edge - fit.progress
-    n_to_edge = max(1, round(left / pace.progress_a_step(fit.progress)))
+    a_step = pace.progress_a_step(fit.progress)
+    # Edges are rounded to steps counted from the start, each the same way: if every stretch between
+    # two of them were rounded by itself, many short ones would add up to other than all steps.
+    n_to_edge = max(1, _nearest_step(edge / a_step) - _nearest_step(fit.progress / a_step))
     n = min(pace.block_length, n_to_edge)
-    end = edge if n == n_to_edge else fit.progress + n * (left / n_to_edge)
+    end = edge if n == n_to_edge else fit.progress + n * ((edge - fit.progress) / n_to_edge)
     return Block(i, fit.step, n, pace.block_length, fit.progress, end, end == phase.until)
+
+
+def _nearest_step(steps: float) -> int:
+    return math.floor(steps + 0.5 + 1e-6)  # halves go up, also those a rounding error below
 
 
 def _progress_of(

@@ -110,6 +110,14 @@ def test_steps_to_an_edge_between_steps_are_alike(until):
     assert len(a_step) == 1
 
 
+@pytest.mark.parametrize("n_edges", [7, 10, 13])  # 2.29, 1.6, 1.23 steps between two
+def test_edges_between_steps_leave_the_number_of_steps_as_it_is(n_edges):
+    program = Program()
+    program.edges = tuple(0.8 * (i + 1) / n_edges for i in range(n_edges))
+    assert run(program).step == program.n_steps
+    assert set(program.edges) <= {block.end for block in program.blocks}
+
+
 def test_a_phase_of_no_length_is_passed_over():
     program = Program()
     program.phases = (Phase(0.0), Phase(0.5), Phase(0.5), Phase(1.0))
