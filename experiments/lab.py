@@ -110,19 +110,32 @@ class Run:
           RuntimeError: a run failed; what `inr` said stands on stderr.
         """
         output, settings = self.folder / "work" / name, self.scale.settings() | settings
-        chosen = self.pictures if pictures is None else pictures
-        command = [*INR, "sweep", *map(str, chosen), "--recipe", recipe, "-o", str(output)]
-        command += ["--jobs", str(self.jobs), "--seed", "0", "--json"]
-        for path, value in settings.items():
-            command += ["--set", f"{path}={value}"]
-        for path, values in vary.items():
-            command += ["--vary", f"{path}={','.join(values)}"]
+        command = self.command(name, recipe, settings, vary, pictures)
         print(f"{name}: inr", *command[len(INR) :], file=sys.stderr, flush=True)
         if subprocess.run(command, stdout=subprocess.PIPE).returncode != 0:
             raise RuntimeError(f"sweep {name} failed; the same command tries its failed runs again")
         fixed = {path: _parse(value) for path, value in settings.items()}
         rows = _read(output / "runs.csv")
         return [{"sweep": name} | fixed | row | count_weights(self.file(name, row)) for row in rows]
+
+    def command(
+        self,
+        name: str,
+        recipe: str,
+        settings: Mapping[str, str],
+        vary: Mapping[str, Sequence[str]],
+        pictures: Sequence[Path] | None,
+    ) -> list[str]:
+        """Return the command of a sweep, whose settings are all that there are."""
+        chosen = self.pictures if pictures is None else pictures
+        command = [*INR, "sweep", *map(str, chosen), "--recipe", recipe]
+        command += ["-o", str(self.folder / "work" / name)]
+        command += ["--jobs", str(self.jobs), "--seed", "0", "--json"]
+        for path, value in settings.items():
+            command += ["--set", f"{path}={value}"]
+        for path, values in vary.items():
+            command += ["--vary", f"{path}={','.join(values)}"]
+        return command
 
     def file(self, name: str, row: Row) -> bytes:
         """Return the .inr file of a row of the sweep of that name."""
