@@ -58,8 +58,9 @@ def test_runs_tiny_and_leaves_the_results_alone(script):
 class Planned(lab.Run):
     """Sweeps whose settings `inr` accepts, and whose rows are those of results.csv."""
 
-    def sweep(self, name, recipe, *, settings={}, vary={}, pictures=None):
-        command = self.command(name, recipe, self.scale.settings() | settings, vary, pictures)
+    def sweep(self, name, recipe, *, settings, vary=None, pictures=None):
+        settings, vary = self.scale.settings() | settings, vary or {}
+        command = self.command(name, recipe, settings, vary, pictures)
         done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         n_runs = json.loads(done.stdout)["runs"]
