@@ -1,5 +1,6 @@
 """What all tests share: jax on the CPU, with the strict settings that the code base can meet."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -33,6 +34,9 @@ import pytest  # noqa: E402
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "scripts")]
 
 jax.config.update("jax_platforms", "cpu")
+# Tracing makes many small objects beside the million that stay; looking through them all again and
+# again would take a tenth of the time.
+gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture
