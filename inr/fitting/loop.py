@@ -33,6 +33,7 @@ from inr.fitting.members import choose_members
 from inr.fitting.time_budget import Costs, Pace, Phase, TimeBudget
 from inr.options import Progress, Report
 
+LOSS_OF_FAILED = np.finfo(np.float64).max  # of a start of a trial whose loss is no number
 _MAX_RETRIES = 3  # after a NaN, each at half the rate
 _REST_OF_COMPILING = 0.2  # of what a phase compiles: what its first block calls besides its steps
 

@@ -131,7 +131,9 @@ def open_pictures(
     if n_with_alpha:
         warn(f"{n_with_alpha} pictures with alpha are left out; {len(sources)} are used")
     return Pictures(
-        *(tuple(sources), np.array(sizes, np.int64), tuple(decoded)),
+        sources=tuple(sources),
+        sizes=np.array(sizes, np.int64),
+        decoded=tuple(decoded),
         n_with_alpha=n_with_alpha,
         identities=tuple(identities),
     )

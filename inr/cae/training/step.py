@@ -155,7 +155,10 @@ class Training:
 
         def adam(factor: float) -> optax.GradientTransformation:
             rate = optax.warmup_cosine_decay_schedule(
-                *(0.0, factor * s.learning_rate, s.warmup_steps, s.steps),
+                init_value=0.0,
+                peak_value=factor * s.learning_rate,
+                warmup_steps=s.warmup_steps,
+                decay_steps=s.steps,
                 end_value=factor * s.learning_rate * s.last_rate,
             )
             return optax.adam(rate)

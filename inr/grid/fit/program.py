@@ -15,7 +15,7 @@ import numpy as np
 from inr.fitting import loop
 from inr.fitting.checkpoint import StateStore
 from inr.fitting.jax_settings import platform
-from inr.fitting.loop import Block, FitRun
+from inr.fitting.loop import LOSS_OF_FAILED, Block, FitRun
 from inr.fitting.members import join_members, pick_members
 from inr.fitting.random_keys import fit_key
 from inr.fitting.time_budget import Costs, Phase, TimeBudget
@@ -31,7 +31,6 @@ _MOST_STEPS, _BLOCKS = 50, 20  # of a block; blocks of a fit, at least
 _SPREAD = 0.3  # of all starts but the first around the prior
 _SNAPSHOTS_FROM = 0.5  # of the fit; before, later ones are always better
 STEERED_UNTIL = 0.9  # of the fit: later, lambda changes little; snapshots have one lambda
-_FAILED = np.finfo(np.float64).max  # loss of a start that is no number
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ class GridProgram:
         steps, metrics = self._run_steps(state, xs)
         losses = metrics.mse[:, max(0, block.n_steps - 1)]
         if block.phase == TRIAL:  # a start that fails only loses
-            losses = np.where(np.isfinite(losses), losses, _FAILED)
+            losses = np.where(np.isfinite(losses), losses, LOSS_OF_FAILED)
         return state._replace(steps=steps), losses
 
     def after_block(

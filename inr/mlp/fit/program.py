@@ -18,7 +18,7 @@ from inr.errors import FitError
 from inr.fitting import loop
 from inr.fitting.checkpoint import StateStore
 from inr.fitting.jax_settings import platform
-from inr.fitting.loop import Block, FitRun
+from inr.fitting.loop import LOSS_OF_FAILED, Block, FitRun
 from inr.fitting.members import choose_members, pick_members, stack_members
 from inr.fitting.random_keys import fit_key
 from inr.fitting.time_budget import ROUNDING_COMPILE_SHARE, Costs, Phase, TimeBudget
@@ -43,7 +43,6 @@ _FORGETTING = 1.15  # a block: as the budget tightens, errors may rise, but not 
 _TOO_LARGE = 1.0  # added to the error of a snapshot whose file is too large; errors are below 1
 # Of a time budget: codings of the whole file in a block that rounds, and after the last one.
 _CODINGS_A_BLOCK, _CODINGS_AT_THE_END = 3, 4
-_FAILED = np.finfo(np.float64).max  # loss of a start that is no number
 
 
 def fit(
@@ -223,7 +222,7 @@ class MlpProgram:
             return state, np.zeros(len(each))
         is_well = np.isfinite(each).all(axis=1)
         if is_trial:  # a start that fails only loses
-            return state, np.where(is_well, each.mean(axis=1), _FAILED)
+            return state, np.where(is_well, each.mean(axis=1), LOSS_OF_FAILED)
         late = each[:, n // 2 :].mean(axis=1, dtype=np.float64)
         return state, np.where(is_well, late, np.nan)
 

@@ -13,7 +13,14 @@ from inr.studies.sweep.request import Result, Run
 
 # Fields of Result.
 _MEASURED = (
-    *("n_bytes", "bpp", "psnr_db", "ms_ssim", "sparsity", "steps", "seconds", "n_together"),
+    "n_bytes",
+    "bpp",
+    "psnr_db",
+    "ms_ssim",
+    "sparsity",
+    "steps",
+    "seconds",
+    "n_together",
     "cores",
 )
 
