@@ -27,7 +27,7 @@ from inr.image.hidden_colours import fill_hidden_colours
 from inr.image.metrics import bpp, psnr_db
 from inr.image.picture import Picture
 from inr.image.region import Region, Size
-from inr.kinds import KindFile, kind_numbered, kind_of, open_file, trusting_options
+from inr.kinds import KindFile, find_kind, kind_of, open_file, trusting_options
 from inr.options import (
     AS_IT_IS,
     AnyRecipe,
@@ -287,7 +287,7 @@ def describe(data: bytes, options: DecodeOptions = DESCRIBE_OPTIONS) -> dict[str
         "n_bytes": n_bytes,
         "bpp": bpp(n_bytes, header.height, header.width),
         "version": VERSION,
-        "kind": kind_numbered(header.kind).name,
+        "kind": find_kind(header.kind).name,
         "height": header.height,
         "width": header.width,
         "n_channels": header.n_channels,

@@ -148,7 +148,7 @@ def kind_of(recipe: AnyRecipe) -> Kind[Any]:
     raise TypeError(f"a {type(recipe).__name__} is no recipe; expected one of {known}")
 
 
-def kind_numbered(number: int) -> Kind[Any]:
+def find_kind(number: int) -> Kind[Any]:
     """Return the kind that a header names; raises FormatError for one that is not known."""
     for kind in KINDS:
         if kind.number == number:
@@ -172,6 +172,6 @@ def open_file(data: bytes, models: Path | None = None) -> KindFile:
       TypeError: data is something else than bytes.
     """
     header, sections = container.unpack(data)
-    kind = kind_numbered(header.kind)
+    kind = find_kind(header.kind)
     container.check_sections(sections, kind.name, kind.required, kind.allowed)
     return kind.open(header, sections, models)

@@ -17,7 +17,7 @@ def printable(text: str) -> str:
       Text that encodes as UTF-8. A byte that was not UTF-8 stands there as in caf\\xe9.png, other
       characters as in Python's literals. A backslash stays one: see `distinct`.
     """
-    return _UNPRINTABLE.sub(lambda match: _escaped(match[0]), text)
+    return _UNPRINTABLE.sub(lambda match: _escape(match[0]), text)
 
 
 def distinct(texts: Sequence[str]) -> list[str]:
@@ -38,7 +38,7 @@ def distinct(texts: Sequence[str]) -> list[str]:
     return mixed if len(set(mixed)) == len(set(texts)) else doubled
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"  # the byte itself

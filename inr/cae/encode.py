@@ -20,7 +20,7 @@ from inr.cae.file import (
 )
 from inr.cae.priors import Latents
 from inr.cae.recipe import CaeRecipe
-from inr.cae.weight_store import weights_named
+from inr.cae.weight_store import find_weights
 from inr.errors import FitError, UsageError
 from inr.fitting.time_budget import TimeBudget, budget_of
 from inr.format import container
@@ -46,7 +46,7 @@ class _Encoder:
     """Files of one picture at any rate."""
 
     def __init__(self, picture: Picture, recipe: CaeRecipe) -> None:
-        weights, self._number = weights_named(recipe.model)
+        weights, self._number = find_weights(recipe.model)
         widths = weights.model.widths
         width = recipe.width or (widths[-1] if widths else 0)
         if width and width not in widths:

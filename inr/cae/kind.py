@@ -107,15 +107,15 @@ class CaeKind:
         Raises:
           UsageError: there is no such file of weights.
         """
-        from inr.cae.weight_store import hash_named
+        from inr.cae.weight_store import find_hash
 
-        return f"{recipe}, weights of SHA-256 {hash_named(recipe.model)}"
+        return f"{recipe}, weights of SHA-256 {find_hash(recipe.model)}"
 
     def models_folder(self, recipe: CaeRecipe) -> Path | None:
         """See `kinds.Kind`."""
-        from inr.cae.weight_store import folder_named
+        from inr.cae.weight_store import find_folder
 
-        return folder_named(recipe.model)
+        return find_folder(recipe.model)
 
     def open(self, header: Header, sections: Sections, models: Path | None) -> CaeFile:
         """See `kinds.Kind`."""

@@ -24,7 +24,7 @@ def shipped_models(assets: Shipped = SHIPPED) -> dict[str, Entry]:
     return {entry.name: entry for entry in assets.entries(_GROUP)}
 
 
-def weights_named(name: str, assets: Shipped = SHIPPED) -> tuple[Weights, int]:
+def find_weights(name: str, assets: Shipped = SHIPPED) -> tuple[Weights, int]:
     """Read the weights of a shipped model or of a file.
 
     Args:
@@ -36,7 +36,7 @@ def weights_named(name: str, assets: Shipped = SHIPPED) -> tuple[Weights, int]:
     """
     entry = shipped_models(assets).get(name)
     if entry is not None:
-        return _shipped_weights(entry, assets), entry.id
+        return _read_shipped(entry, assets), entry.id
     data = _read_named(name, assets)
     try:
         return read_weights(data), 0
@@ -44,13 +44,13 @@ def weights_named(name: str, assets: Shipped = SHIPPED) -> tuple[Weights, int]:
         raise UsageError(f"{name}: {error}") from error
 
 
-def hash_named(name: str, assets: Shipped = SHIPPED) -> str:
+def find_hash(name: str, assets: Shipped = SHIPPED) -> str:
     """Return the SHA-256, in hexadecimal, of the same weights file; raises UsageError likewise."""
     entry = shipped_models(assets).get(name)
     return hashlib.sha256(_read_named(name, assets)).hexdigest() if entry is None else entry.sha256
 
 
-def folder_named(name: str, assets: Shipped = SHIPPED) -> Path | None:
+def find_folder(name: str, assets: Shipped = SHIPPED) -> Path | None:
     """Return the folder of a weights file; None for a shipped model."""
     return None if name in shipped_models(assets) else Path(name).parent
 
@@ -73,7 +73,7 @@ def weights_of(
                 raise FormatError(
                     f"the file was made with other weights of the model {name} than are here"
                 )
-            return _shipped_weights(entry, assets)
+            return _read_shipped(entry, assets)
     if number:
         raise FormatError(f"model {number} is not known; the file needs a newer version")
     return _find_own(sha256, models)
@@ -138,5 +138,5 @@ def _read_file(path: Path) -> bytes:
 
 
 @functools.lru_cache(maxsize=2)
-def _shipped_weights(entry: Entry, assets: Shipped) -> Weights:
+def _read_shipped(entry: Entry, assets: Shipped) -> Weights:
     return read_weights(assets.read(entry))

@@ -144,7 +144,7 @@ def _read_meta(stored: Npz) -> tuple[str, Model, dict[str, Any]]:
         raise FormatError(str(error)) from error
 
 
-def _wanted(model: Model) -> dict[str, tuple[int, ...]]:
+def _list_shapes(model: Model) -> dict[str, tuple[int, ...]]:
     """List names and shapes of all tensors and vectors of the model."""
     wanted: dict[str, tuple[int, ...]] = {}
     for each in (*(model.at_width(width) for width in model.widths), model):  # the largest last
@@ -162,7 +162,7 @@ def _check_claims(members: dict[str, Member], model: Model) -> None:
     for path in tables:
         if path not in members:
             raise FormatError(f"{path!r} is missing")
-    wanted = _wanted(model)
+    wanted = _list_shapes(model)
     others = {_META, *tables}
     given = {path: each.shape for path, each in members.items() if path not in others}
     unlike = set(wanted.items()) ^ set(given.items())

@@ -270,13 +270,13 @@ def evaluate(
     options = DecodeOptions(max_pixels=max_pixels, max_macs=max_macs, models=models_folder())
     warn = warner(quiet=False)
 
-    def opened(path: Path) -> tuple[Picture, int | None]:
+    def open_either(path: Path) -> tuple[Picture, int | None]:
         data = picture_bytes(path, max_pixels)
         if data.startswith(MAGIC):
             return of_bytes(decode_picture, data, path, options), len(data)
         return load_bytes(data, input_name(path), max_pixels=max_pixels, warn=warn), None
 
-    (expected, _), (given, n_bytes) = opened(reference), opened(candidate)
+    (expected, _), (given, n_bytes) = open_either(reference), open_either(candidate)
     if expected.pixels.shape != given.pixels.shape or expected.bit_depth != given.bit_depth:
         raise UsageError(
             f"pictures of unlike size cannot be compared: {input_name(reference)} is "
@@ -330,7 +330,7 @@ def main() -> None:
     prepare()
     try:
         try:
-            with _ended_by_sigterm():
+            with _end_at_sigterm():
                 app(prog_name="inr")
         finally:
             flush_stdout()  # here, where a reader that went away can be caught
@@ -353,7 +353,7 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
+def _end_at_sigterm() -> Iterator[None]:
     """Lets SIGTERM end the command as Ctrl-C does: nothing half-written remains, no word."""
 
     def end(number: int, frame: object) -> None:

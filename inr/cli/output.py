@@ -16,7 +16,7 @@ from inr.cli.streams import (
     STANDARD,
     check_stdout,
     input_name,
-    opened_input,
+    open_input,
     path_of,
     tell,
     write_lines,
@@ -99,7 +99,7 @@ def of_file(function: Callable[..., T], path: Path, *arguments: Any) -> T:
     """Calls a function of the bytes of an .inr file; its FormatError names the file."""
     from inr.format.container import MAX_FILE_BYTES
 
-    with opened_input(path) as file:
+    with open_input(path) as file:
         data = file.read(MAX_FILE_BYTES + 1)
     return of_bytes(function, data, path, *arguments)
 
@@ -142,7 +142,7 @@ def picture_bytes(path: Path, max_pixels: int) -> bytes:
     """Reads the file of a picture, or standard input, which may have no end."""
     from inr.image.read import read_stream
 
-    with opened_input(path) as file:
+    with open_input(path) as file:
         return read_stream(file, input_name(path), max_pixels=max_pixels)
 
 

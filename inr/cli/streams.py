@@ -82,13 +82,13 @@ def write_lines(lines: list[str]) -> None:
     Raises:
       OSError: they cannot be written; BrokenPipeError where the reader went away.
     """
-    with _named_stdout():
+    with _name_stdout():
         print("\n".join(map(printable, lines)), flush=True)
 
 
 def flush_stdout() -> None:
     """Writes what standard output still holds; raises as `write_lines`."""
-    with _named_stdout():
+    with _name_stdout():
         sys.stdout.flush()
 
 
@@ -112,7 +112,7 @@ def check_stdout(force: bool) -> None:
 
 
 @contextlib.contextmanager
-def opened_input(path: Path) -> Iterator[BinaryIO]:
+def open_input(path: Path) -> Iterator[BinaryIO]:
     """Opens a file or standard input; errors of reading name it."""
     if path == STANDARD and sys.__stdin__ is None:
         raise UsageError("standard input is closed; redirect a file to it, or name one")
@@ -136,13 +136,13 @@ def written(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
         return
     whole = io.BytesIO()
     yield whole
-    with _named_stdout():
+    with _name_stdout():
         sys.stdout.buffer.write(whole.getbuffer())
         sys.stdout.buffer.flush()
 
 
 @contextlib.contextmanager
-def _named_stdout() -> Iterator[None]:
+def _name_stdout() -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -197,7 +197,7 @@ class SeveralFits:
         self._results.append((numbers, arrays))
         self._state = None
         if self._checkpoint is not None:
-            self._checkpoint.save(*self._joined(None))
+            self._checkpoint.save(*self._join(None))
 
     def load(self) -> State | None:
         """Returns the state of the fit at hand, as far as it was saved."""
@@ -206,14 +206,14 @@ class SeveralFits:
     def save(self, numbers: Numbers, arrays: list[np.ndarray]) -> None:
         """Saves the state of the fit at hand beside the results."""
         if self._checkpoint is not None:
-            self._checkpoint.save(*self._joined((numbers, arrays)))
+            self._checkpoint.save(*self._join((numbers, arrays)))
 
     def save_when_due(self, state: Callable[[], State]) -> None:
         """`Checkpoint.save_when_due` for the state of the fit at hand."""
         if self._checkpoint is not None:
-            self._checkpoint.save_when_due(lambda: self._joined(state()))
+            self._checkpoint.save_when_due(lambda: self._join(state()))
 
-    def _joined(self, state: State | None) -> State:
+    def _join(self, state: State | None) -> State:
         results = [{"numbers": n, "n_arrays": len(arrays)} for n, arrays in self._results]
         joined = [array for _, arrays in self._results for array in arrays]
         if state is None:

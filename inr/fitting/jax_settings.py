@@ -31,7 +31,7 @@ def own_jax_settings() -> Iterator[None]:
       BackendError: jax cannot be loaded, or has no such backend as was asked for.
       OutOfMemoryError: jax had not enough memory in the block.
     """
-    jax = _loaded()
+    jax = _load_jax()
     with ExitStack() as settings:
         for setting in (
             jax.enable_x64(False),
@@ -78,7 +78,7 @@ def device() -> "Device":
     Raises:
       BackendError: jax cannot be loaded, or has no such backend as was asked for.
     """
-    jax = _loaded()
+    jax = _load_jax()
     try:
         with jax.transfer_guard("allow"):
             (found,) = jax.device_put(np.float32(0)).devices()
@@ -87,7 +87,7 @@ def device() -> "Device":
     return found
 
 
-def _loaded() -> Any:
+def _load_jax() -> Any:
     try:
         import jax
     except Exception as error:  # as of JAX_ENABLE_X64=maybe

@@ -84,7 +84,7 @@ def exact_network(params: Mapping[str, NDArray[np.floating]], pyramid: Pyramid) 
       ValueError: a tensor is missing, has another shape or holds other numbers.
     """
     p = {
-        name: _checked(name, params, shape)
+        name: _require(name, params, shape)
         for group in pyramid.context_groups.values()
         for name, shape in group.items()
     }
@@ -233,7 +233,7 @@ def densities(network: Network, work: Workspace) -> NDArray[np.int64]:
     return out.astype(np.int64)
 
 
-def _checked(
+def _require(
     name: str, params: Mapping[str, NDArray[np.floating]], shape: tuple[int, ...]
 ) -> Array:
     if name not in params or params[name].shape != shape:

@@ -35,7 +35,7 @@ def prior_networks(pyramid: Pyramid) -> dict[str, np.ndarray]:
     fitted = {}
     for name, shape in pyramid.shapes.items():
         fitted[name] = np.zeros(shape)
-        known = _known(name, shape, shipped, pyramid)
+        known = _find_known(name, shape, shipped, pyramid)
         if known is not None and known.shape[1:] == shape[1:] and len(known) <= shape[0]:
             fitted[name][: len(known)] = known
         fitted[name].setflags(write=False)
@@ -50,7 +50,7 @@ def _shipped(n: int) -> dict[str, np.ndarray]:
         return {name: stored[name] * 2.0**-UNIT_BITS for name in stored.files}
 
 
-def _known(
+def _find_known(
     name: str, shape: Shape, shipped: dict[str, np.ndarray], pyramid: Pyramid
 ) -> np.ndarray | None:
     """The first rows of a tensor as the prior has them; None if it does not know the tensor."""

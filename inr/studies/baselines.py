@@ -38,7 +38,7 @@ class PictureCodec:
     library: Callable[[], str]  # name and version, once missing() is None
 
 
-def codec_named(name: str, codecs: Sequence[PictureCodec] | None = None) -> PictureCodec:
+def find_codec(name: str, codecs: Sequence[PictureCodec] | None = None) -> PictureCodec:
     """Return the codec of that name, of those given or all; UsageError lists those there are."""
     codecs = CODECS if codecs is None else codecs
     for codec in codecs:

@@ -71,16 +71,16 @@ def encode_hevc(pixels: Pixels, quality: float) -> bytes:
       ValueError: a side above 65535.
       CodecError: ffmpeg failed.
     """
-    planes = [_rounded(plane, 255, "u1") for plane in _ycbcr(_padded(pixels), 255)]
+    planes = [_round(plane, 255, "u1") for plane in _ycbcr(_pad(pixels), 255)]
     options = ["-preset", "veryslow", "-x265-params", f"{_HEVC_OPTIONS}:qp={int(quality)}"]
-    return _encoded(pixels, planes, "yuv444p", "libx265", options, "hevc")
+    return _encode(pixels, planes, "yuv444p", "libx265", options, "hevc")
 
 
 def decode_hevc(data: bytes) -> Pixels:
     """u8 [h, w, 3] of what encode_hevc made."""
     height, width = _SIZE.unpack_from(data)
     n_rows, n_cols = _padded_size(height, width)
-    raw = _decoded(data, "yuv444p", "hevc", n_bytes=3 * n_rows * n_cols)
+    raw = _decode(data, "yuv444p", "hevc", n_bytes=3 * n_rows * n_cols)
     planes = np.frombuffer(raw, np.uint8).reshape(3, n_rows, n_cols)
     return _rgb(planes[0], planes[1], planes[2], 255)[:height, :width]
 
@@ -95,10 +95,10 @@ def encode_vvc(pixels: Pixels, quality: float) -> bytes:
       ValueError: a side above 65535.
       CodecError: ffmpeg failed, as it does where the stream exceeds 8 bits a pixel (noise).
     """
-    y, cb, cr = _ycbcr(_padded(pixels), 1023)
-    planes = [_rounded(plane, 1023, "<u2") for plane in (y, _halved(cb), _halved(cr))]
+    y, cb, cr = _ycbcr(_pad(pixels), 1023)
+    planes = [_round(plane, 1023, "<u2") for plane in (y, _halve(cb), _halve(cr))]
     options = ["-preset", "medium", "-qp", str(int(quality)), "-qpa", "0"]
-    return _encoded(pixels, planes, "yuv420p10le", "libvvenc", options, "vvc")
+    return _encode(pixels, planes, "yuv420p10le", "libvvenc", options, "vvc")
 
 
 def decode_vvc(data: bytes) -> Pixels:
@@ -106,9 +106,9 @@ def decode_vvc(data: bytes) -> Pixels:
     height, width = _SIZE.unpack_from(data)
     n_rows, n_cols = _padded_size(height, width)
     n = n_rows * n_cols
-    samples = np.frombuffer(_decoded(data, "yuv420p10le", "vvc", n_bytes=3 * n), "<u2")
+    samples = np.frombuffer(_decode(data, "yuv420p10le", "vvc", n_bytes=3 * n), "<u2")
     cb, cr = samples[n:].reshape(2, n_rows // 2, n_cols // 2).astype(np.float64)
-    return _rgb(samples[:n].reshape(n_rows, n_cols), _doubled(cb), _doubled(cr), 1023)[
+    return _rgb(samples[:n].reshape(n_rows, n_cols), _double(cb), _double(cr), 1023)[
         :height, :width
     ]
 
@@ -117,7 +117,7 @@ def _padded_size(height: int, width: int) -> tuple[int, int]:
     return max(_MIN_SIDE, height + height % 2), max(_MIN_SIDE, width + width % 2)
 
 
-def _padded(pixels: Pixels) -> Pixels:
+def _pad(pixels: Pixels) -> Pixels:
     height, width = pixels.shape[:2]
     if max(height, width) > 0xFFFF:
         raise UsageError(f"{width}x{height} pixels: sides above 65535 are more than the file holds")
@@ -139,17 +139,17 @@ def _rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, peak: int) -> Pixels:
     return np.clip(np.rint(ycbcr @ _TO_RGB.T * (255 / peak)), 0, 255).astype(np.uint8)
 
 
-def _rounded(plane: Plane, peak: int, dtype: str) -> bytes:
+def _round(plane: Plane, peak: int, dtype: str) -> bytes:
     return np.clip(np.rint(plane), 0, peak).astype(dtype).tobytes()
 
 
-def _halved(plane: Plane) -> Plane:
+def _halve(plane: Plane) -> Plane:
     """Means over 2 x 2: chroma in the middle of four pixels, as in JPEG."""
     return (plane[0::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 0::2] + plane[1::2, 1::2]) / 4
 
 
-def _doubled(plane: Plane) -> Plane:
-    """Linear between the centres that _halved has taken: 3/4 of the near one, 1/4 of the far."""
+def _double(plane: Plane) -> Plane:
+    """Linear between the centres that _halve has taken: 3/4 of the near one, 1/4 of the far."""
     for _ in range(2):  # down the rows, then the transpose
         before = np.concatenate([plane[:1], plane[:-1]])
         after = np.concatenate([plane[1:], plane[-1:]])
@@ -159,7 +159,7 @@ def _doubled(plane: Plane) -> Plane:
     return plane
 
 
-def _encoded(
+def _encode(
     pixels: Pixels, planes: list[bytes], layout: str, encoder: str, options: list[str], form: str
 ) -> bytes:
     height, width = pixels.shape[:2]
@@ -169,7 +169,7 @@ def _encoded(
     return _SIZE.pack(height, width) + _run([*source, *target], b"".join(planes))
 
 
-def _decoded(data: bytes, layout: str, form: str, *, n_bytes: int) -> bytes:
+def _decode(data: bytes, layout: str, form: str, *, n_bytes: int) -> bytes:
     """The planes of the one frame in a file."""
     options = ["-f", form, "-i", "-", "-f", "rawvideo", "-pix_fmt", layout, "-"]
     raw = _run(options, data[_SIZE.size :])

@@ -82,11 +82,11 @@ class Ledger(Generic[R]):
 
     def rows(self) -> dict[str, R]:
         """Return what is measured by key, the oldest row first; {} where there is no file."""
-        return {key: row for key, _, row in self._finished()}
+        return {key: row for key, _, row in self._select_finished()}
 
     def last_by_request(self) -> dict[str, R]:
         """Return the last row that was written for each request, whatever code made it."""
-        return {request: row for _, request, row in self._finished()}
+        return {request: row for _, request, row in self._select_finished()}
 
     def errors(self) -> dict[str, str]:
         """Return why the failed encodings failed, a line each, by key."""
@@ -109,15 +109,15 @@ class Ledger(Generic[R]):
                 f'DELETE FROM "{self._table}" WHERE key = ?', [(key,) for key in keys]
             )
 
-    def _finished(self) -> Iterator[tuple[str, str, R]]:
-        names = ", ".join(_quoted(self._types))
+    def _select_finished(self) -> Iterator[tuple[str, str, R]]:
+        names = ", ".join(_quote(self._types))
         for key, request, *values in self._select(f"key, request, {names}", "error IS NULL"):
             yield key, request, self._measured(*values)
 
     def _write(self, entry: Entry, rest: dict[str, Any], condition: str) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         row = dataclasses.asdict(entry) | {"finished_at": now} | rest
-        names = _quoted(row)
+        names = _quote(row)
         updates = ", ".join(f"{name}=excluded.{name}" for name in names)
         with self._open() as database, database:
             database.execute(
@@ -172,5 +172,5 @@ def _sql_type(hint: Any) -> str:
     return next(name for kind, name in _SQL_TYPES.items() if kind in given)
 
 
-def _quoted(names: Iterable[str]) -> list[str]:
+def _quote(names: Iterable[str]) -> list[str]:
     return [f'"{name}"' for name in names]  # "commit" is a word of SQL

@@ -9,10 +9,10 @@ from helpers.cae_coding_models import TINY
 
 from inr.cae.weight_store import (
     MAX_FILE_BYTES,
-    folder_named,
-    hash_named,
+    find_folder,
+    find_hash,
+    find_weights,
     shipped_models,
-    weights_named,
     weights_of,
 )
 from inr.cae.weights import write_weights
@@ -50,27 +50,27 @@ def mine(tmp_path):
 
 def test_shipped_models_by_name_and_number(assets):
     assert list(shipped_models(assets)) == ["tiny", "factorized"]
-    weights, number = weights_named("factorized", assets)
+    weights, number = find_weights("factorized", assets)
     assert (weights.sha256, number) == (OTHER.sha256, 2)
-    assert hash_named("factorized", assets) == OTHER.sha256
-    assert folder_named("factorized", assets) is None
+    assert find_hash("factorized", assets) == OTHER.sha256
+    assert find_folder("factorized", assets) is None
     assert weights_of(2, head(OTHER), None, assets).sha256 == OTHER.sha256
     assert weights_of(1, head(OWN), None, assets).name == "tiny"
 
 
 @pytest.mark.parametrize("name", ["hyperprior", "factorized"])
 def test_models_that_are_shipped(name):
-    weights, number = weights_named(name)
-    assert (weights.name, weights.sha256) == (name, hash_named(name))
+    weights, number = find_weights(name)
+    assert (weights.name, weights.sha256) == (name, find_hash(name))
     assert weights_of(number, head(weights), None) is weights
 
 
 def test_own_weights_by_path_and_hash(mine, tmp_path):
     path = mine / "own.npz"
     path.write_bytes(write_weights(OWN))
-    weights, number = weights_named(str(path))
+    weights, number = find_weights(str(path))
     assert (weights.sha256, number) == (OWN.sha256, 0)
-    assert (hash_named(str(path)), folder_named(str(path))) == (OWN.sha256, mine)
+    assert (find_hash(str(path)), find_folder(str(path))) == (OWN.sha256, mine)
     with pytest.raises(FormatError, match=rf"SHA-256 {OWN.sha256[:32]}\.\.\., which are not ship"):
         weights_of(0, head(OWN), None)
     (mine / "aaa.npz").mkdir()  # not to be read
@@ -100,7 +100,7 @@ def test_a_file_of_that_hash_that_holds_no_weights_is_named(mine):
     with pytest.raises(FormatError, match=r"a\.npz: this is no weights file of an autoencoder"):
         weights_of(0, hashlib.sha256(b"something else").digest()[:16], mine)
     with pytest.raises(ValueError, match=r"a\.npz: this is no weights file of an autoencoder"):
-        weights_named(str(mine / "a.npz"))
+        find_weights(str(mine / "a.npz"))
 
 
 def test_a_file_too_large_to_be_weights_is_not_read(mine):
@@ -109,7 +109,7 @@ def test_a_file_too_large_to_be_weights_is_not_read(mine):
     with pytest.raises(FormatError, match=r"not read: .*a\.npz: more than the \d+ bytes"):
         weights_of(0, bytes(16), mine)
     with pytest.raises(ValueError, match=r"a\.npz: more than the \d+ bytes"):
-        weights_named(str(mine / "a.npz"))
+        find_weights(str(mine / "a.npz"))
 
 
 @pytest.mark.parametrize(("name", "why"), [("a", "Not a directory"), ("none", "No such file")])
@@ -120,7 +120,7 @@ def test_a_folder_of_models_that_cannot_be_read_is_named(mine, name, why):
 
 
 @has_pipes
-@pytest.mark.parametrize("read", [weights_named, hash_named])
+@pytest.mark.parametrize("read", [find_weights, find_hash])
 def test_paths_of_what_is_no_file_are_refused_by_name(mine, read):
     (mine / "a.npz").mkdir()
     os.mkfifo(mine / "b.npz")
@@ -135,7 +135,7 @@ def test_files_without_permission_are_refused_by_name(mine):
     (mine / "a.npz").write_bytes(b"")
     (mine / "a.npz").chmod(0)
     with pytest.raises(ValueError, match=r"a\.npz: Permission denied"):
-        weights_named(str(mine / "a.npz"))
+        find_weights(str(mine / "a.npz"))
     with pytest.raises(FormatError, match=r"not read: .*a\.npz: Permission denied"):
         weights_of(0, bytes(16), mine)
 
@@ -144,7 +144,7 @@ def test_files_without_permission_are_refused_by_name(mine):
 def test_unknown_models(assets, monkeypatch, tmp_path, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=f"model '{name}': there are tiny, factorized, or give"):
-        weights_named(name, assets)
+        find_weights(name, assets)
 
 
 def test_files_of_other_or_newer_models(assets):
@@ -158,7 +158,7 @@ def test_damaged_weights_of_the_package(assets):
     (assets.folder / "tiny.npz").write_bytes(write_weights(OTHER))
     for _ in range(2):
         with pytest.raises(FormatError, match=r"tiny\.npz, part of this program, are damaged"):
-            weights_named("tiny", assets)
+            find_weights("tiny", assets)
     (assets.folder / "manifest.json").write_text("{")
     with pytest.raises(FormatError, match="list of shipped weights is damaged"):
         weights_of(1, head(OWN), None, assets)

@@ -12,7 +12,7 @@ from helpers.cae_coding_models import (
 
 import inr
 from inr.cae.transforms import Balle2017
-from inr.cae.weight_store import shipped_models, weights_named
+from inr.cae.weight_store import find_weights, shipped_models
 from inr.cae.work import rendering_macs
 from inr.errors import FormatError, UsageError
 from inr.format.container import DEFAULT_MAX_MACS
@@ -27,7 +27,7 @@ def macs(model, height, width, region=None, drawn=None, n_channels=3):
 
 def test_shipped_models_stay_below_the_limit_at_all_pixels_that_may_be_decoded():
     for name in shipped_models():
-        weights, _ = weights_named(name)
+        weights, _ = find_weights(name)
         for sides in ((10_000, 10_000), (6_100, 16_384)):
             assert macs(weights.model, *sides, n_channels=4) < DEFAULT_MAX_MACS
 

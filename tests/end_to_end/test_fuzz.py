@@ -13,7 +13,7 @@ from inr import decode
 from inr.coders.zstd import Zstd
 from inr.errors import FormatError
 from inr.format.container import pack, unpack
-from inr.kinds import kind_numbered
+from inr.kinds import find_kind
 from inr.mlp.fields.feathermap import FeathermapSiren
 from inr.mlp.fields.siren import Siren
 from inr.mlp.quantize.kmeans import KMeans
@@ -57,7 +57,7 @@ def test_claims_are_whole_files_of_any_size(files, number):
 def open_any_of(data):
     """Kind and number of pixels of a file whose checksum and lengths are right."""
     header, _ = unpack(data)
-    return kind_numbered(header.kind).name, header.height * header.width
+    return find_kind(header.kind).name, header.height * header.width
 
 
 def test_damaged_files_of_every_method_do_as_well(monkeypatch):

@@ -23,7 +23,7 @@ from inr.format.container import (
     unpack,
     unpack_icc,
 )
-from inr.kinds import kind_numbered, open_file
+from inr.kinds import find_kind, open_file
 from inr.mlp.fields.siren import Siren
 
 FULL = (0, 255)
@@ -33,7 +33,7 @@ PLAIN = Header(2, 300, 3, 8, (FULL, FULL, FULL), b"\x05\x06")
 def unpack_checked(data):
     """`unpack`, and the sections held against those of the kind."""
     header, sections = unpack(data)
-    kind = kind_numbered(header.kind)
+    kind = find_kind(header.kind)
     check_sections(sections, kind.name, kind.required, kind.allowed)
 
 

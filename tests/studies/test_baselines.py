@@ -15,7 +15,7 @@ from PIL import Image
 from inr.errors import CodecError
 from inr.image.metrics import psnr_db
 from inr.studies import baselines_ffmpeg
-from inr.studies.baselines import CODECS, codec_named
+from inr.studies.baselines import CODECS, find_codec
 
 NAMES = ("kodim08", "kodim15", "kodim23")
 
@@ -89,7 +89,7 @@ def test_names_are_unique_and_settings_end_with_what_steers_the_rate():
 
 def test_unknown_codecs_are_refused_with_those_there_are():
     with pytest.raises(ValueError, match=r"unknown codec 'jpg'; there are jpeg420, jpeg444, jpeg"):
-        codec_named("jpg")
+        find_codec("jpg")
 
 
 # ---------------------------------------------------------------- settings that matter
@@ -97,7 +97,7 @@ def test_unknown_codecs_are_refused_with_those_there_are():
 
 @pytest.mark.parametrize(("name", "subsampling"), [("jpeg420", "4:2:0"), ("jpeg444", "4:4:4")])
 def test_optimised_jpeg_is_the_same_picture_in_fewer_bytes(name, subsampling, crop):
-    codec = codec_named(name)
+    codec = find_codec(name)
     plain = io.BytesIO()
     Image.fromarray(crop).save(plain, "JPEG", quality=50, subsampling=subsampling)
     ours = codec.encode(crop, 50)
@@ -107,7 +107,7 @@ def test_optimised_jpeg_is_the_same_picture_in_fewer_bytes(name, subsampling, cr
 
 
 def test_jpeg2000_beats_the_straw_man_of_defaults(crop):
-    codec = codec_named("jpeg2000")
+    codec = find_codec("jpeg2000")
     default = io.BytesIO()
     Image.fromarray(crop).save(default, "JPEG2000", quality_mode="rates", quality_layers=[40])
     ours = codec.encode(crop, 40)
@@ -118,7 +118,7 @@ def test_jpeg2000_beats_the_straw_man_of_defaults(crop):
 
 
 def test_webp_at_method_6_beats_the_default(crop):
-    codec = codec_named("webp")
+    codec = find_codec("webp")
     default = io.BytesIO()
     Image.fromarray(crop).save(default, "WEBP", quality=55)
     assert len(codec.encode(crop, 55)) < default.tell()
@@ -127,7 +127,7 @@ def test_webp_at_method_6_beats_the_default(crop):
 def test_avif_keeps_the_colour_of_single_pixels():
     pixels = np.full((32, 32, 3), 128, np.uint8)
     pixels[::2, ::2] = [228, 88, 128]
-    codec = codec_named("avif")
+    codec = find_codec("avif")
     chroma_444 = codec.decode(codec.encode(pixels, 86))
     halved = io.BytesIO()
     Image.fromarray(pixels).save(halved, "AVIF", quality=86, subsampling="4:2:0")
@@ -144,7 +144,7 @@ def test_avif_keeps_the_colour_of_single_pixels():
 def test_padded_sizes(size, padded):
     assert baselines_ffmpeg._padded_size(*size) == padded
     pixels = np.arange(size[0] * size[1] * 3).astype(np.uint8).reshape(*size, 3)
-    result = baselines_ffmpeg._padded(pixels)
+    result = baselines_ffmpeg._pad(pixels)
     assert result.shape == (*padded, 3)
     np.testing.assert_array_equal(result[: size[0], : size[1]], pixels)
     np.testing.assert_array_equal(result[-1, -1], pixels[-1, -1])
@@ -167,21 +167,21 @@ def test_rgb_inverts_ycbcr(peak):
 
 
 def test_chroma_is_halved_and_doubled_by_hand():
-    np.testing.assert_array_equal(baselines_ffmpeg._halved(np.array([[1.0, 3], [5, 7]])), [[4.0]])
+    np.testing.assert_array_equal(baselines_ffmpeg._halve(np.array([[1.0, 3], [5, 7]])), [[4.0]])
     # Centres at 0.5 and 2.5: the pixels in between at 1 and 2 get 3/4 and 1/4.
-    doubled = baselines_ffmpeg._doubled(np.array([[0.0, 4.0]]))
+    doubled = baselines_ffmpeg._double(np.array([[0.0, 4.0]]))
     np.testing.assert_array_equal(doubled, [[0.0, 1, 3, 4], [0, 1, 3, 4]])
 
 
 def test_doubling_a_slope_and_halving_it_is_the_slope_inside():
     slope = np.add.outer(3.0 * np.arange(6), np.arange(5))
-    back = baselines_ffmpeg._halved(baselines_ffmpeg._doubled(slope))
+    back = baselines_ffmpeg._halve(baselines_ffmpeg._double(slope))
     np.testing.assert_allclose(back[1:-1, 1:-1], slope[1:-1, 1:-1])
 
 
 @pytest.mark.parametrize("name", ["hevc", "vvc"])
 def test_the_size_stands_in_front_of_the_stream(name):
-    codec = codec_named(name)
+    codec = find_codec(name)
     if (reason := codec.missing()) is not None:
         pytest.skip(reason)
     data = codec.encode(np.zeros((3, 258, 3), np.uint8), 47)
@@ -191,7 +191,7 @@ def test_the_size_stands_in_front_of_the_stream(name):
 
 
 def test_ffmpeg_that_fails_is_told_in_one_line():
-    if (reason := codec_named("hevc").missing()) is not None:
+    if (reason := find_codec("hevc").missing()) is not None:
         pytest.skip(reason)
     with pytest.raises(CodecError, match=r"^ffmpeg -f hevc .*: [^\n]+$"):
         baselines_ffmpeg.decode_hevc(bytes([1, 0, 1, 0]) + b"not a stream")

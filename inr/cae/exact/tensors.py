@@ -32,7 +32,7 @@ def exact_tensors(chain: Chain, params: Tensors) -> dict[str, np.ndarray]:
       ValueError: a tensor is missing, has another shape, is not finite or so large that sums could
         be inexact, or a Gdn has a negative number.
     """
-    found = {name: _given(name, shape, params) for name, shape in layers.shapes(chain).items()}
+    found = {name: _require(name, shape, params) for name, shape in layers.shapes(chain).items()}
     tensors: dict[str, np.ndarray] = {}
     for layer in layers.walk(chain):
         match layer:
@@ -57,12 +57,12 @@ def exact_scales(chain: Chain, scales: Tensors) -> dict[str, np.ndarray]:
     """
     found: dict[str, np.ndarray] = {}
     for name, n in layers.scales(chain).items():
-        found[name] = round_to(_given(name, (n,), scales), WEIGHT_BITS)
+        found[name] = round_to(_require(name, (n,), scales), WEIGHT_BITS)
         _check(name, np.abs(found[name]) * FEATURE_LIMIT)
     return found
 
 
-def _given(name: str, shape: Shape, params: Tensors) -> np.ndarray:
+def _require(name: str, shape: Shape, params: Tensors) -> np.ndarray:
     if name not in params:
         raise UsageError(f"{name!r} is missing; pass the tensors of this very architecture")
     w = np.asarray(params[name], np.float64)

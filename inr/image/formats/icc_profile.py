@@ -63,8 +63,8 @@ def rgb_profile(primaries: Primaries, curve: Curve) -> bytes:
     return _profile(
         b"RGB ",
         {
-            b"chad": b"sf32" + _fixed(0, *to_d50.ravel()),
-            **{name: b"XYZ " + _fixed(0, *colorants[:, i])
+            b"chad": b"sf32" + _repair(0, *to_d50.ravel()),
+            **{name: b"XYZ " + _repair(0, *colorants[:, i])
                for i, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))},
             **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), trc),
         },
@@ -95,12 +95,12 @@ def _para(curve: Curve) -> bytes:
     if not 0.01 <= curve.gamma <= 100:
         raise ValueError(f"a gamma of {curve.gamma:g} is outside 0.01..100")
     if curve.is_power:
-        return b"para" + struct.pack(">IHH", 0, 0, 0) + _fixed(curve.gamma)
-    numbers = _fixed(curve.gamma, curve.a, curve.b, curve.c, curve.d)
+        return b"para" + struct.pack(">IHH", 0, 0, 0) + _repair(curve.gamma)
+    numbers = _repair(curve.gamma, curve.a, curve.b, curve.c, curve.d)
     return b"para" + struct.pack(">IHH", 0, 3, 0) + numbers
 
 
-def _fixed(*values: float) -> bytes:
+def _repair(*values: float) -> bytes:
     """s15Fixed16Number, big-endian."""
     numbers = np.rint(np.array(values) * 65536).astype(">i4")
     return bytes(numbers.tobytes())
@@ -112,7 +112,7 @@ def _text(text: str) -> bytes:
 
 
 def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
-    white = b"XYZ " + _fixed(0, *_D50)
+    white = b"XYZ " + _repair(0, *_D50)
     tags = {b"desc": _text(_DESCRIPTION), b"cprt": _text(_COPYRIGHT), b"wtpt": white} | tags
     table, body = struct.pack(">I", len(tags)), b""
     start = 128 + 4 + 12 * len(tags)
@@ -127,5 +127,5 @@ def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
         start + len(body), 0, b"\x04\x30\0\0", b"mntr", space, b"XYZ ", *_CREATED_AT, b"acsp",
     )  # fmt: skip
     # Platform, flags, maker, model, attributes, intent (perceptual): 28 bytes of zeros.
-    header += bytes(28) + _fixed(*_D50)
+    header += bytes(28) + _repair(*_D50)
     return header + bytes(128 - len(header)) + table + body

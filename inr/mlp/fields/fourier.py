@@ -95,7 +95,7 @@ class Fourier:
 
     def evaluate(self, params: NumpyParams, coords: np.ndarray) -> np.ndarray:
         n = max(1, _MOST_PHASES // self.n_frequencies)
-        parts = [self._evaluated(params, coords[i : i + n]) for i in range(0, len(coords), n)]
+        parts = [self._evaluate(params, coords[i : i + n]) for i in range(0, len(coords), n)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def macs(self, n_channels: int, n_points: int) -> int:
@@ -103,7 +103,7 @@ class Fourier:
         n_activations = 4 * self.n_frequencies + hidden_of(self) * self.n_layers
         return n_points * (n_weights(self.shapes(n_channels)) + ACTIVATION_MACS * n_activations)
 
-    def _evaluated(self, params: NumpyParams, coords: np.ndarray) -> np.ndarray:
+    def _evaluate(self, params: NumpyParams, coords: np.ndarray) -> np.ndarray:
         phase = np.float32(2 * np.pi) * (coords @ params["frequencies"])
         h = np.concatenate([np.cos(phase), np.sin(phase)], axis=1)
         for i in range(self.n_layers):

@@ -71,7 +71,7 @@ def block_steps(n_weights: int, batch: int, n_last: int) -> int:
     return max(1, min(_MAX_BLOCK, int(block_work / work), n_last // _BLOCKS_OF_ROUNDING))
 
 
-def shuffled(signal: Signal, batch: int, seed: int) -> Data:
+def shuffle(signal: Signal, batch: int, seed: int) -> Data:
     """The signal's pixels in random order, its first `batch` ones again at the end."""
     order = np.random.default_rng([seed, 0]).permutation(signal.height * signal.width)
     order = np.concatenate([order, order[:batch]]).astype(np.int32)

@@ -16,7 +16,7 @@ import numpy as np
 from inr.mlp.fields.protocol import Params
 from inr.mlp.fit.rate import RateTerm, estimated_bits, paid_steps
 from inr.mlp.quantize.protocol import Quantizer
-from inr.mlp.quantize.ste import add_noise, budgeted_steps, kept, round_straight_through
+from inr.mlp.quantize.ste import add_noise, kept, round_straight_through, solve_steps
 from inr.mlp.sparsify.protocol import Masks
 
 
@@ -72,7 +72,7 @@ class Noise:
     MOVES_STEPS: ClassVar[bool] = True
 
     def __call__(self, trained: Params, log2_steps: Params, x: PerturbInputs) -> Perturbed:
-        q_steps = budgeted_steps(trained, log2_steps, x.budget_bits, x.masks)
+        q_steps = solve_steps(trained, log2_steps, x.budget_bits, x.masks)
         noisy = kept(add_noise(trained, q_steps, x.noise_key), x.masks)
         return Perturbed(noisy, jnp.asarray(_NO_BITS), log2_steps)
 

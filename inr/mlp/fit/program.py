@@ -23,13 +23,13 @@ from inr.fitting.members import choose_members, pick_members, stack_members
 from inr.fitting.random_keys import fit_key
 from inr.fitting.time_budget import ROUNDING_COMPILE_SHARE, Costs, Phase, TimeBudget
 from inr.mlp.fields.protocol import n_weights
-from inr.mlp.fit.data import batch_pixels, block_steps, shuffled, slices_of
+from inr.mlp.fit.data import batch_pixels, block_steps, shuffle, slices_of
 from inr.mlp.fit.perturb import Held, Keep, Noise, Perturbation, PricedNoise, Rounding
 from inr.mlp.fit.problem import AllQParams, Codes, FitProblem, FitResult
 from inr.mlp.fit.rate import RateTerm, coder_curves
 from inr.mlp.fit.settings import FitSettings
 from inr.mlp.fit.step import Inputs, OwnInputs, State, Stepper
-from inr.mlp.quantize.ste import budgeted_steps
+from inr.mlp.quantize.ste import solve_steps
 from inr.mlp.quantize.uniform import MAX_STEP
 from inr.mlp.quantize_weights import WeightQuantizer
 from inr.mlp.sparsify.masks import keep_counts, n_kept_weights
@@ -120,7 +120,7 @@ class MlpProgram:
         )
         self.data = stack_members(
             [
-                tuple(shuffled(s, n, p.seed) for s, n in zip(p.signals, self.batch, strict=True))
+                tuple(shuffle(s, n, p.seed) for s, n in zip(p.signals, self.batch, strict=True))
                 for p in problems
             ]
         )
@@ -266,7 +266,7 @@ class MlpProgram:
             one = pick_members(state.steps, i)
             early_bits = float(self._allowed_bits(state, i, np.array(progress)))
             trained = self.stepper.trained(one.params)
-            q_steps = budgeted_steps(trained, one.log2_steps, early_bits, one.masks)
+            q_steps = solve_steps(trained, one.log2_steps, early_bits, one.masks)
             found.append({name: jnp.log2(q_step) for name, q_step in q_steps.items()})
         return state._replace(steps=state.steps._replace(log2_steps=stack_members(found)))
 
@@ -350,7 +350,7 @@ class MlpProgram:
             # Beyond 1000, which no file can hold, Python raises OverflowError.
             return {name: 2.0 ** min(float(x), 1000.0) for name, x in one.log2_steps.items()}
         trained, budget_bits = self.stepper.trained(one.params), self.problems[i].budget.bits
-        found = budgeted_steps(trained, one.log2_steps, budget_bits, one.masks)
+        found = solve_steps(trained, one.log2_steps, budget_bits, one.masks)
         return {name: float(q_step) for name, q_step in found.items()}
 
     def schedule(self, state: FitState, block: Block) -> OwnInputs:

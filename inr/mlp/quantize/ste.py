@@ -39,7 +39,7 @@ def kept(params: Params, masks: Masks) -> Params:
     }
 
 
-def budgeted_steps(
+def solve_steps(
     params: Params, log2_steps: Params, budget_bits: jax.Array | float, masks: Masks
 ) -> Params:
     """Steps at which the codes of all kept weights cost budget_bits together.

@@ -17,7 +17,7 @@ from inr.printable import distinct
 from inr.progress import progress_bar
 from inr.recipes import named
 from inr.settings import with_settings
-from inr.studies.baselines import CODECS, PictureCodec, Pixels, codec_named
+from inr.studies.baselines import CODECS, PictureCodec, Pixels, find_codec
 from inr.studies.code_hash import code_hash
 from inr.studies.folder import StudyFolder
 
@@ -68,9 +68,9 @@ def choose_codecs(
       UsageError: an unknown name, or a codec asked for by name that cannot run here.
     """
     is_classical = any(codec.name == anchor for codec in codecs)
-    wanted = [codec_named(name, codecs) for name in dict.fromkeys(names)]
+    wanted = [find_codec(name, codecs) for name in dict.fromkeys(names)]
     if names and is_classical and anchor not in names:
-        wanted.insert(0, codec_named(anchor, codecs))
+        wanted.insert(0, find_codec(anchor, codecs))
     chosen = []
     for codec in wanted or codecs:
         reason = codec.missing()

@@ -15,7 +15,7 @@ from inr.cae.training.autoencoder import forward, vectors
 from inr.cae.training.configs import CONFIGS, Config, smoke
 from inr.cae.training.loop import load_state, rd_points, train, validation_pictures
 from inr.cae.training.pictures import open_pictures
-from inr.cae.weight_store import weights_named
+from inr.cae.weight_store import find_weights
 
 CONFIG = Config("plain", PLAIN, dataclasses.replace(QUICK, steps=4))
 PICTURES = in_memory(photo(), photo("prose_page"))
@@ -211,7 +211,7 @@ def test_validation_pictures_are_cut_to_whole_blocks():
 
 def test_the_configs_of_shipped_weights_are_those_they_were_trained_with():
     for name in ("hyperprior", "factorized"):
-        training = weights_named(name)[0].metadata
+        training = find_weights(name)[0].metadata
         assert json.loads(CONFIGS[name]().to_json()) == training["config"]
         assert CONFIGS[name]().train.steps == training["steps_done"]
 

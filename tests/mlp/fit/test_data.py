@@ -9,7 +9,7 @@ from helpers.tiny_fits import smooth
 
 from inr.mlp.fields.joint import FieldPart, FieldSet
 from inr.mlp.fields.siren import Siren
-from inr.mlp.fit.data import batch_pixels, block_steps, shuffled, signal_of, slices_of
+from inr.mlp.fit.data import batch_pixels, block_steps, shuffle, signal_of, slices_of
 from inr.mlp.fit.problem import Signal
 from inr.mlp.fit.settings import FitSettings
 
@@ -66,7 +66,7 @@ def test_hand_worked_blocks(n_weights, batch, n_last, expected):
 
 def test_every_pixel_stands_once_and_the_head_again_at_the_end():
     one = signal()
-    data = shuffled(one, 10, seed=3)
+    data = shuffle(one, 10, seed=3)
     position = np.asarray(data.position)
     assert position.shape == (35 + 10,)
     assert sorted(position[:35]) == list(range(35))
@@ -76,14 +76,14 @@ def test_every_pixel_stands_once_and_the_head_again_at_the_end():
 
 
 def test_the_order_is_that_of_the_seed():
-    first, same, other = (shuffled(signal(), 10, seed) for seed in (3, 3, 4))
+    first, same, other = (shuffle(signal(), 10, seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first.position, same.position)
     assert not np.array_equal(first.position, other.position)
 
 
 def test_any_batch_is_a_run_of_the_shuffled_pixels():
     """A batch that goes over the end continues with the first pixels, as steps * n % size does."""
-    data, batch = shuffled(signal(), 10, seed=0), 10
+    data, batch = shuffle(signal(), 10, seed=0), 10
     position = np.asarray(data.position)
     seen = np.zeros(35, int)
     for step in range(7):  # 70 pixels: twice the picture
@@ -95,7 +95,7 @@ def test_any_batch_is_a_run_of_the_shuffled_pixels():
 def test_hand_worked_signal_and_weights():
     samples = np.array([[10, 7], [60, 7], [110, 7]], np.uint8)
     one = Signal(samples, 1, 3, ((10, 110), (7, 7)), peak=200.0, share=0.25)
-    data = shuffled(one, 1, seed=0)
+    data = shuffle(one, 1, seed=0)
     in_order = np.argsort(np.asarray(data.position)[:3])
     values = np.asarray(signal_of(data.samples, data.low, data.span))[:3][in_order]
     assert values.tolist() == [[-1, 0], [0, 0], [1, 0]]  # a constant channel becomes 0
@@ -107,7 +107,7 @@ def test_hand_worked_signal_and_weights():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_samples_keep_their_type(dtype):
     one = signal()
-    data = shuffled(dataclasses.replace(one, samples=one.samples.astype(dtype)), 4, seed=0)
+    data = shuffle(dataclasses.replace(one, samples=one.samples.astype(dtype)), 4, seed=0)
     assert data.samples.dtype == dtype
     values = jax.jit(signal_of)(data.samples, data.low, data.span)
     assert values.dtype == np.float32

@@ -13,9 +13,9 @@ from inr.mlp.quantize.ste import (
     add_noise,
     away_from_zero,
     away_from_zero_numpy,
-    budgeted_steps,
     kept,
     round_straight_through,
+    solve_steps,
 )
 from inr.mlp.quantize.uniform import Uniform, wire_step
 
@@ -79,7 +79,7 @@ def test_the_gradient_passes_unchanged():
 def test_steps_meet_the_budget(relative, bits):
     params = gaussians()
     n_weights = sum(w.size for w in params.values())
-    steps = budgeted_steps(params, log2_steps(relative), bits * n_weights, {})
+    steps = solve_steps(params, log2_steps(relative), bits * n_weights, {})
     cost_bits = 0.0
     for name, w in params.items():
         rms = np.sqrt(np.mean(np.asarray(w, np.float64) ** 2))
@@ -93,16 +93,16 @@ def test_steps_meet_the_budget(relative, bits):
 
 def test_only_differences_of_relative_steps_count():
     params = gaussians()
-    steps = budgeted_steps(params, log2_steps((1, -1, 0)), 4e5, {})
-    shifted = budgeted_steps(params, log2_steps((4, 2, 3)), 4e5, {})
+    steps = solve_steps(params, log2_steps((1, -1, 0)), 4e5, {})
+    shifted = solve_steps(params, log2_steps((4, 2, 3)), 4e5, {})
     for name in params:
         assert float(steps[name]) == pytest.approx(float(shifted[name]), rel=1e-5)  # exp2 in f32
 
 
 def test_a_coarser_tensor_is_paid_for_by_the_others():
     params = gaussians()
-    even = budgeted_steps(params, log2_steps((0, 0, 0)), 4e5, {})
-    uneven = budgeted_steps(params, log2_steps((1, 0, 0)), 4e5, {})
+    even = solve_steps(params, log2_steps((0, 0, 0)), 4e5, {})
+    uneven = solve_steps(params, log2_steps((1, 0, 0)), 4e5, {})
     assert uneven["w0"] > even["w0"]
     assert uneven["b0"] < even["b0"]
     assert uneven["a"] < even["a"]
@@ -117,7 +117,7 @@ def test_the_codes_of_gaussian_weights_cost_what_was_asked(bits):
     }
     n_weights = sum(w.size for w in params.values())
     zeros = {name: jnp.float32(0) for name in params}
-    steps = budgeted_steps(params, zeros, bits * n_weights, {})
+    steps = solve_steps(params, zeros, bits * n_weights, {})
     codes = [Uniform().quantize(np.asarray(w), float(steps[name])) for name, w in params.items()]
     # The formula is that of high rate; the histogram of 160,000 samples adds 0.1 %.
     assert entropy_bound_bits(codes) == pytest.approx(bits * n_weights, rel=0.02)
@@ -126,9 +126,9 @@ def test_the_codes_of_gaussian_weights_cost_what_was_asked(bits):
 def test_steps_of_tensors_that_are_zero_are_finite():
     params = {"w": jnp.zeros((4, 4), jnp.float32), "b": jnp.ones(4, jnp.float32)}
     zeros = {name: jnp.float32(0) for name in params}
-    steps = budgeted_steps(params, zeros, 100.0, {})
+    steps = solve_steps(params, zeros, 100.0, {})
     assert all(np.isfinite(float(q_step)) and q_step > 0 for q_step in steps.values())
-    slopes = jax.grad(lambda p: sum(budgeted_steps(p, zeros, 100.0, {}).values()))(params)
+    slopes = jax.grad(lambda p: sum(solve_steps(p, zeros, 100.0, {}).values()))(params)
     assert all(np.isfinite(np.asarray(slope)).all() for slope in slopes.values())
 
 
@@ -180,8 +180,8 @@ def test_the_budget_is_that_of_the_kept_weights_alone(relative):
     params, masks = masked_gaussians()
     short = {name: w[np.asarray(masks[name])] if name in masks else w for name, w in params.items()}
     assert short["a"].size < params["a"].size / 3.2
-    masked = budgeted_steps(params, log2_steps(relative), 2e5, masks)
-    alone = budgeted_steps(short, log2_steps(relative), 2e5, {})
+    masked = solve_steps(params, log2_steps(relative), 2e5, masks)
+    alone = solve_steps(short, log2_steps(relative), 2e5, {})
     for name in params:
         assert float(masked[name]) == pytest.approx(float(alone[name]), rel=1e-5)  # sums in f32
 
@@ -192,7 +192,7 @@ def test_a_tensor_of_which_nothing_is_kept_has_a_finite_step():
     masks = {"w": jnp.zeros((4, 4), bool)}
 
     def total(p):
-        return sum(budgeted_steps(p, zeros, 20.0, masks).values())
+        return sum(solve_steps(p, zeros, 20.0, masks).values())
 
     assert np.isfinite(float(total(params)))
     assert all(np.isfinite(np.asarray(slope)).all() for slope in jax.grad(total)(params).values())

@@ -17,7 +17,7 @@ from inr.kinds import open_file
 from inr.mlp.encode import prepare
 from inr.mlp.fields.siren import Siren
 from inr.mlp.file import PictureInfo, write_file
-from inr.mlp.fit.data import shuffled
+from inr.mlp.fit.data import shuffle
 from inr.mlp.fit.program import MlpProgram
 from inr.mlp.quantize.uniform import pack_steps, wire_step
 from inr.mlp.splits.wavelet import Wavelet
@@ -107,7 +107,7 @@ def test_the_loss_of_bands_is_that_of_the_picture(n_channels):
     zeros = {name: jnp.zeros(shape) for name, shape in program.shapes.items()}
     sizes = tuple(signal.height * signal.width for signal in prepared.problem.signals)
     data = tuple(
-        shuffled(signal, n, 0) for signal, n in zip(prepared.problem.signals, sizes, strict=True)
+        shuffle(signal, n, 0) for signal, n in zip(prepared.problem.signals, sizes, strict=True)
     )
     error = jax.jit(program.stepper.error, static_argnums=3)
     loss = error(zeros, data, jnp.zeros(3, jnp.int32), sizes)

@@ -9,7 +9,7 @@ from helpers.compare_samples import noise, saved
 
 from inr.cae.codec import CaeCodec
 from inr.cae.kind import CAE
-from inr.cae.weight_store import weights_named
+from inr.cae.weight_store import find_weights
 from inr.studies.baselines import CODECS
 from inr.studies.compare.inputs import (
     choose_codecs,
@@ -132,7 +132,7 @@ def test_the_recipe_cae_runs_along_the_lambdas_of_its_model():
     assert codec.qualities == (0.0128, 0.004, 0.0014, 0.0005, 0.0002)
     (codec,) = choose_recipes(["cae"], {}, [0.5], [1e-3, 1e-2], seed=3, show_progress=False)
     assert codec.qualities == (0.01, 0.001)
-    weights, _ = weights_named("hyperprior")
+    weights, _ = find_weights("hyperprior")
     assert weights.sha256 in codec.settings
     model = CaeCodec(weights)
     assert [model.rate_of(each) for each in CAE.rate_axis.default_values][::4] == [255, 0]

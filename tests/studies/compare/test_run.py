@@ -10,7 +10,7 @@ from helpers.compare_samples import noise, saved
 from PIL import Image
 
 from inr.errors import BackendError, CodecError
-from inr.studies.baselines import PictureCodec, codec_named
+from inr.studies.baselines import PictureCodec, find_codec
 from inr.studies.compare.inputs import NamedPicture
 from inr.studies.compare.run import TimeLeft, compare
 from inr.studies.failures import Notice
@@ -33,14 +33,14 @@ class Calls:
             raise CodecError("the encoder gave up")
         if quality in self.broken:
             raise TypeError("our own mistake")
-        return codec_named("jpeg420").encode(pixels, quality)
+        return find_codec("jpeg420").encode(pixels, quality)
 
 
 def quick(
     name="quick", settings="as it is; quality", qualities=(10, 30, 60, 90), library="quick 1"
 ):
     calls = Calls()
-    decode = codec_named("jpeg420").decode
+    decode = find_codec("jpeg420").decode
     codec = PictureCodec(
         name, settings, qualities, calls.encode, decode, lambda: None, lambda: library
     )
