@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from inr import kinds
+import inr.kinds
 from inr.cae.recipe import cae
 from inr.errors import UsageError
 from inr.grid.recipe import grid, grid_best, grid_fast
@@ -38,7 +38,7 @@ __all__ = [
 
 def all_recipes() -> dict[str, Callable[[], AnyRecipe]]:
     """Return what makes each recipe, by its name, kind after kind."""
-    return {name: make for kind in kinds.KINDS for name, make in kind.recipes.items()}
+    return {name: make for kind in inr.kinds.KINDS for name, make in kind.recipes.items()}
 
 
 def named(name: str) -> AnyRecipe:

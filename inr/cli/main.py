@@ -127,14 +127,14 @@ def encode(
     As a filter: inr encode - -o - <photo.png >photo.inr
     """
     started_at = time.monotonic()  # a time budget counts what the command loads, too
-    from inr import recipes
     from inr.codec import encode_picture
     from inr.image.metrics import bpp
     from inr.kinds import kind_of
     from inr.options import EncodeOptions, Target
+    from inr.recipes import named
     from inr.settings import with_settings
 
-    chosen = recipes.named(recipe)
+    chosen = named(recipe)
     chosen = with_settings(chosen, assignments(settings or []))
     target = Target(target_bpp, target_bytes, target_psnr)
     options = EncodeOptions(target, seed, time_budget, checkpoint, started_at)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inr import recipes
 from inr.codec import batch_key
 from inr.errors import UsageError
 from inr.image.picture import Picture
@@ -20,6 +19,7 @@ from inr.image.read import load
 from inr.kinds import kind_of
 from inr.options import AnyRecipe, EncodeOptions, Job, Warn, parse_target
 from inr.printable import distinct
+from inr.recipes import named
 from inr.settings import with_settings
 from inr.studies.code_hash import code_hash
 from inr.studies.folder import StudyFolder
@@ -100,9 +100,7 @@ def list_runs(
         two runs that are the same (a picture, value or seed named twice, as in 6 and 6.0).
     """
     code = code_hash() if code is None else code
-    variants = [
-        variant for name in request.recipes for variant in _variants(recipes.named(name), request)
-    ]
+    variants = [variant for name in request.recipes for variant in _variants(named(name), request)]
     shapes: dict[Hashable, int] = {}
     works: dict[Hashable, float] = {}  # pictures of one size take the same
     runs: dict[str, Run] = {}
