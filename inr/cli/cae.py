@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from inr.cli.compilation_cache import keep_compilations
 from inr.cli.output import Json, Quiet, assignments, check_output, print_result, warner
 from inr.cli.streams import path_of
 from inr.errors import UsageError
@@ -63,6 +64,7 @@ def train(
     """Train a model, or go on where the run before ended."""
     import time
 
+    keep_compilations()
     from inr.fitting.jax_settings import device
 
     device()  # what is wrong with jax is told here; the next imports would end in a traceback

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from inr.cli import cae as cli_cae
 from inr.cli import studies as cli_studies
+from inr.cli.compilation_cache import keep_compilations
 from inr.cli.output import (
     Force,
     Json,
@@ -70,6 +71,8 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     help="Stores a picture as a small function fitted to it, and draws it again at any size.",
+    epilog="Compiled programs are kept in the user's cache folder (~/.cache/inr on Linux), at most "
+    "1 GiB. INR_CACHE=FOLDER names another one, an empty INR_CACHE switches it off.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -127,6 +130,7 @@ def encode(
     As a filter: inr encode - -o - <photo.png >photo.inr
     """
     started_at = time.monotonic()  # a time budget counts what the command loads, too
+    keep_compilations()
     from inr.codec import encode_picture
     from inr.image.metrics import bpp
     from inr.kinds import kind_of

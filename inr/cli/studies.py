@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from inr.cli.compilation_cache import keep_compilations
 from inr.cli.output import Json, MaxPixels, Quiet, assignments, print_result, teller, warner
 from inr.cli.streams import STANDARD, path_of, tell
 from inr.errors import InrError, UsageError
@@ -67,6 +68,7 @@ def sweep(
     DIR gets runs.csv, rd.png, report.html, and ledger.sqlite with every run made there. What is
     in the ledger already is not run again.
     """
+    keep_compilations()
     from inr.studies.sweep.estimate import estimate_sweep, list_plan
     from inr.studies.sweep.plan import plan_sweep
     from inr.studies.sweep.request import Request, parse_vary
@@ -147,6 +149,7 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Draw R-D curves of recipes against classical codecs: BD-rates, a plot and a report in DIR."""
+    keep_compilations()
     from inr.studies.compare.inputs import (
         TARGET_BPPS,
         choose_codecs,
