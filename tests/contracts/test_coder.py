@@ -1,6 +1,8 @@
 """What holds for every coder: exact round trips, sizes near the entropy, safety on bad data."""
 
+import lzma
 import tracemalloc
+import zlib
 
 import hypothesis.strategies as st
 import numpy as np
@@ -10,6 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 from contracts.methods import CODERS
 from inr.coders.costs import entropy_bound_bits
+from inr.coders.deflate import Deflate
+from inr.coders.lzma import Lzma
 from inr.coders.protocol import MAX_CODE
 from inr.coders.zstd import Zstd
 from inr.errors import FormatError
@@ -149,3 +153,55 @@ def test_little_data_takes_little_memory(coder, zeros):
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak_bytes < 4 * 8_000_000 * 1.2  # the codes themselves as int32, and little else
+
+
+# ---------------------------------------------------------------- streams of a library
+
+NO_ZEROS = bytes([0, 0, 0])  # the head of a dense layout without codes other than 0
+LZMA_FILTERS = [{"id": lzma.FILTER_LZMA1, "dict_size": 65536, "lc": 0, "lp": 0, "pb": 0}]
+
+
+def deflate_stream(data):
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return compressor.compress(data) + compressor.flush()
+
+
+def lzma_stream(data):
+    return lzma.compress(data, lzma.FORMAT_RAW, filters=LZMA_FILTERS)
+
+
+STREAMS = pytest.mark.parametrize(
+    ("coder", "stream"),
+    [(Deflate(), deflate_stream), (Lzma(), lzma_stream)],
+    ids=["deflate", "lzma"],
+)
+
+
+@STREAMS
+def test_the_stream_is_that_of_the_library(coder, stream):
+    codes = np.arange(-5, 6, dtype=np.int32)
+    data = coder.encode([codes])
+    layout = bytes(np.abs(codes).tolist())  # and the signs, 8 a byte
+    signs = np.packbits(codes[codes != 0] < 0).tobytes()
+    assert coder.decode(data[:3] + stream(layout + signs), [11])[0].tolist() == codes.tolist()
+
+
+@STREAMS
+def test_a_bomb_is_refused_before_it_unpacks(coder, stream):
+    bomb = NO_ZEROS + stream(bytes(5_000_000))
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="the stream is not one of exactly 5 bytes"):
+        coder.decode(bomb, [5])
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 1e6
+
+
+@STREAMS
+def test_streams_of_another_length_or_kind(coder, stream):
+    right = stream(bytes(5))
+    for wrong in (stream(bytes(4)), stream(bytes(6)), right[:-1], right + b"x", b""):
+        with pytest.raises(FormatError, match="not one of exactly 5 bytes"):
+            coder.decode(NO_ZEROS + wrong, [5])
+    with pytest.raises(FormatError, match=r"deflate: Error -3|lzma: Corrupt input data"):
+        coder.decode(NO_ZEROS + b"\xff" * 9, [5])

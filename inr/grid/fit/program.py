@@ -101,7 +101,7 @@ class FitState(NamedTuple):
 
     steps: State
     lambdas: np.ndarray  # f64
-    mse: np.ndarray  # f64, of the last block, with rounded latents
+    mse: np.ndarray  # f64, of the last step, or with rounded latents as soon as it is measured
     bits: np.ndarray  # f64, of the latents, likewise
     rate_scale: np.ndarray  # f64[], factor on the learning rates of all members
     steered_at: np.ndarray  # f64[], progress at which the lambdas were last looked at
@@ -182,7 +182,8 @@ class GridProgram:
             step=block.steps.astype(np.uint32),
         )
         steps, metrics = self._run_steps(state, xs)
-        losses = metrics.mse[:, max(0, block.n_steps - 1)]
+        losses, bits = (each[:, max(0, block.n_steps - 1)] for each in metrics)
+        state = state._replace(mse=losses, bits=bits)  # under noise; what is measured comes after
         if block.phase == TRIAL:  # a start that fails only loses
             losses = np.where(np.isfinite(losses), losses, LOSS_OF_FAILED)
         return state._replace(steps=steps), losses
@@ -191,6 +192,8 @@ class GridProgram:
         self, state: FitState, block: Block, losses: np.ndarray
     ) -> tuple[FitState, np.ndarray | None]:
         """Measures the state with rounded latents, ends the trial and steers the lambdas."""
+        if self.steer is None and block.phase == SOFT and block.end < _SNAPSHOTS_FROM:
+            return state, None  # no candidate: a measurement would take as long as a step
         state, scores = self._measure(state)
         if block.phase == TRIAL:
             return (self._pick_best(state, scores) if block.ends_phase else state), None
@@ -202,7 +205,7 @@ class GridProgram:
         return state, scores if is_candidate or not np.isfinite(scores).all() else None
 
     def estimate_quality(self, state: FitState, losses: np.ndarray) -> tuple[float, float]:
-        """Tells the means over members, with rounded latents."""
+        """Tells the means over members: under noise at first, then with rounded latents."""
         psnr_db = -10 * np.log10(np.maximum(state.mse, 1e-30))
         return float(np.mean(psnr_db)), float(state.bits.mean()) / self.n_pixels
 
