@@ -276,7 +276,7 @@ def describe(data: bytes, options: DecodeOptions = DESCRIBE_OPTIONS) -> dict[str
 
     Args:
       data: the bytes of the file.
-      options: whose limits say how much may be decoded to tell it; what would be told of the rest
+      options: whose limits say how much may be decoded for it; what would be said of the rest
         is None.
     Raises:
       FormatError: the data is not a readable .inr file.

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def write_whole(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """Opens a file beside `path` that takes its name when the block ends without an error.
+    """Open a file beside `path` that takes its name when the block ends without an error.
 
     Whoever overwrites a file means its contents: mode, owner, group and extended attributes
     (access control lists are some) go over to the new file as far as the system lets us, and of a
@@ -45,7 +45,7 @@ def write_whole(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
 
 
 def append_whole(path: Path, data: bytes) -> None:
-    """Adds data to the end of a file, which need not exist, or leaves it as it is.
+    """Add data to the end of a file, which need not exist, or leave it as it is.
 
     Raises:
       OSError: the file cannot be written; `filename` is `path`.
@@ -63,7 +63,7 @@ def append_whole(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _errors_name(path: Path, aside: Path) -> Iterator[None]:
-    """Lets errors name `path`: a write names nothing, and nobody knows what `aside` is."""
+    """Let errors name `path`: a write names nothing, and nobody knows what `aside` is."""
     try:
         yield
     except OSError as error:
@@ -73,7 +73,7 @@ def _errors_name(path: Path, aside: Path) -> Iterator[None]:
 
 
 def _claim(path: Path, aside: Path) -> None:
-    """Gives the file its name; unlike a rename, this fails where the name is taken."""
+    """Give the file its name; unlike a rename, this fails where the name is taken."""
     try:
         os.link(aside, path)
     except OSError as error:
@@ -87,7 +87,7 @@ def _claim(path: Path, aside: Path) -> None:
 
 
 def _take_over(old: Path, new: Path) -> None:
-    """Gives `new` the mode, owner, group and extended attributes of `old`, if there is an old."""
+    """Give `new` the mode, owner, group and extended attributes of `old`, if there is an old."""
     try:
         facts = old.stat()
     except FileNotFoundError:

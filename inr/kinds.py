@@ -62,7 +62,7 @@ class KindFile(Protocol):
         """Tell what the kind has in the file, ready for JSON.
 
         Args:
-          options: whose limits say how much may be decoded to tell it; what would be told of the
+          options: whose limits say how much may be decoded for it; what would be said of the
             rest is None.
         Raises:
           FormatError: the file is damaged.

@@ -266,7 +266,7 @@ def describe_heavy_decoding(n_macs: int) -> str | None:
         return None
     return (
         f"to draw the file will take about {n_macs:.3g} multiply-adds, more than the "
-        f"{DEFAULT_MAX_MACS:.3g} that decoders do unless told otherwise by --max-macs; give a "
+        f"{DEFAULT_MAX_MACS:.3g} that decoders do unless --max-macs says otherwise; give a "
         "smaller target, network or picture, or use a recipe of kind grid"
     )
 

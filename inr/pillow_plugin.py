@@ -138,7 +138,8 @@ def _recipe_of(given: Any) -> "AnyRecipe":
 
 
 def _with_profile(image: Image.Image) -> Image.Image:
-    """The image with the profile that the caller names, which may be none, in place of its own."""
+    """Return the image with the profile that the caller names, which may be none, in place of its
+    own."""
     if "icc_profile" not in image.encoderinfo:
         return image
     image, profile = image.copy(), image.encoderinfo["icc_profile"]
@@ -159,7 +160,7 @@ def _save_all(image: Image.Image, file: IO[bytes], filename: str | bytes) -> Non
 
 
 def register() -> None:
-    """Makes Pillow know the format."""
+    """Make Pillow know the format."""
     Image.register_open(InrImageFile.format, InrImageFile, _accepts)
     Image.register_save(InrImageFile.format, _save)
     Image.register_save_all(InrImageFile.format, _save_all)

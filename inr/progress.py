@@ -71,7 +71,7 @@ def sweep_bar(
 
         def report(keys: Sequence[str], fraction: float) -> None:
             for key in keys:
-                if done[key] < 1:  # what a worker told before the end may arrive after it
+                if done[key] < 1:  # what a worker reported before the end may arrive after it
                     done[key] = fraction
             whole = sum(share * done[key] for key, share in shares.items())
             left = clock((time.monotonic() - started_at) * (1 - whole) / whole) if whole else ""

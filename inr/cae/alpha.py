@@ -13,7 +13,7 @@ from inr.errors import FormatError
 
 
 def encode_alpha(alpha: NDArray[np.uint8]) -> bytes:
-    """The section for u8[height, width]; the inverse of `decode_alpha`."""
+    """Return the section for u8[height, width]; the inverse of `decode_alpha`."""
     padded = np.pad(alpha, ((1, 0), (1, 0)))
     differences = np.diff(np.diff(padded, axis=0), axis=1)  # modulo 256, as uint8 is
     return pack_frame([differences.tobytes()], DEFAULT_LEVEL)

@@ -38,14 +38,14 @@ class DensityTables:
     frequencies: NDArray[np.uint32]  # [sum(lengths + 1)], the last of each table is the escape
 
     def row(self, knot: int, channel: int) -> NDArray[np.int64]:
-        """Returns int64[length + 1] frequencies, sum 2**24."""
+        """Return int64[length + 1] frequencies, sum 2**24."""
         index = knot * self.lengths.shape[1] + channel
         start = int(self.lengths.reshape(-1)[:index].sum(dtype=np.int64)) + index
         stop = start + int(self.lengths[knot, channel]) + 1
         return self.frequencies[start:stop].astype(np.int64)
 
     def check(self) -> None:
-        """Raises FormatError if these are not tables as `tables_of` makes them."""
+        """Raise FormatError if these are not tables as `tables_of` makes them."""
         kinds = _kind(self.firsts), _kind(self.lengths)
         if self.firsts.ndim != 2 or not self.firsts.size:
             raise _bad(f"firsts are {kinds[0]}, not int16[knots, channels]")
@@ -70,7 +70,7 @@ class DensityTables:
 
 
 def tables_of(cumulative: Callable[[Floats], Floats], stretches: Floats) -> DensityTables:
-    """Makes tables in which value v of channel j has the mass between (v -+ 1/2) / stretch.
+    """Make tables in which value v of channel j has the mass between (v -+ 1/2) / stretch.
 
     Args:
       cumulative: takes f64[points, n], gives f64[points, n] in 0..1: column j is the cumulative
@@ -120,7 +120,7 @@ def _masses(cumulative: Callable[[Floats], Floats], stretch: Floats) -> Floats:
 
 
 def _span(mass: Floats) -> tuple[int, int]:
-    """Where the values that have symbols start and stop."""
+    """Find where the values that have symbols start and stop."""
     likely = (mass >= LEAST_MASS).nonzero()[0]
     if not likely.size:
         likely = np.array([mass.argmax()])

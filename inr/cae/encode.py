@@ -128,7 +128,7 @@ def encode(job: Job[CaeRecipe]) -> Candidate:
 
 
 def _seconds_of_a_trial(picture: Picture, recipe: CaeRecipe) -> float:
-    """Measures on a crop how long it takes to encode, draw and decode the whole picture."""
+    """Measure on a crop how long it takes to encode, draw and decode the whole picture."""
     seconds = 0.0
     for side in (16, _SAMPLE_SIDE):  # the first loads weights and starts threads
         crop = Picture(np.ascontiguousarray(picture.pixels[:side, :side]))
@@ -141,14 +141,15 @@ def _seconds_of_a_trial(picture: Picture, recipe: CaeRecipe) -> float:
 
 
 def _has_time(budget: TimeBudget | None, started_at: float, n_trials: int) -> bool:
-    """Whether there is time for one more trial as long as those since started_at."""
+    """Tell whether there is time for one more trial as long as those since started_at."""
     if budget is None or n_trials == 0:
         return True
     return budget.left() > (time.monotonic() - started_at) / n_trials
 
 
 def _to_bytes(encoder: _Encoder, max_bytes: int, budget: TimeBudget | None) -> _Trial:
-    """The finest rate whose file has at most max_bytes, or the finest that was found in time.
+    """Return the finest rate whose file has at most max_bytes, or the finest that was found in
+    time.
 
     Sizes fall with the rate but for single bytes, so halving finds it.
     """

@@ -69,7 +69,7 @@ def pack_cae(
     alpha: bytes | None,
     icc_profile: bytes | None,
 ) -> bytes:
-    """The whole file; the inverse of `open_sections`. size: height, width, n_channels."""
+    """Return the whole file; the inverse of `open_sections`. size: height, width, n_channels."""
     stages = _STAGES.pack(coded.model, coded.sha256, coded.rate, coded.width_index, coded.crc)
     header = Header(*size, 8, ((0, 255),) * size[2], stages, NUMBER)
     sections = {container.SECTION_LATENTS: latents}
@@ -101,7 +101,7 @@ def colours_of(pixels: Pixels) -> Pixels:
 
 
 def pixels_of(colours: Pixels, alpha: Pixels | None, n_channels: int) -> Pixels:
-    """The inverse: u8[height, width, n_channels]."""
+    """Return the inverse: u8[height, width, n_channels]."""
     if n_channels < 3:
         total = colours.astype(np.uint16).sum(axis=2, keepdims=True, dtype=np.uint16)
         colours = ((total + 1) // 3).astype(np.uint8)

@@ -80,9 +80,9 @@ class Hyperprior:
     """A second, smaller autoencoder tells the scale of each latent (Balle et al. 2018, Section 3).
 
     Densities are Laplace, as in kind grid, because their tables are made of integers alone; with
-    has_mean their centres are told too (Minnen et al., "Joint autoregressive and hierarchical
-    priors", 2018, Section 3). Both are told of latents before lambda's vector multiplies them: what
-    that does to a density is known.
+    has_mean their centres are predicted too (Minnen et al., "Joint autoregressive and hierarchical
+    priors", 2018, Section 3). Both are predicted from latents before lambda's vector multiplies
+    them: what that does to a density is known.
     """
 
     hidden: int = 64  # channels of the hyperlatents and of the layers inside

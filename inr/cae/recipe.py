@@ -21,7 +21,7 @@ class CaeRecipe:
 
 
 def cae() -> CaeRecipe:
-    """A trained autoencoder, for comparison: no fit, one model for all rates."""
+    """Return a trained autoencoder, for comparison: no fit, one model for all rates."""
     return CaeRecipe("cae", "hyperprior")
 
 

@@ -67,7 +67,7 @@ def train(
     keep_compilations()
     from inr.fitting.jax_settings import device
 
-    device()  # what is wrong with jax is told here; the next imports would end in a traceback
+    device()  # what is wrong with jax is reported here; the next imports would end in a traceback
     from inr.cae.training.configs import named_config
     from inr.cae.training.loop import load_state, validation_pictures
     from inr.cae.training.loop import train as run

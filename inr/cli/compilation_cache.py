@@ -22,7 +22,7 @@ LIMIT_BYTES = 1 << 30  # some thousand programs; a fit of a size not seen before
 
 
 def keep_compilations() -> None:
-    """Has jax, once it is loaded by this process or a child, keep its programs on disk.
+    """Have jax, once it is loaded by this process or a child, keep its programs on disk.
 
     The folder is `xla` in that which INR_CACHE names, or in the user's own cache folder. An empty
     INR_CACHE switches it off.

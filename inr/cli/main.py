@@ -324,7 +324,7 @@ def list_recipes(as_json: Json = False) -> None:
 
 
 def main() -> None:
-    """Runs the command line.
+    """Run the command line.
 
     What the caller can mend is one line on stderr and exit code 1. All else is a bug of ours: its
     traceback, then a line that asks to report it, and exit code 1 too.
@@ -358,7 +358,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _end_at_sigterm() -> Iterator[None]:
-    """Lets SIGTERM end the command as Ctrl-C does: nothing half-written remains, no word."""
+    """Let SIGTERM end the command as Ctrl-C does: nothing half-written remains, no word."""
 
     def end(number: int, frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)  # a second one ends at once what hangs

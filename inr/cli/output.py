@@ -35,7 +35,7 @@ Output = Annotated[
         "--output",
         metavar="OUT",
         parser=path_of,
-        help="File to write; - is standard output, and what is told then goes to standard error.",
+        help="File to write; - is standard output, and messages then go to standard error.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -58,12 +58,12 @@ def fail(text: str) -> NoReturn:
 
 
 def warner(quiet: bool) -> Callable[[str], None]:
-    """Tells warnings, if anything is to be told."""
+    """Return what writes warnings to standard error, or nothing where it is quiet."""
     return teller(quiet, "warning: ")
 
 
 def teller(quiet: bool, prefix: str = "") -> Callable[[str], None]:
-    """Tells one line on standard error, if anything is to be told."""
+    """Return what writes a line to standard error, or nothing where it is quiet."""
     return lambda text: None if quiet else tell(prefix + text)
 
 
@@ -74,7 +74,7 @@ def print_result(
     quiet: bool,
     output: Path | None = None,
 ) -> None:
-    """Prints what a command did, as JSON or as lines; JSON escapes all but ASCII.
+    """Print what a command did, as JSON or as lines; JSON escapes all but ASCII.
 
     Args:
       output: the file written. Where that is standard output, the result goes to standard error.
@@ -96,7 +96,7 @@ def finite(value: float) -> float | None:
 
 
 def of_file(function: Callable[..., T], path: Path, *arguments: Any) -> T:
-    """Calls a function of the bytes of an .inr file; its FormatError names the file."""
+    """Call a function of the bytes of an .inr file; its FormatError names the file."""
     from inr.format.container import MAX_FILE_BYTES
 
     with open_input(path) as file:
@@ -113,13 +113,14 @@ def of_bytes(function: Callable[..., T], data: bytes, path: Path, *arguments: An
 
 
 def models_folder() -> Path | None:
-    """The folder of weights that are not shipped, which INR_MODELS names in the environment."""
+    """Return the folder of weights that are not shipped, which INR_MODELS names in the
+    environment."""
     folder = os.environ.get("INR_MODELS")
     return Path(folder) if folder else None
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """The output that belongs to an input where no -o is given."""
+    """Return the output that belongs to an input where no -o is given."""
     if path == STANDARD:
         raise UsageError(
             "standard input has no name to name the output after; give -o FILE, or -o - for "
@@ -131,7 +132,7 @@ def beside(path: Path, suffix: str) -> Path:
 
 
 def picture_of(path: Path, max_pixels: int, warn: Callable[[str], None]) -> "Picture":
-    """Reads a picture from a file or from standard input."""
+    """Read a picture from a file or from standard input."""
     from inr.image.read import load_bytes
 
     data = picture_bytes(path, max_pixels)
@@ -139,7 +140,7 @@ def picture_of(path: Path, max_pixels: int, warn: Callable[[str], None]) -> "Pic
 
 
 def picture_bytes(path: Path, max_pixels: int) -> bytes:
-    """Reads the file of a picture, or standard input, which may have no end."""
+    """Read the file of a picture, or standard input, which may have no end."""
     from inr.image.read import read_stream
 
     with open_input(path) as file:
@@ -153,7 +154,7 @@ def form_of(picture: "Picture") -> str:
 
 
 def check_output(path: Path, force: bool, inputs: list[Path]) -> None:
-    """Finds out before the work what would stop the result from being written after it."""
+    """Find out before the work what would stop the result from being written after it."""
     if path == STANDARD:
         check_stdout(force)
         return

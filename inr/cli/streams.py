@@ -21,7 +21,7 @@ STANDARD = Path("-")  # standard input or output; a file of that name is reached
 
 
 def prepare() -> None:
-    """Makes the standard streams safe to write to, whatever the caller handed over.
+    """Make the standard streams safe to write to, whatever the caller handed over.
 
     A descriptor that is closed would be given to the next file opened, which then would get what
     is meant for the stream. `sys.__stdin__` and `sys.__stdout__` stay None where one was closed.
@@ -45,7 +45,7 @@ def prepare() -> None:
 
 
 def path_of(text: str) -> Path:
-    """Turns an argument into a path; `./-` stays apart from `-`, which pathlib takes for one.
+    """Turn an argument into a path; `./-` stays apart from `-`, which pathlib takes for one.
 
     Raises:
       InrError: no path at all.
@@ -69,7 +69,7 @@ def output_name(path: Path) -> str:
 
 
 def tell(text: str) -> None:
-    """Writes one line to standard error; where that is impossible, nothing."""
+    """Write one line to standard error; where that is impossible, nothing."""
     try:
         print(printable(text), file=sys.stderr, flush=True)
     except OSError:
@@ -77,7 +77,7 @@ def tell(text: str) -> None:
 
 
 def write_lines(lines: list[str]) -> None:
-    """Writes lines to standard output at once.
+    """Write lines to standard output at once.
 
     Raises:
       OSError: they cannot be written; BrokenPipeError where the reader went away.
@@ -87,13 +87,13 @@ def write_lines(lines: list[str]) -> None:
 
 
 def flush_stdout() -> None:
-    """Writes what standard output still holds; raises as `write_lines`."""
+    """Write what standard output still holds; raises as `write_lines`."""
     with _name_stdout():
         sys.stdout.flush()
 
 
 def drop(stream: TextIO) -> None:
-    """Lets what the stream still holds go nowhere; else the interpreter would complain at exit."""
+    """Let what the stream still holds go nowhere; else the interpreter would complain at exit."""
     with contextlib.suppress(OSError):  # not a stream with a descriptor
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -113,7 +113,7 @@ def check_stdout(force: bool) -> None:
 
 @contextlib.contextmanager
 def open_input(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file or standard input; errors of reading name it."""
+    """Open a file or standard input; errors of reading name it."""
     if path == STANDARD and sys.__stdin__ is None:
         raise UsageError("standard input is closed; redirect a file to it, or name one")
     try:
@@ -129,7 +129,7 @@ def open_input(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def written(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """Opens an output that appears whole or not at all: `write_whole`, or standard output."""
+    """Open an output that appears whole or not at all: `write_whole`, or standard output."""
     if path != STANDARD:
         with write_whole(path, overwrite=overwrite) as file:
             yield file

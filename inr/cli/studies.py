@@ -211,7 +211,7 @@ def _check_files(pictures: list[Path], output: Path) -> None:
 
 
 def _notifier(quiet: bool) -> "Notify":
-    """Tell warnings if anything is to be told, and tracebacks in any case."""
+    """Print warnings unless it is quiet, and tracebacks in any case."""
     warn = warner(quiet)
 
     def notify(notice: "Notice") -> None:

@@ -8,7 +8,7 @@
       gaps         only if sparse: before each non-zero code, how many zeros since the one
                    before it: a byte 255 for each whole 255 of them, then the rest, 0..254
       magnitudes   dense: |code| of all codes; sparse: |code| - 1 of the non-zero ones.
-                   255 stands for 255 and more, told in `wide`
+                   255 stands for 255 and more, stored in `wide`
       signs        a bit for each non-zero code, 1 is negative; highest bit first, padded by 0
       wide         magnitude - 255: all low bytes, then all high bytes
 

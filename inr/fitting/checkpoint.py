@@ -33,17 +33,17 @@ class StateStore(Protocol):
     """Where a fit keeps its state: a checkpoint, or its part in one of several fits."""
 
     def load(self) -> State | None:
-        """Returns what was saved last, or None where there is nothing yet."""
+        """Return what was saved last, or None where there is nothing yet."""
 
     def save(self, numbers: Numbers, arrays: list[np.ndarray]) -> None:
-        """Replaces what was saved before."""
+        """Replace what was saved before."""
 
     def save_when_due(self, state: Callable[[], State]) -> None:
-        """Saves if the last save was so many seconds ago; `state` is called only then."""
+        """Save if the last save was so many seconds ago; `state` is called only then."""
 
 
 def checkpoint_of(path: Path | None, pixels: np.ndarray, settings: object) -> "Checkpoint | None":
-    """Returns the checkpoint under a path; None where no path is given.
+    """Return the checkpoint under a path; None where no path is given.
 
     Args:
       path: of the file, which need not exist.
@@ -74,7 +74,7 @@ class Checkpoint:
         self._is_checked = False
 
     def save(self, numbers: Numbers, arrays: list[np.ndarray]) -> None:
-        """Writes the file anew.
+        """Write the file anew.
 
         Raises:
           UsageError: there is another file under that path.
@@ -94,13 +94,13 @@ class Checkpoint:
         self._own, self._saved_at = self._identity(), time.monotonic()
 
     def save_when_due(self, state: Callable[[], State]) -> None:
-        """Saves if the last save was so many seconds ago; `state` is called only then."""
+        """Save if the last save was so many seconds ago; `state` is called only then."""
         seconds = SECONDS_BETWEEN_SAVES if self._seconds is None else self._seconds
         if time.monotonic() - self._saved_at >= seconds:
             self.save(*state())
 
     def load(self) -> State | None:
-        """Returns what was saved last, or None where there is no checkpoint yet.
+        """Return what was saved last, or None where there is no checkpoint yet.
 
         Raises:
           UsageError: the file is no checkpoint, damaged, or of another picture, recipe or seed.
@@ -121,7 +121,7 @@ class Checkpoint:
         return meta["numbers"], arrays
 
     def remove(self) -> None:
-        """Deletes the file, if it is still the one that was verified or written here."""
+        """Delete the file, if it is still the one that was verified or written here."""
         if self._own is not None and self._identity() == self._own:
             self._path.unlink(missing_ok=True)
         self._own = None
@@ -174,7 +174,7 @@ class SeveralFits:
     """
 
     def __init__(self, checkpoint: Checkpoint | None) -> None:
-        """Loads what is there; raises as `Checkpoint.load`."""
+        """Load what is there; raises as `Checkpoint.load`."""
         self._checkpoint = checkpoint
         self._results: list[State] = []
         self._state: State | None = None
@@ -189,22 +189,22 @@ class SeveralFits:
         self._state = None if numbers["fit"] is None else (numbers["fit"], arrays)
 
     def result(self, i: int) -> State | None:
-        """Returns what the i-th fit ended in; None if it is still to be done."""
+        """Return what the i-th fit ended in; None if it is still to be done."""
         return self._results[i] if i < len(self._results) else None
 
     def add_result(self, numbers: Numbers, arrays: list[np.ndarray]) -> None:
-        """Saves what the fit at hand ended in; the next one begins without a state."""
+        """Save what the fit at hand ended in; the next one begins without a state."""
         self._results.append((numbers, arrays))
         self._state = None
         if self._checkpoint is not None:
             self._checkpoint.save(*self._join(None))
 
     def load(self) -> State | None:
-        """Returns the state of the fit at hand, as far as it was saved."""
+        """Return the state of the fit at hand, as far as it was saved."""
         return self._state
 
     def save(self, numbers: Numbers, arrays: list[np.ndarray]) -> None:
-        """Saves the state of the fit at hand beside the results."""
+        """Save the state of the fit at hand beside the results."""
         if self._checkpoint is not None:
             self._checkpoint.save(*self._join((numbers, arrays)))
 

@@ -1,17 +1,19 @@
-"""How long this machine takes to compile a fit, told from a small program before the fit begins."""
+"""How long this machine takes to compile a fit, estimated from a small program before it begins."""
 
 import time
 
 # Seconds of a fit's program over those of the small one; measured on two cores of an AMD EPYC.
 OF_MLP, OF_GRID = 17.0, 65.0
-_CAUTION = 0.7  # what is told, of what is expected: a budget that can be kept must not be refused
+_CAUTION = (
+    0.7  # what is returned, of what is expected: a budget that can be kept must not be refused
+)
 
 
 def seconds_to_compile(times: float) -> float:
-    """Compiles a small program, and tells the seconds of one that takes so many times as long.
+    """Compile a small program, and return the seconds of one that takes so many times as long.
 
-    It is about a quarter of a second on two cores, and told cautiously: a compilation cache may
-    hold the larger program and not the small one.
+    It is about a quarter of a second on two cores, and estimated cautiously: a compilation cache
+    may hold the larger program and not the small one.
     """
     import jax
     import jax.numpy as jnp

@@ -116,6 +116,6 @@ def _backends_installed() -> list[str]:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error of jax, without its advice at the end."""
+    """Return the first line of an error of jax, without its advice at the end."""
     lines = str(error).splitlines()
     return lines[0].split(" (set JAX_PLATFORMS")[0].rstrip(".") if lines else repr(error)

@@ -1,4 +1,4 @@
-"""The fit, told once: phases of blocks of steps over members.
+"""The loop that all fits share: phases of blocks of steps over members.
 
 A member is one fit of a batch, or one of several starts; all arrays of a state have an axis of
 members, also for one (members.py). A block is a fixed number of jitted steps, some of which may be
@@ -86,7 +86,7 @@ class FitRun(Generic[State]):
         return self.state if self.best is None else self.best
 
     def after(self, block: Block, state: State, scores: np.ndarray | None) -> "FitRun[State]":
-        """Returns the run after a block, the better states kept if there are scores."""
+        """Return the run after a block, the better states kept if there are scores."""
         step, progress = self.step + block.n_steps, block.end
         ended = replace(self, state=state, step=step, progress=progress)
         if scores is None:
@@ -107,13 +107,13 @@ class FitProgram(Protocol[State, ResultT_co]):
     rate_setting: str  # name of what is too high where losses are no numbers
 
     def start(self, rate_scale: float) -> State:
-        """Makes the first state; rate_scale: factor on all learning rates."""
+        """Make the first state; rate_scale: factor on all learning rates."""
 
     def estimate_costs(self, state: State, compile_seconds: float, step_seconds: float) -> Costs:
-        """Tells what a fit takes besides its steps, which are measured; for time budgets only."""
+        """Estimate what a fit takes besides its steps, for time budgets; those are measured."""
 
     def run_block(self, state: State, block: Block) -> tuple[State, np.ndarray]:
-        """Runs the steps of a block; leaves the given state as it is, and is called again with it.
+        """Run the steps of a block, and leave the given state as it is: it may be run again.
 
         Returns:
           The new state, and the loss of each member, f64[members]. One that is no finite number
@@ -132,10 +132,10 @@ class FitProgram(Protocol[State, ResultT_co]):
         """
 
     def estimate_quality(self, state: State, losses: np.ndarray) -> tuple[float, float | None]:
-        """Tells the PSNR in dB and, where the fit decides them, the bits per pixel so far."""
+        """Return the PSNR in dB and, where the fit decides them, the bits per pixel so far."""
 
     def result(self, run: FitRun[State]) -> ResultT_co:
-        """Makes of the best state what the fit ends in."""
+        """Make of the best state what the fit ends in."""
 
 
 def run(
@@ -147,7 +147,7 @@ def run(
     begin: tuple[int, float] = (0, 0.0),
     max_retries: int = _MAX_RETRIES,
 ) -> ResultT_co:
-    """Runs a program from its start, or from where a killed run was, to its end.
+    """Run a program from its start, or from where a killed run was, to its end.
 
     Args:
       time_budget: the schedule is shortened to keep it.
@@ -168,7 +168,7 @@ def run(
     compiled: set[int] = set()
 
     def compile_phase(block: Block) -> float:
-        """Runs an idle block, so that no other takes longer than its steps."""
+        """Run an idle block, so that no other takes longer than its steps."""
         started_at = time.monotonic()
         if block.phase not in compiled:
             program.run_block(fit.state, replace(block, n_steps=0))
@@ -222,7 +222,7 @@ def _first_run(
 
 
 def _next_block(fit: FitRun[State], pace: Pace) -> Block:
-    """Returns the block that comes next, which ends at the next edge at the latest."""
+    """Return the block that comes next, which ends at the next edge at the latest."""
     i, phase = next((i, p) for i, p in enumerate(pace.phases) if fit.progress < p.until)
     edge = min([phase.until, *(edge for edge in pace.edges if edge > fit.progress)])
     a_step = pace.progress_a_step(fit.progress)
@@ -253,14 +253,14 @@ _NUMBERS = ("step", "progress", "attempt")
 
 
 def _to_stored(fit: FitRun[Any]) -> Stored:
-    """Returns the numbers and arrays of a run, as a checkpoint holds them."""
+    """Return the numbers and arrays of a run, as a checkpoint holds them."""
     numbers = {name: vars(fit)[name] for name in _NUMBERS} | {"has_best": fit.best is not None}
     leaves = jax.tree.leaves((fit.state, fit.best, fit.best_scores))
     return numbers, [np.asarray(leaf) for leaf in leaves]
 
 
 def _restore(stored: Stored, like: FitRun[State]) -> FitRun[State]:
-    """Returns what `_to_stored` was given; like: a run of the same program.
+    """Return what `_to_stored` was given; like: a run of the same program.
 
     Raises:
       UsageError: the arrays are those of another program.
@@ -280,7 +280,7 @@ def _restore(stored: Stored, like: FitRun[State]) -> FitRun[State]:
 
 
 def give_back() -> None:
-    """Gives freed memory back to the system, where the C library is one that can: compiling leaves
+    """Give freed memory back to the system, where the C library is one that can: compiling leaves
     more than half a gigabyte that is free but would stay with the process."""
     try:
         ctypes.CDLL(None).malloc_trim(0)

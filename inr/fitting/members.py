@@ -19,7 +19,7 @@ State = TypeVar("State")
 def over_members(
     fn: Callable[..., tuple[State, Any]], n_members: int, is_shared: tuple[bool, ...]
 ) -> Callable[..., tuple[State, Any]]:
-    """Makes a function of all members of a function of one.
+    """Make a function of all members of a function of one.
 
     The only place that knows of a batch of one: under vmap it runs a third slower than by itself.
 
@@ -41,22 +41,22 @@ def over_members(
             x if shared else jax.tree.map(lambda leaf: leaf[0], x)
             for x, shared in zip(arguments, is_shared, strict=True)
         ]
-        new, told = fn(jax.tree.unflatten(tree, one), *own)
+        new, metrics = fn(jax.tree.unflatten(tree, one), *own)
         leaves, tree = jax.tree.flatten(new)
         leaves = [leaf[None] if has else leaf for leaf, has in zip(leaves, has_axis, strict=True)]
-        return jax.tree.unflatten(tree, leaves), jax.tree.map(lambda leaf: leaf[None], told)
+        return jax.tree.unflatten(tree, leaves), jax.tree.map(lambda leaf: leaf[None], metrics)
 
     return apply
 
 
 def stack_members(states: list[T]) -> T:
-    """Puts states of one member each, without the axis, into one with it."""
+    """Put states of one member each, without the axis, into one with it."""
     stacked: T = jax.tree.map(lambda *leaves: _numpy_of(leaves[0]).stack(leaves), *states)
     return stacked
 
 
 def join_members(states: list[T]) -> T:
-    """Puts states of some members each into one; what they have in common is taken from the first.
+    """Put states of some members each into one; what they have in common is taken from the first.
 
     A single one is returned as it is."""
     if len(states) == 1:
@@ -71,13 +71,13 @@ def join_members(states: list[T]) -> T:
 
 
 def pick_members(state: T, which: np.ndarray | slice | int) -> T:
-    """Picks members by their places; a single number takes the axis away."""
+    """Pick members by their places; a single number takes the axis away."""
     picked: T = jax.tree.map(lambda leaf: leaf[which] if np.ndim(leaf) else leaf, state)
     return picked
 
 
 def choose_members(is_first: np.ndarray, first: T, second: T) -> T:
-    """Takes each member from one of two states; is_first: bool[members]."""
+    """Take each member from one of two states; is_first: bool[members]."""
     if is_first.all() or not is_first.any():
         return first if is_first.all() else second
 

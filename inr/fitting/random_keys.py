@@ -15,7 +15,7 @@ FOR_NOISE, FOR_MASKS = 0, 1
 
 
 def seed_key(seed: int) -> jax.Array:
-    """Makes the key that jax.random.key makes of a seed, 0..2**32 - 1, where the caller has not set
+    """Make the key that jax.random.key makes of a seed, 0..2**32 - 1, where the caller has not set
     jax_random_seed_offset."""
     bits = jnp.asarray(np.array([0, seed], np.uint32))
     key: jax.Array = jax.random.wrap_key_data(bits, impl=_GENERATOR)
@@ -23,7 +23,7 @@ def seed_key(seed: int) -> jax.Array:
 
 
 def fit_key(seed: int, start: int) -> jax.Array:
-    """Makes the key of a fit.
+    """Make the key of a fit.
 
     Args:
       seed: 0..2**32 - 1.
@@ -35,6 +35,6 @@ def fit_key(seed: int, start: int) -> jax.Array:
 
 
 def step_key(fit_key: jax.Array, step: jax.Array, purpose: int) -> jax.Array:
-    """Makes the key of one step for one purpose: FOR_NOISE or FOR_MASKS. step: u32[]."""
+    """Make the key of one step for one purpose: FOR_NOISE or FOR_MASKS. step: u32[]."""
     key = jax.random.wrap_key_data(fit_key, impl=_GENERATOR)
     return jax.random.fold_in(jax.random.fold_in(key, step), purpose)

@@ -40,11 +40,11 @@ class TimeBudget:
         return self.ends_at - time.monotonic()
 
     def reserving(self, seconds: float) -> Self:
-        """Returns the budget of what comes before further work of so many seconds."""
+        """Return the budget of what comes before further work of so many seconds."""
         return replace(self, reserved=self.reserved + seconds)
 
     def require(self, seconds: float, what: str) -> None:
-        """Refuses a budget in which the work at hand does not fit.
+        """Refuse a budget in which the work at hand does not fit.
 
         Args:
           seconds: that the work takes at least.
@@ -106,14 +106,14 @@ class Pace:
             self.costs.compiling = [0.0] * len(self.phases)
 
     def learn(self, phase: int, n_steps: int, block_seconds: float, overhead: float) -> None:
-        """Takes note of what a block of n_steps has taken, and what came besides it."""
+        """Take note of what a block of n_steps has taken, and what came besides it."""
         self.step_seconds = block_seconds / n_steps / self.phases[phase].cost
         if self.costs.compiling[phase] == 0:  # a first block, which compiles, is no measure
             self.costs.a_block[phase] = overhead
         self.costs.compiling[phase] = 0.0
 
     def seconds_for(self, n_steps: float, progress: float) -> float:
-        """Tells the seconds of the rest of a fit whose whole schedule takes n_steps."""
+        """Estimate the seconds of the rest of a fit whose whole schedule takes n_steps."""
         costs, begin = self.costs, 0.0
         seconds = costs.reserved
         each = zip(self.phases, costs.a_block, costs.compiling, strict=True)
@@ -128,7 +128,7 @@ class Pace:
         return seconds
 
     def progress_a_step(self, progress: float) -> float:
-        """Returns the progress of each step of the next block, at least 1 / n_steps."""
+        """Return the progress of each step of the next block, at least 1 / n_steps."""
         usual = 1 / self.n_steps
         if self.time_budget is None or self.step_seconds == 0:
             return usual
@@ -145,7 +145,7 @@ class Pace:
         return 1 / few
 
     def require(self, what: str) -> None:
-        """Refuses a time budget in which not even a short fit has place; raises TooShort."""
+        """Refuse a time budget in which not even a short fit has place; raises TooShort."""
         if self.time_budget is not None:
             least = min(self.n_steps, LEAST_STEPS)
             self.time_budget.require(self.seconds_for(least, 0.0), what)

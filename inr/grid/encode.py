@@ -84,7 +84,7 @@ def grid_checkpoint(job: Job[GridRecipe]) -> Checkpoint | None:
 
 
 def seconds_to_code(picture: Picture, recipe: GridRecipe) -> float:
-    """Measures on a crop how long it takes to draw, code and decode the whole picture."""
+    """Measure on a crop how long it takes to draw, code and decode the whole picture."""
     seconds = 0.0
     for side in (16, _SAMPLE_SIDE):  # the first loads tables and starts threads
         crop = Picture(np.ascontiguousarray(picture.pixels[:side, :side]))
@@ -136,7 +136,7 @@ def _n_rounds(n_steps: int) -> int:
 
 
 def pyramid_of(picture: Picture, recipe: GridRecipe) -> Pyramid:
-    """The pyramid of a picture; ValueError where no grid file can hold the picture."""
+    """Return the pyramid of a picture; ValueError where no grid file can hold the picture."""
     check_sides(picture.height, picture.width)
     if picture.icc_profile is not None:
         pack_icc(picture.icc_profile)  # finds out before the fit that it is too long

@@ -47,7 +47,7 @@ def write_grid(
     crc: int,
     icc_profile: bytes | None,
 ) -> bytes:
-    """The whole file; the inverse of `read_content` and `read_grid`.
+    """Return the whole file; the inverse of `read_content` and `read_grid`.
 
     Args:
       pyramid: of the picture.
@@ -97,7 +97,7 @@ def read_content(header: Header, sections: Sections) -> GridContent:
 
 
 def read_networks_of(content: GridContent) -> CodedNetworks:
-    """The networks as integer codes; raises FormatError."""
+    """Return the networks as integer codes; raises FormatError."""
     return read_networks(content.sections[container.SECTION_NETWORKS], content.pyramid)
 
 
@@ -118,7 +118,7 @@ def synthesize_picture(
     *,
     size: Size | None = None,
 ) -> np.ndarray:
-    """Draws the picture, or a region of it.
+    """Draw the picture, or a region of it.
 
     At its own size and without a region, what it returns is what the encoder drew. Of a region of
     that size the checksum cannot be verified.

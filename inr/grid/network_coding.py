@@ -35,7 +35,7 @@ class CodedNetworks:
     codes: dict[str, np.ndarray]  # int32, by tensor, in file order
 
     def values(self, pyramid: Pyramid) -> dict[str, np.ndarray]:
-        """The tensors, float64, exact."""
+        """Return the tensors, float64, exact."""
         prior = prior_networks(pyramid)
         return {
             name: prior[name] + np.ldexp(self.codes[name].astype(np.float64), -self.octaves[group])
@@ -44,7 +44,7 @@ class CodedNetworks:
         }
 
     def by_group(self, pyramid: Pyramid) -> dict[str, np.ndarray]:
-        """The codes of each group, its tensors one after the other, int32[codes]."""
+        """Return the codes of each group, its tensors one after the other, int32[codes]."""
         return {
             group: np.concatenate([self.codes[name].ravel() for name in shapes])
             for group, shapes in pyramid.groups.items()
@@ -54,7 +54,7 @@ class CodedNetworks:
 def quantize_networks(
     params: dict[str, np.ndarray], octaves: dict[str, int], pyramid: Pyramid
 ) -> CodedNetworks:
-    """The nearest codes at these steps, limited to what a file may hold."""
+    """Return the nearest codes at these steps, limited to what a file may hold."""
     prior, codes = prior_networks(pyramid), {}
     for group, shapes in pyramid.groups.items():
         k = octaves[group]
@@ -66,13 +66,13 @@ def quantize_networks(
 
 
 def code_limit(group: str, octaves: int) -> int:
-    """The largest |code| of a group at a step of 2**-octaves."""
+    """Return the largest |code| of a group at a step of 2**-octaves."""
     largest = _MAX_TAP_DIFFERENCE if group == "up" else _MAX_DIFFERENCE
     return min(int(largest) << octaves, MAX_CODE)
 
 
 def write_networks(coded: CodedNetworks, pyramid: Pyramid) -> bytes:
-    """The section of networks; the inverse of `read_networks`."""
+    """Return the section of networks; the inverse of `read_networks`."""
     halves = [coded.octaves[group] for group in pyramid.groups]
     halves += [0] * (len(halves) % 2)
     head = bytes(low | high << 4 for low, high in zip(halves[::2], halves[1::2], strict=True))
@@ -80,7 +80,7 @@ def write_networks(coded: CodedNetworks, pyramid: Pyramid) -> bytes:
 
 
 def read_networks(data: bytes, pyramid: Pyramid) -> CodedNetworks:
-    """Reads the section of networks.
+    """Read the section of networks.
 
     Raises:
       FormatError: the bytes are not what `write_networks` makes of networks of this pyramid.

@@ -53,7 +53,8 @@ def _shipped(n: int) -> dict[str, np.ndarray]:
 def _find_known(
     name: str, shape: Shape, shipped: dict[str, np.ndarray], pyramid: Pyramid
 ) -> np.ndarray | None:
-    """The first rows of a tensor as the prior has them; None if it does not know the tensor."""
+    """Return the first rows of a tensor as the prior has them; None if it does not know the
+    tensor."""
     coarsest = shipped["synth_w0"].shape[1] - 1 if shipped else 0
     if name.startswith("up") and shipped:
         return shipped[f"up{min(int(name[2:]), coarsest - 1)}"]

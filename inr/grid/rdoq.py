@@ -81,7 +81,7 @@ def optimize_networks(
 def _best_octaves(
     params: Arrays, curvatures: Arrays, group: str, per_bit: float, pyramid: Pyramid
 ) -> int:
-    """The step of one group that costs least."""
+    """Return the step of one group that costs least."""
 
     def cost(k: int) -> float:
         trial = quantize_networks(params, dict.fromkeys(pyramid.groups, k), pyramid)
@@ -123,11 +123,11 @@ class _Moves:
         self._loss = self._losses_of(np.repeat(self._codes[None], _SETS, axis=0))[0]
 
     def coded(self) -> CodedNetworks:
-        """The networks as they are now."""
+        """Return the networks as they are now."""
         return self._networks(self._codes)
 
     def round(self, most: int) -> tuple[float, float]:
-        """Tries the `most` moves that promise most; returns which part of the sets of moves paid,
+        """Try the `most` moves that promise most; return which part of the sets of moves paid,
         and by which part the cost has fallen."""
         cost = self._loss + self._per_bit * self._bits.of(self._codes).sum()
         moves, order = self._choose_moves(most)
@@ -150,11 +150,11 @@ class _Moves:
         return len(paid) / _SETS, float(1 - costs[best] / cost)
 
     def fit_distributions(self) -> None:
-        """Counts bits by the distributions that fit the codes as they are now."""
+        """Count bits by the distributions that fit the codes as they are now."""
         self._bits = _BitTables(self.coded(), self._pyramid)
 
     def _choose_moves(self, most: int) -> tuple[np.ndarray, np.ndarray]:
-        """The better move of each code, -1 or 1, and the codes whose moves should pay."""
+        """Return the better move of each code, -1 or 1, and the codes whose moves should pay."""
         values = _floats(self.coded().values(self._pyramid))
         slopes = gradient(values, self._given, self._pyramid)
         slope = _flat({n: np.asarray(slopes[n], np.float64) for n in self._pyramid.shapes})

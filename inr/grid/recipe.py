@@ -28,17 +28,18 @@ class GridRecipe:
 
 
 def grid_fast() -> GridRecipe:
-    """A latent grid after one short fit."""
+    """Return a latent grid after one short fit."""
     return GridRecipe("grid_fast", Structure(prior=1), GridFit(steps=180))
 
 
 def grid() -> GridRecipe:
-    """A pyramid of latents, its context model and its synthesis; lambda steers size and quality."""
+    """Return a pyramid of latents, its context model and its synthesis; lambda steers size and
+    quality."""
     return GridRecipe("grid", Structure(prior=1), GridFit())
 
 
 def grid_best() -> GridRecipe:
-    """The same, the best of five starts, fitted ten times as long."""
+    """Return the same, the best of five starts, fitted ten times as long."""
     return GridRecipe("grid_best", Structure(prior=1), GridFit(steps=10000, n_starts=5))
 
 

@@ -103,7 +103,8 @@ class Pyramid:
         return sum(not level.is_hyper for level in self.levels)
 
     def feature_name(self, level: int) -> str | None:
-        """The tensor that makes features for the level of that index; None where it has none."""
+        """Return the tensor that makes features for the level of that index; None where it has
+        none."""
         from_last = len(self.levels) - 1 - level
         has_features = level > 0 and from_last < self.structure.n_feature_levels
         return f"feature{from_last}" if has_features else None

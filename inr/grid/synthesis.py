@@ -51,7 +51,7 @@ def synthesize(
     n_threads: int | None = None,
     size: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Draws the picture, or a region of it.
+    """Draw the picture, or a region of it.
 
     Args:
       latents: i32[h, w] of each level of `pyramid.levels`, in that order.
@@ -96,7 +96,7 @@ def synthesize(
 
 
 def max_drawn(latents: list[np.ndarray], pyramid: Pyramid) -> int:
-    """The largest |latent| of the drawn levels, which `check_exact` wants."""
+    """Return the largest |latent| of the drawn levels, which `check_exact` wants."""
     drawn = [y for level, y in zip(pyramid.levels, latents, strict=True) if not level.is_hyper]
     return max(max(int(y.max()), -int(y.min())) for y in drawn)
 
@@ -131,7 +131,7 @@ class _Span:
 def _spans(
     params: NumpyParams, sizes: tuple[int, ...], start: int, size: int, out_of: int
 ) -> list[_Span]:
-    """Cuts size positions from start on, of out_of in all, into spans; sizes of the features by
+    """Cut size positions from start on, of out_of in all, into spans; sizes of the features by
     exponent."""
     spans = []
     for at in range(start, start + size, TILE):
@@ -154,7 +154,7 @@ def _spans(
 
 
 def _doubling(taps: np.ndarray, to: np.ndarray, of: np.ndarray, size: int) -> np.ndarray:
-    """The matrix that doubles one axis: `taps` for odd positions, mirrored ones for even."""
+    """Return the matrix that doubles one axis: `taps` for odd positions, mirrored ones for even."""
     matrix = np.zeros((to.size, of.size))
     is_odd = to % 2
     for t in range(4):

@@ -1,7 +1,7 @@
 """Targets for grid files: lambda is steered while the fit runs, and the real file decides.
 
 Bits and errors of a fit fall on their way, by about the same share for all pictures, so what they
-will be in the end can be told early; lambda is moved until that is what was asked. What the
+will be in the end can be estimated early; lambda is moved until that is what was asked. What the
 networks take is known only when they are coded: the last percent goes by rounding latents with a
 wider dead zone. A file that misses still is fitted on from where it stands, one that misses by far
 is fitted anew: late in a fit latents hardly follow lambda.
@@ -201,7 +201,7 @@ class BytesTarget:
     def trim(
         self, result: FitResult, coded: CodedNetworks, picture: Picture, pyramid: Pyramid
     ) -> list[np.ndarray]:
-        """The latents, with just so wide a dead zone that the file is small enough."""
+        """Return the latents, with just so wide a dead zone that the file is small enough."""
         values = coded.values(pyramid)
         other_bytes = self._fixed_bytes + len(write_networks(coded, pyramid)) + _SLACK_BYTES
 
@@ -218,7 +218,7 @@ class BytesTarget:
         return abs(math.log(len(trial.data) / self._n_bytes)) / _FAR
 
     def correct_lambda(self, result: FitResult, trial: Trial) -> float:
-        """The lambda with which to fit on; from here on the other bytes are known."""
+        """Return the lambda with which to fit on; from here on the other bytes are known."""
         latents_bytes = len(unpack(trial.data)[1][SECTION_LATENTS])
         self._other_bytes = len(trial.data) - latents_bytes
         wanted = max(self._latent_bits(), 8.0)
@@ -262,7 +262,7 @@ class PsnrTarget:
     def trim(
         self, result: FitResult, coded: CodedNetworks, picture: Picture, pyramid: Pyramid
     ) -> list[np.ndarray]:
-        """The latents, with so wide a dead zone that the picture is not too good."""
+        """Return the latents, with so wide a dead zone that the picture is not too good."""
         values = coded.values(pyramid)
 
         def is_modest(latents: list[np.ndarray]) -> bool:
@@ -297,7 +297,8 @@ class PsnrTarget:
 def _least_dead_zone(
     result: FitResult, suits: Callable[[list[np.ndarray]], bool]
 ) -> list[np.ndarray]:
-    """The latents with the least dead zone that suits, with none where not even the widest does."""
+    """Return the latents with the least dead zone that suits, with none where not even the widest
+    does."""
     if suits(result.latents()) or not suits(result.latents(_WIDEST_DEAD_ZONE)):
         return result.latents()
     low, high = 0.0, _WIDEST_DEAD_ZONE
@@ -310,7 +311,7 @@ def _least_dead_zone(
 def _steer_lambdas(
     progress: float, n_steps: float, lambdas: np.ndarray, wanted: np.ndarray
 ) -> np.ndarray:
-    """Moves lambdas by a part of what is wanted: the more steps the latents had to follow, the
+    """Move lambdas by a part of what is wanted: the more steps the latents had to follow, the
     larger.
 
     Args:
@@ -325,7 +326,7 @@ def _steer_lambdas(
 
 
 def _response(n_steps: float) -> float:
-    """The share of a change of lambda that latents have followed after some steps."""
+    """Return the share of a change of lambda that latents have followed after some steps."""
     return 1 - math.exp(-n_steps / _RESPONSE_STEPS)
 
 

@@ -66,21 +66,21 @@ class SkewedBand:
         self._tap_offsets = np.array(offsets, np.int64)[:, None]
 
     def tap_places(self, n: int) -> Ints:
-        """Where the taps of a front of n latents lie, i64[n_taps, n], for `taps`."""
+        """Find where the taps of a front of n latents lie, i64[n_taps, n], for `taps`."""
         return self._tap_offsets + np.arange(n)
 
     def taps(self, front: int, top: int, places: Ints, out: NDArray[np.float64]) -> None:
-        """Copies the taps of the band's front of that index into out, f64[n_taps, n]."""
+        """Copy the taps of the band's front of that index into out, f64[n_taps, n]."""
         # "clip" goes without numpy's buffer for out; all places are inside.
         self._values[front * self._stride + top :].take(places, out=out, mode="clip")
 
     def row(self, front: int, top: int, n: int) -> NDArray[np.float64]:
-        """The values of a front, to be filled."""
+        """Return the values of a front, to be filled."""
         start = (self._n_before + front) * self._stride + top + REACH
         return self._values[start : start + n]
 
     def next_band(self) -> None:
-        """Keeps the last fronts as those before the next band."""
+        """Keep the last fronts as those before the next band."""
         kept = self._n_before * self._stride
         self._values[:kept] = self._values[-kept:]
         self._values[kept:] = 0.0

@@ -210,7 +210,7 @@ def _read(data: bytes, max_pixels: int, notes: list[str]) -> Picture:
             return _read_opened(image, data, max_pixels, notes)
         note_frames(image, notes)
         pixels = key_to_alpha(pixels, image.info.get("transparency"))
-        upright_by = read_orientation(image, notes)  # first: damaged EXIF is told once only
+        upright_by = read_orientation(image, notes)  # first: damaged EXIF is reported once only
         stated = read_colour(image, data)
         return _finish(pixels, upright_by, read_profile(image, data), stated, notes)
 

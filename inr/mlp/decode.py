@@ -99,7 +99,7 @@ def render(
     region: Region | None = None,
     n_threads: int | None = None,
 ) -> np.ndarray:
-    """Evaluates the field at the pixel centres of a height x width picture.
+    """Evaluate the field at the pixel centres of a height x width picture.
 
     Args:
       ranges: per channel the samples that -1 and 1 of the signal stand for; others are clipped.
@@ -127,7 +127,7 @@ def render(
 def draw_signal(
     net: Field, params: NumpyParams, n_channels: int, *, height: int, width: int
 ) -> np.ndarray:
-    """The field's own values, f32 [height, width, n_channels]."""
+    """Return the field's own values, f32 [height, width, n_channels]."""
     out = np.empty((height, width, n_channels), np.float32)
     _draw(net, params, lambda signal: signal, out, height, width, Region(0, 0, width, height), None)
     return out
@@ -150,7 +150,7 @@ def _draw(
     region: Region,
     n_threads: int | None,
 ) -> None:
-    """Fills out, [region height, region width, n_channels], with finish(signal)."""
+    """Fill out, [region height, region width, n_channels], with finish(signal)."""
     tile_rows, tile_cols = tile_size(net, height, width)
 
     def draw(tile: tuple[int, int]) -> None:

@@ -194,7 +194,7 @@ def prepare(job: Job[MlpRecipe]) -> Prepared:
 def before_drawing(
     budget: TimeBudget | None, prepared: Prepared, recipe: MlpRecipe
 ) -> TimeBudget | None:
-    """The part of a time budget that comes before the file is drawn, to check it.
+    """Return the part of a time budget that comes before the file is drawn, to check it.
 
     Raises:
       TooShort: there is no time to draw it, or none for a short fit before.
@@ -217,7 +217,7 @@ def before_drawing(
 
 
 def seconds_to_draw(prepared: Prepared) -> float:
-    """Measures on a part of the picture how long drawing all of it takes."""
+    """Measure on a part of the picture how long drawing all of it takes."""
     field_set, signals = prepared.problem.field_set, prepared.problem.signals
     params = field_set.init(np.random.default_rng(0))
     seconds = 0.0
@@ -264,7 +264,7 @@ def _choose_size(
 
 
 def _check_rate_term(recipe: MlpRecipe, has_target: bool) -> None:
-    """Refuses settings of a rate term that nothing would read."""
+    """Refuse settings of a rate term that nothing would read."""
     recipe.fit.weight_of_bpp(has_target)
     if recipe.fit.has_rate_term and not recipe.quantize.LEARNS_STEPS:
         raise UsageError(
@@ -302,7 +302,8 @@ def _band_signals(bands: list[np.ndarray], info: PictureInfo) -> tuple[Signal, .
 
 
 def _peaks(bands: list[np.ndarray]) -> BandPeaks:
-    """The largest coefficient of each channel, as the file holds it; all-zero channels get 1."""
+    """Return the largest coefficient of each channel, as the file holds it; all-zero channels get
+    1."""
     return tuple(
         tuple(wire_step(float(peak) or 1.0) for peak in np.abs(band).max((0, 1))) for band in bands
     )

@@ -47,8 +47,8 @@ def write_file(
     codes: Mapping[str, np.ndarray],
     qparams: Mapping[str, QParams],
 ) -> bytes:
-    """The whole file with the codes of all tensors and the qparams of the trained ones, both in
-    the order of the field set's shapes."""
+    """Return the whole file with the codes of all tensors and the qparams of the trained ones, both
+    in the order of the field set's shapes."""
     header = Header(
         info.height,
         info.width,
@@ -148,12 +148,12 @@ def read_section(content: MlpContent) -> WeightsSection:
 
 
 def read_codes(content: MlpContent) -> dict[str, np.ndarray]:
-    """The integer codes of all tensors, in file order; raises FormatError."""
+    """Return the integer codes of all tensors, in file order; raises FormatError."""
     return read_section(content).codes
 
 
 def read_weights(content: MlpContent) -> NumpyParams:
-    """The weights as f32 tensors by name; raises FormatError."""
+    """Return the weights as f32 tensors by name; raises FormatError."""
     section = read_section(content)
     return dequantize(content.field_set, content.stages.quantizer, section.codes, section.qparams)
 

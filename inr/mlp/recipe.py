@@ -67,7 +67,8 @@ class MlpRecipe:
 
 
 def siren() -> MlpRecipe:
-    """The default: SIREN, learned steps, range coder; about a minute for 768x512 on two cores."""
+    """Return the default: SIREN, learned steps, range coder; about a minute for 768x512 on two
+    cores."""
     return MlpRecipe("siren", Siren(), FitSettings())
 
 
@@ -78,7 +79,7 @@ def siren_best() -> MlpRecipe:
 
 
 def siren_zstd() -> MlpRecipe:
-    """The classic pipeline: SIREN, Adam, codes of 8 bits on average, zstd."""
+    """Return the classic pipeline: SIREN, Adam, codes of 8 bits on average, zstd."""
     return MlpRecipe(
         "siren_zstd",
         Siren(),

@@ -49,12 +49,12 @@ class Stages:
     coder: Coder
 
     def field_set(self, height: int, width: int, n_channels: int) -> FieldSet:
-        """The fields for a picture of that size."""
+        """Return the fields for a picture of that size."""
         return field_set_of(self.split, self.field, height, width, n_channels)
 
 
 def write_stages(stages: Stages) -> bytes:
-    """Writes the `stages` bytes of the header, as container.py lays them out."""
+    """Write the `stages` bytes of the header, as container.py lays them out."""
     return (
         _write(SPLITS, stages.split)
         + _write(FIELDS, stages.field)
@@ -64,7 +64,7 @@ def write_stages(stages: Stages) -> bytes:
 
 
 def read_stages(data: bytes) -> Stages:
-    """The inverse of `write_stages`; raises FormatError for tags or values not known."""
+    """Return the inverse of `write_stages`; raises FormatError for tags or values not known."""
     reader = Reader(data, "the list of stages")
     stages = Stages(
         _read(SPLITS, reader, "split"),

@@ -66,7 +66,7 @@ class Fits(Protocol):
         """Bring the PSNR of a trial down to the target; None where that cannot be done."""
 
     def is_late(self) -> bool:
-        """The time is over."""
+        """Tell whether the time is over."""
 
 
 def encode_to_psnr(job: Job[MlpRecipe], report: Report | None) -> Candidate:

@@ -62,7 +62,7 @@ def library() -> str:
 
 
 def encode_hevc(pixels: Pixels, quality: float) -> bytes:
-    """A file as the module docstring says.
+    """Return a file as the module docstring says.
 
     Args:
       pixels: u8 [h, w, 3].
@@ -86,7 +86,7 @@ def decode_hevc(data: bytes) -> Pixels:
 
 
 def encode_vvc(pixels: Pixels, quality: float) -> bytes:
-    """A file as the module docstring says.
+    """Return a file as the module docstring says.
 
     Args:
       pixels: u8 [h, w, 3].
@@ -170,7 +170,7 @@ def _encode(
 
 
 def _decode(data: bytes, layout: str, form: str, *, n_bytes: int) -> bytes:
-    """The planes of the one frame in a file."""
+    """Return the planes of the one frame in a file."""
     options = ["-f", form, "-i", "-", "-f", "rawvideo", "-pix_fmt", layout, "-"]
     raw = _run(options, data[_SIZE.size :])
     if len(raw) != n_bytes:

@@ -1,4 +1,4 @@
-"""Which code made a result, told by the package's own files: git may be absent, slow or wrong."""
+"""Which code made a result: a hash of the package's own files, as git may be absent or wrong."""
 
 import functools
 import hashlib
@@ -18,7 +18,7 @@ def code_hash() -> str:
     """Hash the package's version and every file of it that can change a result.
 
     The same for a checkout and the wheel built of it. It takes a few hundredths of a second, once
-    a process; worker processes are told it, or code that was edited meanwhile would be theirs.
+    a process; worker processes are handed it, or code that was edited meanwhile would be theirs.
 
     Returns:
       24 hexadecimal digits.

@@ -1,7 +1,7 @@
 """What sweeps and comparisons do when one of their many encodings fails.
 
-An error that right code can end in is recorded and told in a line. Anything else is a bug of this
-package: it is recorded too, since the encodings of a night must not be lost to it, but its
+An error that right code can end in is recorded and reported in a line. Anything else is a bug of
+this package: it is recorded too, since the encodings of a night must not be lost to it, but its
 traceback is shown and the command fails in the end.
 """
 

@@ -58,7 +58,7 @@ class Ledger(Generic[R]):
 
         Args:
           folder: of the study.
-          table: its name, by which the ledgers of different studies are told apart.
+          table: its name, by which the ledgers of different studies are kept apart.
           measured: whose fields are the columns of what is measured.
         """
         self.path = folder / NAME

@@ -2,8 +2,8 @@
 
 It is the same on every machine, quiet, and has names as they are. matplotlib reads settings of the
 user, speaks through logging and warnings, takes $ for the sign of mathematics, leaves labels that
-begin with _ out of legends, and draws boxes for letters that its font lacks. Here it gets its own
-default settings, what it says is dropped, labels are plain text, and other fonts of the machine
+begin with _ out of legends, and draws boxes for characters that its font lacks. Here it gets its
+own default settings, what it says is dropped, labels are plain text, and other fonts of the machine
 help out.
 """
 
@@ -29,7 +29,7 @@ from inr.studies.failures import one_line
 
 _MOST_CURVES = 30  # ten colours in three kinds of lines
 _DASHES = ("-", "--", ":")
-_MOST_COLUMNS = 60  # of a label, in the width of Latin letters: two labels fit beside each other
+_MOST_COLUMNS = 60  # of a label, in the width of Latin characters: two labels fit beside each other
 _OWN_FONT = "DejaVu Sans"  # matplotlib brings it along
 _REGULAR = ("400", "normal", "regular", "book")  # weights of fonts
 _REACH = 9  # points around a point of a curve, within which a pointer is over it
@@ -43,7 +43,7 @@ class Point:
     bpp: float
     psnr_db: float  # inf where the pictures are equal: such a point is left out of its panel
     ms_ssim: float | None  # None: too small a picture
-    label: str  # told beside the figures, such as the setting
+    label: str  # shown beside the figures, such as the setting
 
 
 @dataclass(frozen=True)
@@ -277,7 +277,7 @@ def _settings() -> Path:
 
 
 def _fonts_for(text: str) -> list[str]:
-    """Find families on this machine for the letters that matplotlib's own font lacks."""
+    """Find families on this machine for the characters that matplotlib's own font lacks."""
     from matplotlib import font_manager
     from matplotlib.ft2font import FT2Font
 

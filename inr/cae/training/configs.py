@@ -69,7 +69,8 @@ def read_config(path: Path) -> Config:
 
 
 def hyperprior() -> Config:
-    """The shipped model: one for all rates, a block transform beside three layers, hyperprior."""
+    """Return the shipped model: one for all rates, a block transform beside three layers,
+    hyperprior."""
     transform = Balle2017(hidden=96, n_latents=320, has_latent_gdn=False, has_shortcut=True)
     train = TrainSettings(steps=12000, learning_rate=8e-4, warmup_steps=300)
     return Config("hyperprior", Model(transform, Hyperprior()), train)
@@ -83,7 +84,7 @@ def factorized() -> Config:
 
 
 def mae() -> Config:
-    """The modulated autoencoder as published: 192 filters, factorized prior; for a GPU."""
+    """Return the modulated autoencoder as published: 192 filters, factorized prior; for a GPU."""
     model = Model(Balle2017(), Factorized(), 1 / 4096, 1 / 64)
     return Config("mae", model, TrainSettings(steps=200_000, side=256, learning_rate=4e-4))
 

@@ -3,7 +3,7 @@
 factorized   Balle et al., "Variational image compression with a scale hyperprior", ICLR 2018,
              Appendix 6.1: for each channel a cumulative function made of a small network whose
              matrices are positive, stretched by a scale for each picture
-laplace      around a mean, of a scale; both are told by the hyperprior
+laplace      around a mean, of a scale; both are predicted by the hyperprior
 """
 
 import itertools

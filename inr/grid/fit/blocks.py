@@ -127,7 +127,8 @@ def _zeros(params: Params, first: jax.Array, second: jax.Array) -> _Sums:
 
 
 def _add(total: _Sums, found: _Sums, begin: jax.Array, axis: int) -> _Sums:
-    """The sums with those of a block, whose gradients by arrays begin there along the axis."""
+    """Return the sums with those of a block, whose gradients by arrays begin there along the
+    axis."""
 
     def place(whole: jax.Array, part: jax.Array) -> jax.Array:
         ax = axis % whole.ndim

@@ -15,14 +15,14 @@ LEAST_P = 2.0**-16  # probability floor, as the coder's tables have it
 
 
 def soft_round(x: jax.Array, temperature: jax.Array) -> jax.Array:
-    """Rounds softly: the identity for high temperatures, `round` for low ones."""
+    """Round softly: the identity for high temperatures, `round` for low ones."""
     floor = jnp.floor(x)
     rest = x - floor - 0.5
     return floor + 0.5 + 0.5 * jnp.tanh(rest / temperature) / jnp.tanh(0.5 / temperature)
 
 
 def _repeat(x: jax.Array, octaves: int, height: int, width: int) -> jax.Array:
-    """Each latent 2**octaves times in both directions, cropped to height x width."""
+    """Return each latent 2**octaves times in both directions, cropped to height x width."""
     if octaves == 0:
         return x
     h, w = x.shape
@@ -39,7 +39,7 @@ class ContextInputs(NamedTuple):
 
 
 def context_inputs(latents: Latents, pyramid: Pyramid) -> list[ContextInputs]:
-    """The inputs of the context model, level by level, the latents of a level row by row."""
+    """Return the inputs of the context model, level by level, the latents of a level row by row."""
     seen = []
     before: list[jax.Array] = []  # at the size of the level at hand
     exponent = pyramid.levels[0].exponent
@@ -99,7 +99,7 @@ def rate_bits(latents: Latents, params: Params, pyramid: Pyramid) -> jax.Array:
 
 
 def _upsample(x: jax.Array, taps: jax.Array, axis: int, size: int) -> jax.Array:
-    """Doubles one axis of [channels, h, w] with a mirrored pair of 4-tap filters."""
+    """Double one axis of [channels, h, w] with a mirrored pair of 4-tap filters."""
     n = x.shape[axis]
     widths = [(0, 0)] * 3
     widths[axis] = (2, 2)
@@ -116,7 +116,7 @@ def _upsample(x: jax.Array, taps: jax.Array, axis: int, size: int) -> jax.Array:
 
 
 def features_of(latents: Latents, params: Params, pyramid: Pyramid) -> jax.Array:
-    """The levels that are drawn at the picture's size, f32[n_drawn, height, width], coarsest
+    """Return the levels that are drawn at the picture's size, f32[n_drawn, height, width], coarsest
     first."""
     stack = jnp.zeros((0, *pyramid.size_at(pyramid.levels[0].exponent)), jnp.float32)
     drawn = [
@@ -157,5 +157,5 @@ def synthesis(features: jax.Array, params: Params) -> jax.Array:
 
 
 def synthesize(latents: Latents, params: Params, pyramid: Pyramid) -> jax.Array:
-    """The picture, f32[n_channels, height, width], clipped to 0..1."""
+    """Return the picture, f32[n_channels, height, width], clipped to 0..1."""
     return jnp.clip(synthesis(features_of(latents, params, pyramid), params), 0.0, 1.0)

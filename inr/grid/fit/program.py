@@ -53,7 +53,8 @@ class FitResult:
     steered_at: float = 0.0  # progress at which lambda was last looked at
 
     def latents(self, dead_zone: float = 0.0) -> list[np.ndarray]:
-        """The latents as int32 codes, rounded with thresholds further from zero by dead_zone."""
+        """Return the latents as int32 codes, rounded with thresholds further from zero by
+        dead_zone."""
         return [
             (np.sign(y) * np.floor(np.abs(y) + np.float32(0.5 - dead_zone))).astype(np.int32)
             for y in self.unrounded
@@ -79,7 +80,7 @@ def fit(
     begin: tuple[FitResult, float] | None = None,
     seconds_after: SecondsAfter | None = None,
 ) -> list[FitResult]:
-    """Fits pictures of one size, as one batch.
+    """Fit pictures of one size, as one batch.
 
     Args:
       time_budget, store, report: see `fitting.loop.run`.
@@ -146,7 +147,7 @@ class GridProgram:
         )
 
     def start(self, rate_scale: float) -> FitState:
-        """Makes the first networks of all starts, or takes those of the earlier result."""
+        """Make the first networks of all starts, or take those of the earlier result."""
         pairs = [(problem, k) for k in range(self.n_starts) for problem in self.problems]
         keys = [fit_key(problem.seed, k) for problem, k in pairs]
         steered_at = 0.0
@@ -164,13 +165,13 @@ class GridProgram:
         return first_networks(self.pyramid, mean, rng, spread=_SPREAD if start else 0.0)
 
     def estimate_costs(self, state: FitState, compile_seconds: float, step_seconds: float) -> Costs:
-        """Tells that after each block a step measures, and that phases share a program."""
+        """Count a step of measuring after each block; phases share a program."""
         after = self.seconds_after
         reserved = 0.0 if after is None else after(step_seconds, compile_seconds)
         return Costs([step_seconds] * 3, [0.0] * 3, reserved)
 
     def run_block(self, state: FitState, block: Block) -> tuple[FitState, np.ndarray]:
-        """Runs a block; the losses are the errors of its last step, under noise."""
+        """Run a block; the losses are the errors of its last step, under noise."""
         is_tail = block.phase == TAIL
         begin, end = (self.soft_until, 1.0) if is_tail else (0.0, self.soft_until)
         position = (block.progress_at(0.0) - begin) / (end - begin)
@@ -191,7 +192,7 @@ class GridProgram:
     def after_block(
         self, state: FitState, block: Block, losses: np.ndarray
     ) -> tuple[FitState, np.ndarray | None]:
-        """Measures the state with rounded latents, ends the trial and steers the lambdas."""
+        """Measure the state with rounded latents, end the trial and steer the lambdas."""
         if self.steer is None and block.phase == SOFT and block.end < _SNAPSHOTS_FROM:
             return state, None  # no candidate: a measurement would take as long as a step
         state, scores = self._measure(state)
@@ -205,12 +206,12 @@ class GridProgram:
         return state, scores if is_candidate or not np.isfinite(scores).all() else None
 
     def estimate_quality(self, state: FitState, losses: np.ndarray) -> tuple[float, float]:
-        """Tells the means over members: under noise at first, then with rounded latents."""
+        """Return the means over members: under noise at first, then with rounded latents."""
         psnr_db = -10 * np.log10(np.maximum(state.mse, 1e-30))
         return float(np.mean(psnr_db)), float(state.bits.mean()) / self.n_pixels
 
     def result(self, run: FitRun[FitState]) -> list[FitResult]:
-        """Returns the networks and latents of the best state of each member."""
+        """Return the networks and latents of the best state of each member."""
         best = run.best_or_last.steps
         unrounded = [np.asarray(z) * np.float32(self.settings.gain) for z in best.latents]
         return [
@@ -225,7 +226,7 @@ class GridProgram:
         ]
 
     def _run_steps(self, state: FitState, xs: Inputs) -> tuple[State, StepMetrics]:
-        """Runs the active steps of all members; the metrics are f64[members, n]."""
+        """Run the active steps of all members; the metrics are f64[members, n]."""
         made, n = [], self.n_at_once
         for i in range(0, len(state.lambdas), n):
             some = slice(i, i + n)
@@ -241,7 +242,7 @@ class GridProgram:
         return join_members(made)
 
     def _measure(self, state: FitState) -> tuple[FitState, np.ndarray]:
-        """Takes MSE and bits with rounded latents, and returns the losses too, f64[members]: one
+        """Measure MSE and bits with rounded latents, and return the losses too, f64[members]: one
         step that changes nothing, since another program would have to be compiled."""
         n = self.block_length
         zeros, counts = np.zeros(n, np.float32), np.zeros(n, np.uint32)
@@ -251,13 +252,13 @@ class GridProgram:
         return state, state.mse + state.lambdas * state.bits / self.n_pixels
 
     def _pick_best(self, state: FitState, scores: np.ndarray) -> FitState:
-        """Returns the best start of each problem."""
+        """Return the best start of each problem."""
         n = len(self.problems)
         finite = np.where(np.isfinite(scores), scores, np.inf).reshape(-1, n)  # [starts, problems]
         return pick_members(state, np.argmin(finite, axis=0) * n + np.arange(n))
 
     def _steer(self, state: FitState, progress: float) -> FitState:
-        """Has the lambdas changed, as long as that changes much."""
+        """Let the lambdas be changed, as long as that changes much."""
         assert self.steer is not None
         if progress == 1:
             return state

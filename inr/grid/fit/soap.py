@@ -41,7 +41,7 @@ class SoapState(NamedTuple):
 def scale_by_soap(
     b1: float = 0.95, b2: float = 0.95, every: int = 10, every_until: int = 50
 ) -> optax.GradientTransformation:
-    """Turns gradients into SOAP's direction, of about 1 a number; the learning rate comes after.
+    """Turn gradients into SOAP's direction, of about 1 a number; the learning rate comes after.
 
     Args:
       b1, b2: decay of the mean and of the squares and preconditioners.
@@ -92,7 +92,8 @@ def _matrix(w: jax.Array) -> jax.Array:
 
 
 def _pad(leaves: list[jax.Array]) -> tuple[jax.Array, np.ndarray]:
-    """All tensors as f32[tensors, size, size] with zeros beyond them; and their sizes, f32."""
+    """Return all tensors as f32[tensors, size, size] with zeros beyond them; and their sizes,
+    f32."""
     matrices = [_matrix(leaf) for leaf in leaves]
     size = max(max(matrix.shape) for matrix in matrices)
     padded = [

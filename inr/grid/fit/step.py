@@ -98,7 +98,7 @@ class Stepper:
     def block(
         self, state: State, data: Data, xs: Inputs, pool: jax.Array
     ) -> tuple[State, StepMetrics]:
-        """Runs the active steps of a block; also the metrics of each, f32[n, members]."""
+        """Run the active steps of a block; also the metrics of each, f32[n, members]."""
 
         n = len(state.key)
         step = over_members(self.step, n, (False, True, True))

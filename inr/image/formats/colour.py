@@ -106,7 +106,7 @@ def choose_profile(
     if profile is None:
         return _make_profile(stated, n_channels, notes)
     if stated is not None and stated.beats_profile:
-        notes.append(f"colour told by {stated.name} is dropped: the ICC profile beside it is kept")
+        notes.append(f"colour of {stated.name} is dropped: the ICC profile beside it is kept")
     return profile
 
 
@@ -141,7 +141,7 @@ def _make_profile(stated: StatedColour | None, n_channels: int, notes: list[str]
         reason = "no ICC profile can be made of it"
     except ValueError as error:
         reason = str(error)
-    notes.append(f"colour told by {stated.name} is dropped: {reason}")
+    notes.append(f"colour of {stated.name} is dropped: {reason}")
     return None
 
 

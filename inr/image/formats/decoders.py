@@ -1,7 +1,7 @@
 """Calls of Pillow and imagecodecs on bytes from outside: their errors, limits and warnings.
 
 Only foreign calls may stand inside these contexts. An error of our own code is a bug, and must not
-be told as a damaged picture.
+be reported as a damaged picture.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ _MAGICS = {  # byte order, whether it is a BigTIFF
 MAX_TAGS = 4096  # of a directory; cameras write about a hundred
 _MAX_SAMPLES_SHOWN = 8
 
-# TIFF types as numpy's: integers, letters and bytes; and rationals, two integers each.
+# TIFF types as numpy's: integers, characters and bytes; and rationals, two integers each.
 _TYPES = {1: "u1", 2: "u1", 3: "u2", 4: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 13: "u4",
           16: "u8", 17: "i8", 18: "u8"}  # fmt: skip
 _RATIONAL, _RATIONAL_TAGS = 5, (WHITE_POINT, PRIMARIES)
@@ -236,7 +236,7 @@ def _read_tags(data: bytes, order: str, is_big: bool) -> tuple[dict[int, np.ndar
         if value_at + count * numbers.itemsize <= len(data):
             tags[tag] = np.frombuffer(data, numbers, count, value_at)
         elif tag == ICC:
-            tags[tag] = np.frombuffer(b"cut short", np.uint8)  # will be told and dropped
+            tags[tag] = np.frombuffer(b"cut short", np.uint8)  # will be reported and dropped
     # A file may end behind its last tag.
     ends_here = at + n_inline > len(data)
     return tags, 0 if ends_here else _number(data, order + offset_code, at)

@@ -66,7 +66,7 @@ class FieldSet:
         return sum(part.field.fixed_bits() for part in self.parts)
 
     def init(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draws fresh parameters, f32."""
+        """Draw fresh parameters, f32."""
         return {
             self.prefix(i) + name: w
             for i, part in enumerate(self.parts)
@@ -74,7 +74,7 @@ class FieldSet:
         }
 
     def params_of(self, params: Mapping[str, T], i: int) -> dict[str, T]:
-        """The tensors of part i under the names that its field knows."""
+        """Return the tensors of part i under the names that its field knows."""
         prefix = self.prefix(i)
         return {
             name.removeprefix(prefix): w for name, w in params.items() if name.startswith(prefix)
@@ -82,7 +82,7 @@ class FieldSet:
 
 
 def field_set_of(split: Split, field: Field, height: int, width: int, n_channels: int) -> FieldSet:
-    """The fields that a split needs for a picture of that size."""
+    """Return the fields that a split needs for a picture of that size."""
     grids = split.grids(height, width, n_channels)
     fields = split.fields(field, n_channels)
     return FieldSet(

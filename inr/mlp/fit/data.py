@@ -72,7 +72,7 @@ def block_steps(n_weights: int, batch: int, n_last: int) -> int:
 
 
 def shuffle(signal: Signal, batch: int, seed: int) -> Data:
-    """The signal's pixels in random order, its first `batch` ones again at the end."""
+    """Return the signal's pixels in random order, its first `batch` ones again at the end."""
     order = np.random.default_rng([seed, 0]).permutation(signal.height * signal.width)
     order = np.concatenate([order, order[:batch]]).astype(np.int32)
     low, high = np.array(signal.ranges, np.float32).T

@@ -35,7 +35,7 @@ class Adam:
         _check_rate("learning_rate", self.learning_rate)
 
     def make(self, params: "dict[str, jax.Array]") -> "optax.GradientTransformation":
-        """Builds the gradient transformation for these tensors."""
+        """Build the gradient transformation for these tensors."""
         import optax
 
         return optax.adam(self.learning_rate)
@@ -65,7 +65,7 @@ class Muon:
         _check_rate("adam_learning_rate", self.adam_learning_rate)
 
     def make(self, params: "dict[str, jax.Array]") -> "optax.GradientTransformation":
-        """Builds the gradient transformation for these tensors."""
+        """Build the gradient transformation for these tensors."""
         import optax
 
         matrices = {

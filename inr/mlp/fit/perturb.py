@@ -16,7 +16,7 @@ import numpy as np
 from inr.mlp.fields.protocol import Params
 from inr.mlp.fit.rate import RateTerm, estimated_bits, paid_steps
 from inr.mlp.quantize.protocol import Quantizer
-from inr.mlp.quantize.ste import add_noise, kept, round_straight_through, solve_steps
+from inr.mlp.quantize.ste import add_noise, apply_masks, round_straight_through, solve_steps
 from inr.mlp.sparsify.protocol import Masks
 
 
@@ -62,7 +62,7 @@ class Keep:
     MOVES_STEPS: ClassVar[bool] = False
 
     def __call__(self, trained: Params, log2_steps: Params, x: PerturbInputs) -> Perturbed:
-        return Perturbed(kept(trained, x.masks), jnp.asarray(_NO_BITS), log2_steps)
+        return Perturbed(apply_masks(trained, x.masks), jnp.asarray(_NO_BITS), log2_steps)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Noise:
 
     def __call__(self, trained: Params, log2_steps: Params, x: PerturbInputs) -> Perturbed:
         q_steps = solve_steps(trained, log2_steps, x.budget_bits, x.masks)
-        noisy = kept(add_noise(trained, q_steps, x.noise_key), x.masks)
+        noisy = apply_masks(add_noise(trained, q_steps, x.noise_key), x.masks)
         return Perturbed(noisy, jnp.asarray(_NO_BITS), log2_steps)
 
 
@@ -88,7 +88,7 @@ class PricedNoise:
         if x.held.rate.lambda_per_bit is None:
             log2_steps = paid_steps(trained, log2_steps, x.held.rate.curves, x.budget_bits)
         q_steps = {name: jnp.exp2(log2_step) for name, log2_step in log2_steps.items()}
-        noisy = kept(add_noise(trained, q_steps, x.noise_key), x.masks)
+        noisy = apply_masks(add_noise(trained, q_steps, x.noise_key), x.masks)
         return Perturbed(noisy, estimated_bits(noisy, q_steps, x.held.rate.curves), log2_steps)
 
 

@@ -53,7 +53,7 @@ def fit(
     store: StateStore | None = None,
     report: Report | None = None,
 ) -> FitResult:
-    """Fits the weights of fields to a picture, down to the integer codes that a file holds.
+    """Fit the weights of fields to a picture, down to the integer codes that a file holds.
 
     Args:
       time_budget, store, report: see `fitting.loop.run`.
@@ -68,7 +68,7 @@ def fit(
 def fit_batch(
     problems: Sequence[FitProblem], settings: FitSettings, *, report: Report | None = None
 ) -> list[FitResult]:
-    """Fits several like problems at once (see `MlpProgram`); one by one if one of them fails.
+    """Fit several like problems at once (see `MlpProgram`); one by one if one of them fails.
 
     Sums run in another order than in `fit`, so the codes differ from its codes in the last bits.
     """
@@ -133,7 +133,7 @@ class MlpProgram:
         self._plan()
 
     def _plan(self) -> None:
-        """Lays out the schedule: phases, what each of them perturbs, and when masks change."""
+        """Lay out the schedule: phases, what each of them perturbs, and when masks change."""
         settings, steps = self.settings, self.settings.steps
         self.n_steps = steps
         n_last = max(1, round(settings.rounding * steps))
@@ -161,7 +161,7 @@ class MlpProgram:
             self.edges = tuple(edge for edge in edges if edge > trial_until)
 
     def start(self, rate_scale: float) -> FitState:
-        """Makes the first weights of all starts."""
+        """Make the first weights of all starts."""
         states = []
         for problem in self.problems:
             rng = np.random.default_rng([problem.seed, 1])
@@ -184,7 +184,7 @@ class MlpProgram:
         return state if self.rounding_from > 0 else self._begin_rounding(state)[0]
 
     def estimate_costs(self, state: FitState, compile_seconds: float, step_seconds: float) -> Costs:
-        """Tells what `Costs` are: files are coded and measured while weights are rounded."""
+        """Measure what `Costs` are: files are coded and measured while weights are rounded."""
         code_seconds = 0.0
         for _ in range(2):  # the first time it loads the coder
             coding_at = time.monotonic()
@@ -203,7 +203,7 @@ class MlpProgram:
         )
 
     def run_block(self, state: FitState, block: Block) -> tuple[FitState, np.ndarray]:
-        """Runs a block; the losses are the mean errors of its second half, of a trial of all."""
+        """Run a block; the losses are the mean errors of its second half, of a trial of all."""
         is_trial, n = block.phase == TRIAL, block.n_steps
         starts = [block.steps * k % size for k, size in zip(self.batch, self.sizes, strict=True)]
         xs = Inputs(
@@ -229,7 +229,7 @@ class MlpProgram:
     def after_block(
         self, state: FitState, block: Block, losses: np.ndarray
     ) -> tuple[FitState, np.ndarray | None]:
-        """Ends the trial, takes members back, changes masks; fixes qparams and validates."""
+        """End the trial, take members back, change masks; fix qparams and validate."""
         if block.phase == ROUNDING:
             return self._validate(state, block)
         if block.phase == NOISE:
@@ -240,11 +240,11 @@ class MlpProgram:
         return self._begin_rounding(state) if block.end == self.rounding_from else (state, None)
 
     def estimate_quality(self, state: FitState, losses: np.ndarray) -> tuple[float, None]:
-        """Tells the mean over the block's batches with perturbed weights: a little pessimistic."""
+        """Return the mean over the block's batches with perturbed weights: a little pessimistic."""
         return float(-10 * np.log10(max(losses.mean(), 1e-30))), None
 
     def result(self, run: FitRun[FitState]) -> list[FitResult]:
-        """Returns the codes of the best snapshots; qparams change only if a file missed its target.
+        """Return the codes of the best snapshots; qparams change only if a file missed its target.
 
         Raises:
           FitError: codes that do not fit the budget.
@@ -256,7 +256,7 @@ class MlpProgram:
         return found
 
     def _begin_noise(self, state: FitState, progress: float) -> FitState:
-        """Counts the weights, and finds the first steps where there is a rate term: those at which
+        """Count the weights, and find the first steps where there is a rate term: those at which
         a Gaussian's codes meet the early budget."""
         state = self._count_kept(state)
         if not self.settings.has_rate_term:
@@ -271,7 +271,7 @@ class MlpProgram:
         return state._replace(steps=state.steps._replace(log2_steps=stack_members(found)))
 
     def _settle(self, state: FitState, block: Block, losses: np.ndarray) -> FitState:
-        """Takes members back that diverged, and changes the masks when it is time."""
+        """Take members back that diverged, and change the masks when it is time."""
         is_edge = block.end in self.edges
         # Right after weights were moved errors are high: only the end of each interval counts.
         counts = is_edge or not self.edges or block.begin >= self.edges[-1]
@@ -293,7 +293,7 @@ class MlpProgram:
         return self._count_kept(state._replace(steps=steps))
 
     def _count_kept(self, state: FitState) -> FitState:
-        """Counts weights that are pruned on the way and many at first: the budget has to know."""
+        """Count weights that are pruned on the way and many at first: the budget has to know."""
         shares = []
         for i, weight_quantizer in enumerate(self.weight_quantizers):
             counts = {name: int(mask.sum()) for name, mask in self._on_host(state, i)[1].items()}
@@ -301,7 +301,7 @@ class MlpProgram:
         return state._replace(kept_share=np.array(shares))
 
     def _begin_rounding(self, state: FitState) -> tuple[FitState, np.ndarray | None]:
-        """Fixes the qparams; the scores are no numbers where no file can hold weights or steps, of
+        """Fix the qparams; the scores are no numbers where no file can hold weights or steps, of
         a fit that has run away."""
         if self.keep_counts and not self.edges:  # there was no time for masks to change
             state = self._update_masks(state, step=0, progress=1.0)
@@ -316,7 +316,7 @@ class MlpProgram:
         return state._replace(qparams=stack_members(qparams)), None
 
     def _validate(self, state: FitState, block: Block) -> tuple[FitState, np.ndarray | None]:
-        """Scores the weights as they will be rounded.
+        """Score the weights as they will be rounded.
 
         In the first two thirds of the rounding there are no scores but those that are no numbers;
         qparams are corrected there, so that the real file meets its target.
@@ -344,7 +344,7 @@ class MlpProgram:
         return state._replace(qparams=stack_members(qparams)), None
 
     def _learned_steps(self, state: FitState, i: int) -> dict[str, float]:
-        """The steps of a member's tensors, at the budget unless a rate term chose them."""
+        """Return the steps of a member's tensors, at the budget unless a rate term chose them."""
         one = pick_members(state.steps, i)
         if self.settings.has_rate_term:
             # Beyond 1000, which no file can hold, Python raises OverflowError.
@@ -354,7 +354,7 @@ class MlpProgram:
         return {name: float(q_step) for name, q_step in found.items()}
 
     def schedule(self, state: FitState, block: Block) -> OwnInputs:
-        """Lays down the rates and budgets of the steps of a block."""
+        """Lay down the rates and budgets of the steps of a block."""
         settings, fraction = self.settings, block.progress_at(0.5)
         warmup_ticks = min(int(settings.warmup * _SCHEDULE_TICKS), _SCHEDULE_TICKS - 1)
         schedule = optax.warmup_cosine_decay_schedule(
@@ -392,7 +392,7 @@ class MlpProgram:
         return Held(rate=stack_members(terms))
 
     def _on_host(self, state: FitState, i: int) -> tuple[Codes, Codes, AllQParams]:
-        """Returns the weights, masks and qparams of a member, without the axis."""
+        """Return the weights, masks and qparams of a member, without the axis."""
         # In file order: jax hands dicts back sorted by name.
         params = {name: np.asarray(state.steps.params[name])[i] for name in self.shapes}
         masks = {name: np.asarray(mask)[i] for name, mask in state.steps.masks.items()}
@@ -400,7 +400,7 @@ class MlpProgram:
 
 
 def roll_back_diverged(state: FitState, errors: np.ndarray) -> FitState:
-    """Takes members that diverged back to where they were well, and on at half the rate.
+    """Take members that diverged back to where they were well, and on at half the rate.
 
     Muon's updates have the same size however small the gradient is; where noise rules, at a few
     pixels a step or next to no error, weights can grow until the field is chaotic.

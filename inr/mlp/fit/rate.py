@@ -42,7 +42,7 @@ class RateTerm(NamedTuple):
 
 
 def coder_curve(codes: np.ndarray) -> np.ndarray:
-    """The range coder's model of one tensor, as `estimated_bits` reads it.
+    """Return the range coder's model of one tensor, as `estimated_bits` reads it.
 
     Args:
       codes: int32[n], n >= 1.

@@ -27,7 +27,7 @@ from inr.mlp.fit.data import Data, signal_error
 from inr.mlp.fit.optimizers import Adam, Muon
 from inr.mlp.fit.perturb import Held, Perturbation, Perturbed, PerturbInputs
 from inr.mlp.quantize.protocol import Quantizer
-from inr.mlp.quantize.ste import kept, round_straight_through
+from inr.mlp.quantize.ste import apply_masks, round_straight_through
 from inr.mlp.sparsify.protocol import MaskRule, Masks
 
 LEARNED_STEP_RATE = 1e-2  # Adam on log2 of the steps; half to three times as much changed little
@@ -82,8 +82,8 @@ class Stepper:
         return {name: w for name, w in params.items() if name not in fixed}
 
     def start(self, rng: np.random.Generator, rule: MaskRule | None, key: jax.Array) -> State:
-        """The first state of one member, without the axis; rule: self.mask_rule at the member's
-        own sparsity; key: see `fit_key`."""
+        """Return the first state of one member, without the axis; rule: self.mask_rule at the
+        member's own sparsity; key: see `fit_key`."""
         params = {k: jnp.asarray(w) for k, w in self.field_set.init(rng).items()}
         first_masks = {} if rule is None else rule.start(rng, self.field_set.matrices())
         masks = {name: jnp.asarray(mask) for name, mask in first_masks.items()}
@@ -92,7 +92,7 @@ class Stepper:
         # 3.1). RigL at 90 %: +0.5 dB.
         for name, mask in first_masks.items():
             params[name] = params[name] / np.float32(np.sqrt(max(mask.mean(), 1 / mask.size)))
-        params = kept(params, masks)
+        params = apply_masks(params, masks)
         trained = self.trained(params)
         log2_steps = {name: jnp.zeros((), jnp.float32) for name in trained}
         momentum = {}
@@ -111,7 +111,8 @@ class Stepper:
     def error(
         self, params: Params, data: tuple[Data, ...], starts: jax.Array, sizes: tuple[int, ...]
     ) -> jax.Array:
-        """The picture's mean squared error, as far as sizes[i] pixels of each signal tell it."""
+        """Return the picture's mean squared error, as far as sizes[i] pixels of each signal tell
+        it."""
         errors = [
             signal_error(
                 part.field, self.has_alpha, self.field_set.params_of(params, i), part_data, start, n
@@ -185,7 +186,7 @@ class Stepper:
                 step_grads, step_opt, log2_steps
             )
             log2_steps = optax.apply_updates(log2_steps, step_updates)
-        params = kept(optax.apply_updates(trained, updates), state.masks) | fixed
+        params = apply_masks(optax.apply_updates(trained, updates), state.masks) | fixed
         moved = state._replace(
             params=params, log2_steps=log2_steps, opt=opt, step_opt=step_opt, momentum=momentum
         )
@@ -202,7 +203,7 @@ class Stepper:
         own: OwnInputs,
         held: Held,
     ) -> tuple[State, jax.Array]:
-        """Runs the active ones of n steps, n fixed, of all members.
+        """Run the active ones of n steps, n fixed, of all members.
 
         Args:
           is_trial: the members are starts of one fit, with all but the state in common.
@@ -265,7 +266,7 @@ class Stepper:
     def update_masks(
         self, state: State, keep_counts: Params, progress: jax.Array, step: jax.Array
     ) -> State:
-        """The state with new masks. step: u32[], number of the step that comes next."""
+        """Return the state with new masks. step: u32[], number of the step that comes next."""
         update = over_members(self._update_masks, len(state.key), (False, True, True))
         changed: State = update(state, keep_counts, progress, step)[0]
         return changed
@@ -289,5 +290,5 @@ class Stepper:
             return leaf
 
         opt = jax.tree_util.tree_map_with_path(forget, state.opt)
-        params = state.params | kept(trained, stays)
+        params = state.params | apply_masks(trained, stays)
         return state._replace(params=params, opt=opt, masks=masks), ()

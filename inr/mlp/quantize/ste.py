@@ -31,8 +31,8 @@ _AWAY_FROM_ZERO = np.float32(0.502)  # steps; beyond one half, where rounding le
 Params = dict[str, jax.Array]
 
 
-def kept(params: Params, masks: Masks) -> Params:
-    """The tensors with exact zeros where their masks are False."""
+def apply_masks(params: Params, masks: Masks) -> Params:
+    """Set the tensors to exact zeros where their masks are False."""
     return {
         name: jnp.where(masks[name], w, np.float32(0)) if name in masks else w
         for name, w in params.items()
@@ -69,7 +69,7 @@ def solve_steps(
 
 
 def add_noise(params: Params, q_steps: Mapping[str, jax.Array], key: jax.Array) -> Params:
-    """Adds U(-1/2, 1/2) steps to every weight."""
+    """Add U(-1/2, 1/2) steps to every weight."""
     n_weights = sum(w.size for w in params.values())
     noise = jax.random.uniform(key, (n_weights,), minval=-0.5, maxval=0.5)  # one draw for all
     noisy, start = {}, 0
@@ -90,11 +90,11 @@ def round_straight_through(
             away = away_from_zero(w, qparams[name])
         nearest = quantizer.round(away, qparams[name])
         rounded[name] = w + jax.lax.stop_gradient(nearest - w)
-    return kept(rounded, masks)
+    return apply_masks(rounded, masks)
 
 
 def away_from_zero(w: jax.Array, q_step: jax.Array) -> jax.Array:
-    """Moves weights that would round to code 0 to where they round to 1 or -1.
+    """Move weights that would round to code 0 to where they round to 1 or -1.
 
     So the zeros in the file are exactly those of the mask.
     """

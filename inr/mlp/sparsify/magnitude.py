@@ -85,7 +85,8 @@ class Magnitude:
         }
 
     def _count(self, size: int, at_the_end: "jax.Array", progress: "jax.Array") -> "jax.Array":
-        """How many of `size` weights are kept: all at first, the given count from `stop` on."""
+        """Count how many of `size` weights are kept: all at first, the given count from `stop`
+        on."""
         import jax.numpy as jnp
 
         to_go = 1 - jnp.minimum(progress / self.stop, 1)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def check_settings(
     sparsity: float, *, drop: float = 0.0, n_updates: int = 1, stop: float = 1.0
 ) -> None:
-    """Raises ValueError for settings that no sparsifier can follow."""
+    """Raise ValueError for settings that no sparsifier can follow."""
     if not 0 <= sparsity < 1:  # also true for NaN, as below
         raise UsageError(
             f"sparsify.sparsity={sparsity}: expected at least 0 and below 1, such as 0.9 to keep "
@@ -68,7 +68,7 @@ def _split_counts(matrices: Shapes, sparsity: float, shares: list[int]) -> dict[
 
 
 def split_count(total: Any, shares: Any, room: Any, xp: Any, least: int = 0) -> Any:
-    """Splits a count in proportion to `shares`; what has no room goes to the others.
+    """Split a count in proportion to `shares`; what has no room goes to the others.
 
     Fullest first: once the first one is not overfull, none after it is, so that each sees the
     surplus of all that are. The last one takes what is left, hence the sum is exact.
@@ -101,8 +101,8 @@ def keep_counts(sparsifier: Sparsifier, matrices: Shapes) -> dict[str, int]:
 
 
 def n_kept_weights(shapes: Shapes, keep_counts: Mapping[str, int]) -> int:
-    """How many numbers may be other than zero: keep_counts[name] of each masked tensor, and all
-    of the others."""
+    """Count how many numbers may be other than zero: keep_counts[name] of each masked tensor, and
+    all of the others."""
     n_masked = n_weights({name: shapes[name] for name in keep_counts})
     return n_weights(shapes) - n_masked + sum(keep_counts.values())
 
@@ -110,7 +110,7 @@ def n_kept_weights(shapes: Shapes, keep_counts: Mapping[str, int]) -> int:
 def draw_masks(
     rng: np.random.Generator, shapes: Shapes, counts: Mapping[str, int]
 ) -> dict[str, np.ndarray]:
-    """Draws masks that keep counts[name] weights of each tensor."""
+    """Draw masks that keep counts[name] weights of each tensor."""
     return {
         name: (rng.permutation(int(np.prod(shapes[name]))) < count).reshape(shapes[name])
         for name, count in counts.items()
@@ -149,7 +149,7 @@ def move_mask(
     n_survivors: "jax.Array",
     count: "jax.Array",
 ) -> "jax.Array":
-    """Keeps the n_survivors largest weights of the mask, then adds those of highest score.
+    """Keep the n_survivors largest weights of the mask, then add those of highest score.
 
     A weight that is dropped may be added again at once: it then was never zero.
 
@@ -197,8 +197,8 @@ class MovedMasks:
         return draw_masks(rng, matrices, self.keep_counts(matrices))
 
     def count_dropped(self, progress: "jax.Array", count: "jax.Array") -> "jax.Array":
-        """How many of `count` kept weights move: the fraction `drop` at the beginning of the fit,
-        decayed by a cosine to none at `stop`. i32[]"""
+        """Count how many of `count` kept weights move: the fraction `drop` at the beginning of the
+        fit, decayed by a cosine to none at `stop`. i32[]"""
         import jax.numpy as jnp
 
         share_left = (1 + jnp.cos(np.float32(np.pi) * jnp.minimum(progress / self.stop, 1))) / 2

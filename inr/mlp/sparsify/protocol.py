@@ -82,4 +82,4 @@ class Sparsifier(Protocol):
         not read: as a static argument of jit it lets them share a compilation."""
 
     def prepare(self, net: Field, n_channels: int) -> Field:
-        """Makes the field to fit instead of `net`; those with masks return it as it is."""
+        """Make the field to fit instead of `net`; those with masks return it as it is."""

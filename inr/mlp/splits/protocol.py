@@ -37,4 +37,5 @@ class Split(Stage, Protocol):
         """
 
     def inverse(self, bands: list[np.ndarray], height: int, width: int) -> np.ndarray:
-        """The inverse of `forward`, f64 [height, width, n_channels], for a picture of that size."""
+        """Return the inverse of `forward`, f64 [height, width, n_channels], for a picture of that
+        size."""

@@ -42,7 +42,7 @@ def known_wavelets() -> list[str]:
 
 
 def max_levels(height: int, width: int) -> int:
-    """The most levels that a picture of that size can have."""
+    """Return the most levels that a picture of that size can have."""
     return min(_MAX_LEVELS, min(height, width).bit_length())
 
 
@@ -97,7 +97,7 @@ class Wavelet:
         return tuple(field.with_size(hidden, field.n_layers) for hidden in widths)
 
     def forward(self, samples: np.ndarray) -> list[np.ndarray]:
-        """Splits a picture; see `Split.forward`.
+        """Split a picture; see `Split.forward`.
 
         Args:
           samples: f64 [height, width, n_channels] in 0..1.
@@ -118,7 +118,7 @@ class Wavelet:
         return [approximation, *groups]
 
     def inverse(self, bands: list[np.ndarray], height: int, width: int) -> np.ndarray:
-        """Joins the bands; the inverse of `forward`.
+        """Join the bands; the inverse of `forward`.
 
         Args:
           bands: f32 or f64, finite, shaped as `grids` says.
@@ -163,7 +163,8 @@ class Wavelet:
 
 
 def _axes(n_channels: int) -> np.ndarray:
-    """The colour transform, f64 [n_channels, n_channels]; grey and alpha stay as they are."""
+    """Return the colour transform, f64 [n_channels, n_channels]; grey and alpha stay as they
+    are."""
     axes = np.eye(n_channels)
     if n_channels >= 3:
         axes[:3, :3] = COLOUR_AXES

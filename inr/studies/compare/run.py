@@ -198,7 +198,7 @@ def _measure_missing(
             measured, data = _measure(coding)
         except BackendError:  # no other recipe will do better
             raise
-        except Exception as error:  # a bug too: its traceback is told
+        except Exception as error:  # a bug too: its traceback is printed
             failure = failure_of(error)
             skipped.append(f"{coding.label}: {failure.reason}")
             tell(f"skipped {skipped[-1]}")

@@ -219,8 +219,8 @@ def _check_readable_again(path: Path) -> None:
 
 
 def _batch_key(job: Job[Any]) -> Hashable | None:
-    """Return None where a run must go alone: no batch can do it, or it fails, which is told when
-    its turn comes."""
+    """Return None where a run must go alone: no batch can do it, or it fails, which is reported
+    when its turn comes."""
     try:
         return batch_key(job)
     except UsageError:

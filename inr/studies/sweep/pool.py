@@ -26,12 +26,12 @@ from typing import Any, Protocol, TypeVar
 from inr.studies.sweep.cores import note_share, pin_children
 
 T = TypeVar("T")
-Label = Any  # of a call: whatever its progress is to be told with
+Label = Any  # of a call: whatever its progress is to be reported with
 Report = Callable[[Label, float], None]
 
 
 class Pool(Protocol):
-    """Whatever makes calls of functions whose last argument is told the fraction done."""
+    """Whatever makes calls of functions whose last argument is called with the fraction done."""
 
     n_workers: int
 

@@ -38,7 +38,7 @@ _DEATH = (
     "the worker process died (killed, often for want of memory: try fewer --jobs or a smaller "
     "--batch)"
 )
-_FIT_SHARE = 0.99  # of a run, as its progress is told; then it is coded, drawn and measured
+_FIT_SHARE = 0.99  # of a run, as its progress is reported; then it is coded, drawn and measured
 
 
 class Encode(Protocol):
@@ -213,7 +213,7 @@ def fit_group(
         encoded = encode(jobs, report=report_steps)
     except BackendError:
         raise
-    except Exception as error:  # a bug too: its traceback is told
+    except Exception as error:  # a bug too: its traceback is printed
         failure = failure_of(error)
         return failure if len(group) > 1 else [failure]
     outcomes: list[Fitted | Failure] = []

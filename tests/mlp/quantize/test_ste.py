@@ -11,9 +11,9 @@ from inr.coders.costs import entropy_bound_bits
 from inr.mlp.quantize.distribution import Distribution
 from inr.mlp.quantize.ste import (
     add_noise,
+    apply_masks,
     away_from_zero,
     away_from_zero_numpy,
-    kept,
     round_straight_through,
     solve_steps,
 )
@@ -165,12 +165,12 @@ def masked_gaussians(seed=0):
     params = gaussians(seed)
     rng = np.random.default_rng(seed + 1)
     masks = {name: jnp.asarray(rng.random(params[name].shape) < 0.3) for name in ("w0", "a")}
-    return kept(params, masks), masks
+    return apply_masks(params, masks), masks
 
 
 def test_kept_zeroes_what_the_mask_leaves_out():
     params = {"w": jnp.array([1.0, -2.0, 3.0]), "b": jnp.array([4.0])}
-    masked = kept(params, {"w": jnp.array([True, False, True])})
+    masked = apply_masks(params, {"w": jnp.array([True, False, True])})
     assert {name: w.tolist() for name, w in masked.items()} == {"w": [1, 0, 3], "b": [4]}
 
 
