@@ -20,8 +20,8 @@ import charts
 import lab
 
 from inr.cae.codec import CaeCodec
+from inr.cae.entropy_models import PRIOR_SCALE, Factorized, Hyperprior
 from inr.cae.model import Model
-from inr.cae.priors import PRIOR_SCALE, Factorized, Hyperprior
 from inr.cae.training.autoencoder import Params
 from inr.cae.training.configs import Config
 from inr.cae.training.entropy_models import FILTERS

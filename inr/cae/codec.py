@@ -5,7 +5,7 @@ the finest first. Scales of channels at a rate lie on the line between those of 
 around it; densities are those of the nearest knot.
 
   the section   words of the range coder, "<u4", trailing zero bytes left out: hyperlatents, if the
-                model has any, then latents; see priors.py and latent_coder.py
+                model has any, then latents; see entropy_models.py and latent_coder.py
 
 Before their hyperlatents are computed, latents are extended to multiples of HYPER_BLOCK rows and
 columns by repeating the last ones.
@@ -17,8 +17,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from inr.cae.entropy_models import CodingTools, Latents, round_to_codes
 from inr.cae.exact.chain import ExactChain, analyse, synthesize
-from inr.cae.priors import CodingTools, Latents, round_to_codes
 from inr.cae.transforms import BLOCK
 from inr.cae.weights import LOG_LATENT_SCALE, N_KNOTS, Weights
 from inr.coders.range_engine import new_reader, new_writer, words_from_bytes, words_to_bytes

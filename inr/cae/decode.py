@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from inr.cae.codec import CaeCodec
+from inr.cae.entropy_models import Latents
 from inr.cae.file import CaeContent, pixels_of
-from inr.cae.priors import Latents
 from inr.cae.weight_store import weights_of
 from inr.errors import FormatError
 from inr.format.checksum import check_pixels

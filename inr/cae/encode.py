@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from inr.cae.alpha import encode_alpha
 from inr.cae.codec import CaeCodec
 from inr.cae.decode import render_content
+from inr.cae.entropy_models import Latents
 from inr.cae.file import (
     HASH_BYTES,
     MAX_SIDE,
@@ -18,7 +19,6 @@ from inr.cae.file import (
     pixels_of,
     read_content,
 )
-from inr.cae.priors import Latents
 from inr.cae.recipe import CaeRecipe
 from inr.cae.weight_store import find_weights
 from inr.errors import FitError, UsageError

@@ -8,8 +8,8 @@ import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from inr.cae.entropy_models import PRIOR_SCALE, Factorized, Hyperprior, Prior
 from inr.cae.layers import Chain, n_params, scales
-from inr.cae.priors import PRIOR_SCALE, Factorized, Hyperprior, Prior
 from inr.cae.transforms import Balle2017, Residual, Transform
 from inr.errors import UsageError
 

@@ -5,9 +5,9 @@ the region, each with the blocks around it that reach into it.
 """
 
 from inr.cae import layers
+from inr.cae.entropy_models import HYPER_BLOCK
 from inr.cae.exact.tiles import Span, side, spans
 from inr.cae.model import Model
-from inr.cae.priors import HYPER_BLOCK
 from inr.cae.transforms import BLOCK
 from inr.exact.work import CALL_MACS, DOUBLE_MACS, LATENT_MACS
 from inr.image.region import Region, Size

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from inr.cae.codec import N_RATES, CaeCodec
 from inr.cae.density_tables import LIMIT
+from inr.cae.entropy_models import Latents
 from inr.cae.exact.chain import ExactChain, analyse
-from inr.cae.priors import Latents
 from inr.cae.weights import N_KNOTS
 from inr.errors import FormatError
 from inr.image.region import Region

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import inr
 from inr.cae.codec import CaeCodec
 from inr.cae.decode import latents_of
+from inr.cae.entropy_models import Latents
 from inr.cae.file import pack_cae, read_content
-from inr.cae.priors import Latents
 from inr.codec import DESCRIBE_OPTIONS, describe
 from inr.errors import FormatError
 from inr.format.container import SECTION_ALPHA, SECTION_LATENTS, pack, unpack

@@ -8,8 +8,8 @@ from helpers.cae_models import PLAIN, RESIDUAL, SLIM, TINY
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inr.cae.entropy_models import Factorized, Hyperprior
 from inr.cae.model import Model, model_from_json, model_to_json
-from inr.cae.priors import Factorized, Hyperprior
 from inr.cae.transforms import Balle2017, Residual
 
 MODELS = {

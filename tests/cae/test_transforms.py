@@ -6,9 +6,9 @@ import jax
 import pytest
 from helpers.cae_models import PLAIN, RESIDUAL, SLIM, TINY
 
+from inr.cae.entropy_models import HYPER_INPUT_SCALE, PRIOR_SCALE, Factorized, Hyperprior
 from inr.cae.layers import Conv, Deconv, Gdn, Scale, n_params, scales, shapes, walk
 from inr.cae.model import Model
-from inr.cae.priors import HYPER_INPUT_SCALE, PRIOR_SCALE, Factorized, Hyperprior
 from inr.cae.training.networks import Network
 from inr.cae.transforms import Balle2017, Residual
 

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from helpers.paths import PICTURES
+from inr.cae.entropy_models import Factorized, Hyperprior
 from inr.cae.layers import (
     Abs,
     Conv,
@@ -19,7 +20,6 @@ from inr.cae.layers import (
     Sum,
 )
 from inr.cae.model import Model
-from inr.cae.priors import Factorized, Hyperprior
 from inr.cae.training.held_out import identity
 from inr.cae.training.pictures import Pictures, Source
 from inr.cae.training.settings import TrainSettings

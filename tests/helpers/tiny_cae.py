@@ -3,9 +3,9 @@
 import numpy as np
 
 from inr.cae.density_tables import DensityTables, tables_of
+from inr.cae.entropy_models import PRIOR_SCALE, Factorized, Hyperprior
 from inr.cae.layers import Conv, Deconv, Gdn, walk
 from inr.cae.model import Model
-from inr.cae.priors import PRIOR_SCALE, Factorized, Hyperprior
 from inr.cae.transforms import Balle2017, Residual
 from inr.cae.weights import LOG_LATENT_SCALE, N_KNOTS, Weights, read_weights, write_weights
 

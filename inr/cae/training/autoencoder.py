@@ -7,8 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inr.cae.entropy_models import (
+    HYPER_BLOCK,
+    HYPER_INPUT_SCALE,
+    PRIOR_SCALE,
+    Factorized,
+    Hyperprior,
+)
 from inr.cae.model import Model
-from inr.cae.priors import HYPER_BLOCK, HYPER_INPUT_SCALE, PRIOR_SCALE, Factorized, Hyperprior
 from inr.cae.training.entropy_models import FactorizedDensity, factorized_bits, laplace_bits
 from inr.cae.training.modulation import Modulation
 from inr.cae.training.networks import Network

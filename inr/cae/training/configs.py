@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from inr.cae.entropy_models import Factorized, Hyperprior
 from inr.cae.model import Model, model_from_json, model_to_json
-from inr.cae.priors import Factorized, Hyperprior
 from inr.cae.training.losses import Distortion
 from inr.cae.training.settings import TrainSettings
 from inr.cae.transforms import Balle2017, Residual

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from inr.cae.density_tables import DensityTables, tables_of
+from inr.cae.entropy_models import PRIOR_SCALE
 from inr.cae.layers import shapes
 from inr.cae.model import Model
-from inr.cae.priors import PRIOR_SCALE
 from inr.cae.training import gdn
 from inr.cae.training.autoencoder import Params, vectors
 from inr.cae.training.entropy_models import FactorizedDensity

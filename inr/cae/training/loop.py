@@ -22,8 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inr.cae.entropy_models import HYPER_BLOCK
 from inr.cae.model import Model
-from inr.cae.priors import HYPER_BLOCK
 from inr.cae.training.autoencoder import Params, forward, vectors
 from inr.cae.training.configs import Config, read_config
 from inr.cae.training.origin import Origin

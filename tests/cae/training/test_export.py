@@ -11,8 +11,8 @@ from helpers.cae_models import PLAIN, QUICK, SLIM, TINY, first_params, in_memory
 
 from inr.cae import latent_coder
 from inr.cae.codec import CaeCodec
+from inr.cae.entropy_models import PRIOR_SCALE, Factorized
 from inr.cae.model import Model
-from inr.cae.priors import PRIOR_SCALE, Factorized
 from inr.cae.training import gdn
 from inr.cae.training.autoencoder import forward, vectors
 from inr.cae.training.configs import Config

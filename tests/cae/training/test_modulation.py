@@ -9,9 +9,9 @@ from helpers.cae_models import PLAIN, TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inr.cae.entropy_models import HYPER_INPUT_SCALE, PRIOR_SCALE, Factorized
 from inr.cae.layers import scales
 from inr.cae.model import Model
-from inr.cae.priors import HYPER_INPUT_SCALE, PRIOR_SCALE, Factorized
 from inr.cae.training.autoencoder import modulation_of, vectors
 from inr.cae.training.modulation import HIDDEN, Modulation
 from inr.cae.transforms import Balle2017

@@ -1,10 +1,10 @@
-"""priors.py: densities that a hyperprior tells, worked by hand; what latents come with."""
+"""entropy_models.py: densities that a hyperprior predicts, worked by hand; what latents come with."""
 
 import numpy as np
 import pytest
 
 from inr.cae.density_tables import LIMIT, tables_of
-from inr.cae.priors import CodingTools, Factorized, Hyperprior, round_to_codes
+from inr.cae.entropy_models import CodingTools, Factorized, Hyperprior, round_to_codes
 
 TABLES = tables_of(lambda x: (1 + np.tanh(x)) / 2, np.ones((1, 1)))
 
