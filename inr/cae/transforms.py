@@ -10,7 +10,8 @@ Names of tensors, here and in entropy_models.py, which weights files keep:
 
     a0, s0         layers of analysis and synthesis; of a hyperprior's ha0, hs0
     ga0, gs1       the GDN beside the layer of that name; ga0@48 is that of one width of many
-    ma0, mhs1      the vector that multiplies channels there, made of lambda; mhy, mp: see entropy_models.py
+    ma0, mhs1      the vector that multiplies channels there, made of lambda; mhy, mp:
+                   see entropy_models.py
     a_short        the shortcut of blocks; s_short likewise
     a0_0, a0_1     convolutions of a residual block, a0_s the one beside them, a0_g its GDN
     a3_g0, a3_v0   blocks of an attention's gate and value, a3_gate the last convolution of the gate

@@ -1,4 +1,4 @@
-"""entropy_models.py: densities that a hyperprior predicts, worked by hand; what latents come with."""
+"""entropy_models.py: densities that a hyperprior predicts, worked by hand; what comes with them."""
 
 import numpy as np
 import pytest
