@@ -22,7 +22,7 @@ from inr.grid.file import check_sides, read_content, write_grid
 from inr.grid.fit.init import first_networks
 from inr.grid.fit.program import FitProblem, FitResult, SecondsAfter, fit
 from inr.grid.network_coding import CodedNetworks, quantize_networks
-from inr.grid.rdoq import optimize_networks
+from inr.grid.rdoq import compile_search, optimize_networks
 from inr.grid.recipe import GridRecipe
 from inr.grid.structure import Pyramid
 from inr.grid.synthesis import synthesize
@@ -63,7 +63,7 @@ def encode(jobs: Sequence[Job[GridRecipe]], report: Report | None) -> list[Candi
         time_budget=budget,
         store=checkpoint,
         report=report,
-        seconds_after=after_fit(coding, recipe.fit.steps, budget),
+        seconds_after=after_fit(coding, recipe.fit.steps, pyramid, budget),
     )
     give_back()  # what the fit held, before more is compiled
     search_until = before_coding(budget, coding)
@@ -109,7 +109,7 @@ def refuse_too_short(budget: TimeBudget | None, coding_seconds: float | None) ->
 
 
 def after_fit(
-    coding_seconds: float | None, n_steps: int, budget: TimeBudget | None
+    coding_seconds: float | None, n_steps: int, pyramid: Pyramid, budget: TimeBudget | None
 ) -> SecondsAfter:
     """Return what tells the seconds of an encoding after its fit.
 
@@ -117,11 +117,14 @@ def after_fit(
     """
 
     def seconds(step_seconds: float, compile_seconds: float) -> float:
+        # Compiled now: how long it would take later nobody knows, where a cache on disk may hold
+        # some of the programs and not the others.
+        compile_search(pyramid)
         a_round = _STEPS_OF_A_ROUND * step_seconds
         moving = _n_rounds(n_steps) * a_round
         if budget is not None:
             moving = min(moving, max(a_round, _SHARE_OF_MOVES * budget.left()))
-        return _SEARCH_COMPILE_SHARE * compile_seconds + moving + (coding_seconds or 0.0)
+        return moving + (coding_seconds or 0.0)
 
     return seconds
 

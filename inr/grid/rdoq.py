@@ -78,6 +78,19 @@ def optimize_networks(
     return moves.coded()
 
 
+def compile_search(pyramid: Pyramid) -> None:
+    """Compile what `optimize_networks` runs, so that it takes no longer than its work."""
+    given = RdoProblem(
+        [jnp.zeros((level.height, level.width)) for level in pyramid.levels],
+        jnp.zeros((pyramid.n_channels, pyramid.height, pyramid.width)),
+        jnp.float32(0),
+    )
+    params = {name: np.zeros(shape, np.float32) for name, shape in pyramid.shapes.items()}
+    gradient(_floats(params), given, pyramid)
+    stacked = {name: np.stack([w] * _SETS) for name, w in params.items()}
+    jax.block_until_ready(losses(stacked, given, pyramid))  # type: ignore[no-untyped-call]
+
+
 def _best_octaves(
     params: Arrays, curvatures: Arrays, group: str, per_bit: float, pyramid: Pyramid
 ) -> int:

@@ -106,7 +106,7 @@ def encode_to_target(job: Job[GridRecipe], report: Report | None = None) -> Cand
                     report=report,
                     steer=target.steer,
                     begin=begin,
-                    seconds_after=after_fit(coding, recipe.fit.steps, share),
+                    seconds_after=after_fit(coding, recipe.fit.steps, pyramid, share),
                 )
             except TooShort:
                 if not tried:

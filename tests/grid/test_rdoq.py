@@ -1,4 +1,4 @@
-"""network_search.py: what the chosen networks cost, counted once more."""
+"""rdoq.py: what the chosen networks cost, counted once more."""
 
 import functools
 
@@ -19,7 +19,7 @@ from inr.grid.network_coding import (
     read_networks,
     write_networks,
 )
-from inr.grid.rdoq import optimize_networks
+from inr.grid.rdoq import compile_search, optimize_networks
 from inr.grid.structure import Pyramid, Structure
 
 # Pictures and levels so small that the search looks at all of them, not at a sample.
@@ -103,6 +103,19 @@ def searched():
     """A model of one level and its chosen networks."""
     model = a_model(ONE_LEVEL)
     return model, optimize_networks(*model, LAMBDA, ONE_LEVEL, seed=0)
+
+
+def test_a_search_that_is_compiled_beforehand_compiles_none_of_its_programs(caplog):
+    pyramid = Pyramid(8, 16, 1, ONE_LEVEL.structure)  # of no other test
+    model = a_model(pyramid)
+    with jax.log_compiles():
+        compile_search(pyramid)
+        first = caplog.text
+        caplog.clear()
+        optimize_networks(*model, LAMBDA, pyramid, seed=0)
+    for program in ("jit(losses)", "jit(_gradient)"):
+        assert f"Finished XLA compilation of {program}" in first
+        assert f"Finished XLA compilation of {program}" not in caplog.text
 
 
 def test_nothing_simple_is_cheaper(searched):

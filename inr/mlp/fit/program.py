@@ -195,10 +195,16 @@ class MlpProgram:
             code_seconds = time.monotonic() - coding_at
         validation = self.stepper.n_validation_pixels(self.data) / (3 * sum(self.batch))
         last = _CODINGS_A_BLOCK * code_seconds + validation * step_seconds
-        noise = compile_seconds if self.n_starts > 1 else 0.0  # else it is compiled
+        compiling = [0.0, compile_seconds, ROUNDING_COMPILE_SHARE * compile_seconds]
+        if self.n_starts == 1:
+            # Compiled now: how long it would take later nobody knows, where a cache on disk may
+            # hold one of the programs and not the other.
+            self.run_block(state, Block(ROUNDING, 0, 0, self.block_length, 0.0, 0.0, False))
+            self.stepper.validate(state.steps, self.data, state.qparams)
+            compiling = [0.0, 0.0, 0.0]
         return Costs(
             a_block=[0.0, 0.0, last],
-            compiling=[0.0, noise, ROUNDING_COMPILE_SHARE * compile_seconds],
+            compiling=compiling,
             reserved=_CODINGS_AT_THE_END * code_seconds,
         )
 
