@@ -249,10 +249,13 @@ def test_a_thousand_tensors_share_the_bytes_by_their_entropy():
     assert info["tensors"][int(np.argmax(sizes))]["n_bytes"] > n_bytes / len(sizes)
 
 
-def test_encoders_are_told_before_the_fit():
+def test_encoders_hear_of_it_before_the_fit():
     large = stages_of(field=LARGE)
     assert describe_heavy_decoding(macs(stages_of(field=Siren(hidden=64)), 512, 768)) is None
     assert describe_heavy_decoding(macs(large, 100, 100)) is None
     text = describe_heavy_decoding(macs(large, 3000, 4000))
-    assert "multiply-adds, more than the 1e+13 that decoders do unless told" in text
+    assert (
+        "multiply-adds, more than the 1e+13 that decoders do unless --max-macs says otherwise"
+        in text
+    )
     assert "\n" not in text
