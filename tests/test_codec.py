@@ -179,7 +179,7 @@ def test_arrays_of_other_shapes_are_refused(shape):
 
 
 @pytest.mark.parametrize("name", MLP)
-@pytest.mark.parametrize("target_bytes", [250, 5000])
+@pytest.mark.parametrize("target_bytes", [250, 600, 1500, 5000])
 def test_the_file_ends_within_three_percent_below_its_target(name, target_bytes):
     chosen = with_settings(inr.recipes.named(name), {"fit.steps": "0"})
     if name == "fourier" and target_bytes < 1500:

@@ -1,6 +1,7 @@
 """compilation_cache.py: a fit is compiled once a machine, and never in vain."""
 
 import os
+from pathlib import Path
 
 import pytest
 from helpers.cli_runs import SMALL, noise, run_process
@@ -14,10 +15,9 @@ JAX = "JAX_COMPILATION_CACHE_DIR"
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """A cache of our own, where the tests have one for all."""
-    for name in [
-        name for name in os.environ if name.startswith(("JAX_COMPILATION", "JAX_PERSIST"))
-    ]:
-        monkeypatch.delenv(name)
+    for name in list(os.environ):
+        if name.startswith(("JAX_COMPILATION", "JAX_PERSIST")):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("INR_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     Image.fromarray(noise()).save("a.png")
@@ -63,7 +63,7 @@ def test_the_folder_is_the_users(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder().name == "inr"
     monkeypatch.setenv("INR_CACHE", "other")
-    assert cache_folder() == tmp_path.cwd() / "other"
+    assert cache_folder() == Path.cwd() / "other"
     monkeypatch.setenv("INR_CACHE", "")
     assert cache_folder() is None
 

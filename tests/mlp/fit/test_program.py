@@ -421,12 +421,13 @@ def test_without_learned_steps_masked_weights_are_zeros_too():
 
 
 @pytest.mark.parametrize("sparsifier", SPARSIFIERS, ids=repr)
-def test_sparse_files_meet_their_targets(sparsifier):
+@pytest.mark.parametrize("target_bytes", [600, 2000])
+def test_sparse_files_meet_their_targets(sparsifier, target_bytes):
     recipe = replace(tiny({"fit.steps": "0", "field.hidden": "none"}), sparsify=sparsifier)
     encoded = encode_picture(
-        from_array(smooth()), recipe, EncodeOptions(target=Target(n_bytes=1000))
+        from_array(smooth()), recipe, EncodeOptions(target=Target(n_bytes=target_bytes))
     )
-    assert 975 <= len(encoded.data) <= 1000
+    assert 0.975 * target_bytes <= len(encoded.data) <= target_bytes
 
 
 # ---------------------------------------------------------------- the rounding
