@@ -5,6 +5,7 @@ rounding of Cool-chic 5.0.1 does, codes move up or down where that pays; which m
 trial follows from gradient and curvature, and sets of the best of them are tried at once.
 """
 
+import functools
 import time
 
 import jax
@@ -78,6 +79,7 @@ def optimize_networks(
     return moves.coded()
 
 
+@functools.lru_cache(maxsize=8)  # a search for a target makes several fits of one pyramid
 def compile_search(pyramid: Pyramid) -> None:
     """Compile what `optimize_networks` runs, so that it takes no longer than its work."""
     given = RdoProblem(
