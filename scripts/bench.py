@@ -4,12 +4,14 @@ bench.py sine       one training step with our sine and with jnp.sin, in turn
 bench.py decode     `inr info` and `inr decode` from a cold shell
 bench.py quantizer  one network at 16, 8 and 6 bits a weight
 bench.py batch      eight like fits in one vmapped batch and one after the other
+bench.py cache      short encodings with an empty folder of compiled programs, and once more
 bench.py gpu        10,000 full-batch steps of the classic network on 512x512, and a plain
                     matrix product for comparison (needs a GPU)
 """
 
 import argparse
 import csv
+import os
 import statistics
 import sys
 import tempfile
@@ -174,12 +176,27 @@ def bench_gpu() -> None:
     print(f"plain 8192 x 8192 matrix product: {2 * 8192**3 / seconds / 1e12:.1f} TFLOP/s")
 
 
+def bench_cache() -> None:
+    """Time the first and the second encoding of a 256x256 picture in processes of their own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with Image.open(PICTURE) as image:
+            image.crop((200, 100, 456, 356)).save(folder / "a.png")
+        for recipe in ("siren", "grid_fast"):
+            options = ("--recipe", recipe, "--set", "fit.steps=20", "-q", "-f")
+            command = ("encode", folder / "a.png", "-o", folder / "a.inr", *options)
+            with mock.patch.dict(os.environ, INR_CACHE=str(folder / recipe)):
+                first, second = wall_seconds(*command, n=2)
+            print(f"{recipe}, 20 steps: {first:.1f} s, the second time {second:.1f} s")
+
+
 def main() -> None:
     benches = {
         "sine": bench_sine,
         "decode": bench_decode,
         "quantizer": bench_quantizer,
         "batch": bench_batch,
+        "cache": bench_cache,
         "gpu": bench_gpu,
     }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
