@@ -29,6 +29,7 @@ from inr.grid.fit.init import first_networks
 from inr.grid.fit.model import rate_bits, synthesize
 from inr.grid.fit.settings import GridFit
 from inr.grid.fit.step import Data, Inputs, Stepper, noise_pool
+from inr.grid.prior import prior_networks
 from inr.grid.structure import Pyramid, Structure
 from inr.kinds import open_file
 
@@ -45,7 +46,8 @@ def bench_step() -> None:
         picture = np.random.default_rng(0).random((1, 3, height, width), np.float32)
         networks = first_networks(pyramid, picture[0].mean((1, 2)), np.random.default_rng(0))
         state = stepper.start([networks], [fit_key(0, 0)])
-        data = Data(picture, np.full(1, 1e-3 / (height * width), np.float32))
+        prior = {name: w[None].astype(np.float32) for name, w in prior_networks(pyramid).items()}
+        data = Data(picture, np.full(1, 1e-3 / (height * width), np.float32), prior)
         pool = jnp.asarray(noise_pool(height * width))
         ids = np.arange(_N_STEPS)
         seconds = []

@@ -64,7 +64,8 @@ def fit_to_all(pictures: np.ndarray) -> dict[str, np.ndarray]:
     stepper = Stepper(pyramid, FIT)
     pool = jnp.asarray(noise_pool(max(level.size for level in pyramid.levels)))
     lambdas = np.resize(np.array(LAMBDAS), n)
-    data = Data(pictures, (lambdas / (height * width)).astype(np.float32))
+    no_prior = {name: np.zeros((n, *shape), np.float32) for name, shape in pyramid.shapes.items()}
+    data = Data(pictures, (lambdas / (height * width)).astype(np.float32), no_prior)
     weights = jnp.asarray((1e-3 / lambdas) ** WEIGHT / n, jnp.float32)
     first = first_networks(pyramid, np.full(n_channels, 0.5), np.random.default_rng([SEED, 1, 0]))
     params = {name: jnp.asarray(w) for name, w in first.items()}
@@ -94,7 +95,7 @@ def fit_to_all(pictures: np.ndarray) -> dict[str, np.ndarray]:
             cosine = 0.5 * (1 + jnp.cos(jnp.pi * x.position))
             params, soap = update_networks(params, soap, total, FIT.learning_rate * cosine)
             latents, adam = update_latents(
-                latents, adam, of_latents, FIT.latent_rate * cosine, FIT.gain
+                latents, adam, of_latents, FIT.latent_rate * cosine, stepper.gains
             )
             bpp = metrics.bits / (height * width)
             return (params, latents, soap, adam), weights @ (metrics.mse + lambdas * bpp)

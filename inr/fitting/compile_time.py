@@ -3,7 +3,7 @@
 import time
 
 # Seconds of a fit's program over those of the small one; measured on two cores of an AMD EPYC.
-OF_MLP, OF_GRID = 17.0, 65.0
+OF_MLP, OF_GRID = 17.0, 20.0
 _CAUTION = 0.7  # of what is expected: a budget that can be kept must not be refused
 
 

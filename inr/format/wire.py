@@ -161,10 +161,14 @@ class Stage(Protocol):
 S = TypeVar("S", bound=Stage)
 
 
-def write_fields(stage: Stage) -> bytes:
-    """Write the fields that `read_fields` reads; UsageError for those it would refuse."""
+def write_fields(stage: Stage, wire: Wire | None = None) -> bytes:
+    """Write the fields that `read_fields` reads; UsageError for those it would refuse.
+
+    wire: the fields; those of stage.WIRE if not given.
+    """
     values = vars(stage)
-    return b"".join(form.write(values[name], name) for name, form in stage.WIRE)
+    fields = stage.WIRE if wire is None else wire
+    return b"".join(form.write(values[name], name) for name, form in fields)
 
 
 def read_fields(make: Callable[..., S], wire: Wire, reader: Reader) -> S:

@@ -10,6 +10,9 @@ to multiples of 2**-ACTIVATION_BITS, r(v) = floor(v * 2**10 + 0.5) / 2**10:
     mean index  = floor(mean * 32 + 0.5), clipped to +-LATENT_LIMIT * 32
     scale       = floor(clip(log_scale, -5, 5) * 16 + 0.5) + 80
 
+In scaled structures all latents, so taps and levels before too, count 2**-octaves (structure.py);
+mean is then taken times 2**octaves, and log_scale plus octaves * 11 / 16.
+
 The numbers are carried by float64, in which BLAS may do sums that are exact in any order (see
 `inr.exact.fixed_point`). `check_exact` refuses networks whose sums could be too large. Inside,
 activations are in units of 2**-10, and as max(0, .) and adding whole units commute with rounding,
@@ -35,6 +38,7 @@ WEIGHT_LIMIT = 64  # largest |weight|
 
 _SEEN_VALUES = 1 << 20  # 8 MB: coarser levels repeated to the size of one would take gigabytes
 _MOST_VALUES = 1 << 25  # 256 MB of features; those of 20 million pixels by the recipes are fewer
+_OCTAVE_SCALES = 11  # steps of scale to an octave: 16 ln 2, about
 _HALF_LATENT = 1 << (MEAN_BITS - 1)
 _MOST_MEAN = float(LATENT_LIMIT << MEAN_BITS)
 _LOWEST = np.array([[_HALF_LATENT - _MOST_MEAN], [0.0]])  # of the mean index + 16 and of the scale
@@ -45,9 +49,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Network:
-    """The tensors, scaled and put together so that few products are left."""
+    """The tensors for one level, scaled and put together so that few products are left."""
 
-    features: dict[str, Array]  # f64[n_features, levels before] of each level that has some
+    tap_unit: float  # of a latent of the level, in units of activations
+    features: Array | None  # f64[n_features, levels before], of latents; None where it has none
     first: Array  # f64[width + 3, width + 1]: layer 0, the row of ones, context_linear
     second: Array  # f64[width + 1, width + 1]: layer 1, the row of ones
     last: Array  # f64[2, width + 1]: context_out
@@ -73,8 +78,10 @@ class Workspace:
         return cls(x, sums, out, np.zeros((rows, n)), lowest, highest)
 
 
-def exact_network(params: Mapping[str, NDArray[np.floating]], pyramid: Pyramid) -> Network:
-    """Put the network together.
+def exact_networks(
+    params: Mapping[str, NDArray[np.floating]], pyramid: Pyramid
+) -> tuple[Network, ...]:
+    """Put the networks together, one for each level.
 
     Args:
       params: tensors with the names and shapes of pyramid.context_groups, others are ignored;
@@ -88,49 +95,66 @@ def exact_network(params: Mapping[str, NDArray[np.floating]], pyramid: Pyramid) 
         for group in pyramid.context_groups.values()
         for name, shape in group.items()
     }
-    width = len(p["context_b0"])
+    return tuple(_network_of_level(i, p, pyramid) for i in range(len(pyramid.levels)))
+
+
+def _network_of_level(i: int, p: dict[str, Array], pyramid: Pyramid) -> Network:
+    context, octaves = pyramid.context_of[i], pyramid.octaves[i]
+    width = len(p[f"{context}_b0"])
     ones = np.zeros((1, width + 1))
     layers = [
         np.concatenate(
-            [np.column_stack([p[f"context_w{i}"], p[f"context_b{i}"] * UNIT + 0.5]), ones]
+            [np.column_stack([p[f"{context}_w{n}"], p[f"{context}_b{n}"] * UNIT + 0.5]), ones]
         )
-        for i in range(2)
+        for n in range(2)
     ]
-    steps = np.array([[1 << MEAN_BITS], [SCALE_STEPS]])  # of an index, in a unit of its number
-    shift = np.array([[_HALF_LATENT + 0.5], [EVEN_SCALE + 0.5]])
-    linear = np.column_stack([p["context_linear"] / UNIT, p["context_b2"]]) * steps
+    # Of an index, in a unit of its number.
+    steps = np.array([[float(1 << MEAN_BITS << octaves)], [SCALE_STEPS]])
+    shift = np.array([[_HALF_LATENT + 0.5], [EVEN_SCALE + _OCTAVE_SCALES * octaves + 0.5]])
+    linear = np.column_stack([p[f"{context}_linear"] / UNIT, p[f"{context}_b2"]]) * steps
     linear[:, -1:] += shift
-    last = np.column_stack([p["context_out"] / UNIT * steps, np.zeros(2)])
-    features = {name: p[name] * UNIT for name in pyramid.context_groups.get("features", {})}
-    return Network(features, np.concatenate([layers[0], linear]), layers[1], last)
+    last = np.column_stack([p[f"{context}_out"] / UNIT * steps, np.zeros(2)])
+    name = pyramid.feature_name(i)
+    features = None
+    if name is not None:
+        features = p[name] * UNIT * np.ldexp(1.0, -np.array(pyramid.octaves[:i]))
+    unit = np.ldexp(UNIT, -octaves)
+    return Network(unit, features, np.concatenate([layers[0], linear]), layers[1], last)
 
 
 def check_exact(params: Mapping[str, NDArray[np.floating]], pyramid: Pyramid) -> None:
-    """Refuse a network whose sums might not be exact in float64.
+    """Refuse networks whose sums might not be exact in float64.
 
     Raises:
       FormatError: with latents of LATENT_LIMIT a sum could be too large.
-      ValueError: as for `exact_network`.
+      ValueError: as for `exact_networks`.
     """
-    network = exact_network(params, pyramid)
+    networks = exact_networks(params, pyramid)
     n_taps, n_features = pyramid.structure.n_taps, pyramid.structure.n_features
-    most = np.zeros(n_features)
-    for name, weights in network.features.items():
-        latents = Bounds.of([LATENT_LIMIT] * weights.shape[1])
-        features = latents.product(weights, 0.5)
-        features.check(name)
-        most = np.maximum(most, features.most)
-    # Taps, features and a one, all of them whole numbers of units; so are they after each layer.
-    x0 = Bounds.of([LATENT_LIMIT * UNIT] * n_taps).join(Bounds.of([*most, 1.0]))
-    first = x0.product(network.first)
-    first.check("context_w0")
-    x1 = Bounds.of(x0.most + first.most[:-2])
-    second = x1.product(network.second)
-    second.check("context_w1")
-    x2 = Bounds.of(x1.most + second.most)
-    # As one product, so that the unit is the finest of both.
-    both = np.concatenate([network.last, network.first[-2:]], axis=1)
-    x2.join(x0).product(both).check("context_out")
+    for context in pyramid.contexts:
+        most, tap_unit = np.zeros(n_features), 0.0
+        of_context = [i for i, name in enumerate(pyramid.context_of) if name == context]
+        for i in of_context:
+            tap_unit = max(tap_unit, networks[i].tap_unit)
+            weights = networks[i].features
+            if weights is not None:
+                latents = Bounds.of([LATENT_LIMIT] * weights.shape[1])
+                features = latents.product(weights, 0.5)
+                features.check(pyramid.feature_name(i) or "")
+                most = np.maximum(most, features.most)
+        # Taps, features and a one, all of them whole numbers of units; so are they after each
+        # layer.
+        x0 = Bounds.of([LATENT_LIMIT * tap_unit] * n_taps).join(Bounds.of([*most, 1.0]))
+        first = x0.product(networks[of_context[0]].first)
+        first.check(f"{context}_w0")
+        x1 = Bounds.of(x0.most + first.most[:-2])
+        second = x1.product(networks[of_context[0]].second)
+        second.check(f"{context}_w1")
+        x2 = Bounds.of(x1.most + second.most)
+        for i in of_context:  # these differ by the level's octaves
+            # As one product, so that the unit is the finest of both.
+            both = np.concatenate([networks[i].last, networks[i].first[-2:]], axis=1)
+            x2.join(x0).product(both).check(f"{context}_out")
 
 
 class Features(Protocol):
@@ -182,12 +206,13 @@ def features_of(
 ) -> Features:
     """Make the features of the level of that index, of latents[:index]; zeros where it has none.
 
+    network: of that level.
     most_values: of more than that, none are kept.
     """
-    name = pyramid.feature_name(index)
-    if name is None:
+    weights = network.features
+    if weights is None:
         return FeatureGrid(np.zeros((pyramid.structure.n_features, 1)), 0, 63)
-    level, last, weights = pyramid.levels[index], pyramid.levels[index - 1], network.features[name]
+    level, last = pyramid.levels[index], pyramid.levels[index - 1]
     if len(weights) * last.size > most_values:
         octaves = tuple(each.exponent - level.exponent for each in pyramid.levels[:index])
         return FeaturesOnDemand(weights, tuple(latents[:index]), octaves)

@@ -33,7 +33,7 @@ def describe(content: GridContent, options: DecodeOptions) -> dict[str, Any]:
     groups = _groups(content, coded)
     return {
         "pixels_crc32": f"{content.crc:08x}",
-        "structure": {name: vars(pyramid.structure)[name] for name, _ in pyramid.structure.WIRE},
+        "structure": {name: vars(pyramid.structure)[name] for name, _ in pyramid.structure.wire},
         "n_weights": sum(group["n_weights"] for group in groups),
         "n_latents": pyramid.n_latents,
         "sections": sections,

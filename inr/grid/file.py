@@ -1,6 +1,6 @@
 """What kind grid puts into the container: its structure, its networks, its latents.
 
-  stages     the fields of Structure, as its WIRE lists them, then
+  stages     the fields of Structure, as `Structure.wire` lists them, then
              u32  CRC-32 (zlib) of the picture as it is drawn at its own size: the samples row by
                   row, channels together, u8, or u16 little-endian
   networks   see network_coding.py
@@ -19,10 +19,10 @@ from inr.errors import FormatError, UsageError
 from inr.format import container
 from inr.format.checksum import check_pixels
 from inr.format.container import Header
-from inr.format.wire import Reader, read_fields, write_fields
+from inr.format.wire import Reader
 from inr.grid.latent_coder import decode_latents, encode_latents
 from inr.grid.network_coding import CodedNetworks, read_networks, write_networks
-from inr.grid.structure import Pyramid, Structure
+from inr.grid.structure import Pyramid, read_structure, write_structure
 from inr.grid.synthesis import synthesize
 from inr.image.region import Region, Size
 from inr.options import Sections
@@ -61,7 +61,7 @@ def write_grid(
     """
     check_sides(pyramid.height, pyramid.width)
     ranges = ((0, (1 << bit_depth) - 1),) * pyramid.n_channels
-    stages = write_fields(pyramid.structure) + struct.pack("<I", crc)
+    stages = write_structure(pyramid.structure) + struct.pack("<I", crc)
     size = pyramid.height, pyramid.width, pyramid.n_channels
     header = Header(*size, bit_depth, ranges, stages, NUMBER)
     sections = {
@@ -89,7 +89,7 @@ def read_content(header: Header, sections: Sections) -> GridContent:
     if header.ranges != header.full_ranges:
         raise FormatError(f"ranges {header.ranges}: a file of kind grid has full ones")
     reader = Reader(header.stages, "the structure")
-    structure = read_fields(Structure, Structure.WIRE, reader)
+    structure = read_structure(reader)
     (crc,) = struct.unpack("<I", reader.take(4))
     reader.finish()
     pyramid = Pyramid(header.height, header.width, header.n_channels, structure)

@@ -82,11 +82,15 @@ class GridKind:
         self, jobs: Sequence[Job[GridRecipe]], report: Report | None, warn: Warn
     ) -> list[Candidate]:
         """See `kinds.Kind`."""
+        from inr.grid.instant import encode_instant, is_instant
+
+        if all(is_instant(job) for job in jobs):
+            return [encode_instant(job) for job in jobs]
         from inr.fitting.jax_settings import own_jax_settings
 
         with own_jax_settings():
             if jobs[0].options.target.is_given:
-                from inr.grid.targets import encode_to_target
+                from inr.grid.target_search import encode_to_target
 
                 return [encode_to_target(jobs[0], report)]
             from inr.grid.encode import encode
@@ -94,13 +98,8 @@ class GridKind:
             return encode(jobs, report)
 
     def batch_key(self, job: Job[GridRecipe]) -> Hashable | None:
-        """See `kinds.Kind`. Jobs of one key may differ in pixels, seed and lambda; there is a key
-        only where there is a GPU, since cores are busy with one fit."""
-        from inr.fitting.jax_settings import platform
-
-        if job.options.target.is_given or platform() == "cpu":
-            return None
-        return job.picture.pixels.shape, job.recipe.structure, job.recipe.fit
+        """See `kinds.Kind`. There is none: tiles of one picture keep all cores busy."""
+        return None
 
     def work(self, job: Job[GridRecipe]) -> float:
         """See `kinds.Kind`."""

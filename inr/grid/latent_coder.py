@@ -32,13 +32,12 @@ from inr.coders.range_engine import (
 from inr.errors import FormatError
 from inr.exact.threads import one_blas_thread
 from inr.grid.context_model import (
-    UNIT,
     Features,
     Network,
     Workspace,
     check_exact,
     densities,
-    exact_network,
+    exact_networks,
     features_of,
 )
 from inr.grid.structure import REACH, TAPS, Level, Pyramid
@@ -53,7 +52,7 @@ def encode_latents(latents: Latents, params: Params, pyramid: Pyramid) -> bytes:
 
     Args:
       latents: i32[h, w] of each level, |y| <= LATENT_LIMIT.
-      params: as for `context_model.exact_network`.
+      params: as for `context_model.exact_networks`.
 
     Raises:
       ValueError: latents or params are not those of the pyramid, or too large.
@@ -97,14 +96,14 @@ def decode_latents(data: bytes, params: Params, pyramid: Pyramid) -> list[NDArra
       ValueError: params are not those of the pyramid.
     """
     check_exact(params, pyramid)
-    network = exact_network(params, pyramid)
+    networks = exact_networks(params, pyramid)
     tables = laplace_tables()
     reader = new_reader(words_from_bytes(data))
     latents: list[NDArray[np.int32]] = []
     with one_blas_thread():  # the products of a front are too small for more
         for i, level in enumerate(pyramid.levels):
-            features = features_of(network, pyramid, i, latents)
-            latents.append(_read_level(reader, network, tables, features, level, pyramid))
+            features = features_of(networks[i], pyramid, i, latents)
+            latents.append(_read_level(reader, networks[i], tables, features, level, pyramid))
     if not reader.is_finished():
         raise FormatError("latents: the data does not end with its last symbol")
     return latents
@@ -116,9 +115,10 @@ def _all_symbols(
     """Yield all symbols in the order of coding, band by band; for use within `one_blas_thread`."""
     _check_latents(latents, pyramid)
     check_exact(params, pyramid)
-    network = exact_network(params, pyramid)
+    networks = exact_networks(params, pyramid)
     n_taps = pyramid.structure.n_taps
     for i, (level, values) in enumerate(zip(pyramid.levels, latents, strict=True)):
+        network = networks[i]
         features = features_of(network, pyramid, i, latents)
         padded = np.pad(values, ((REACH, 0), (REACH, REACH))).astype(np.float64)
         stride = padded.shape[1]
@@ -129,7 +129,7 @@ def _all_symbols(
             work = Workspace.for_latents(band.size, network)
             for row, offset in zip(work.x[:n_taps], offsets, strict=True):
                 padded[offset:].take(places, out=row, mode="clip")
-            work.x[:n_taps] *= UNIT
+            work.x[:n_taps] *= network.tap_unit
             work.x[n_taps:] = features.at(band.y, band.x)
             y = values.reshape(-1).take(band.y * level.width + band.x)
             yield band, to_symbols(y, densities(network, work), tables)
@@ -176,7 +176,7 @@ def _read_level(
             mean, scale = densities(network, work)
             residual = read_piece(reader, mean, scale, tables)
             y = np.add(mean >> MEAN_BITS, residual, out=values[start:stop])
-            np.multiply(y, float(UNIT), out=skewed.row(front, top, n))
+            np.multiply(y, network.tap_unit, out=skewed.row(front, top, n))
         if np.abs(values).max(initial=0) > LATENT_LIMIT:
             raise FormatError(f"latents: a value lies outside +-{LATENT_LIMIT}")
         latents[band.y * level.width + band.x] = values

@@ -3,8 +3,10 @@
 Each tensor is the prior's (prior.py) plus its codes times the step of its group, 2**-octaves. The
 section of networks holds
 
-    octaves   4 bits a group, in the order of Pyramid.groups, the first in the low bits; a last
-              half byte is 0
+    present   in scaled structures only: a bit a group, in the order of Pyramid.groups, the first
+              lowest, and zeros to a whole byte; groups whose bit is 0 have no codes but zeros, and
+              nothing more of them follows
+    octaves   4 bits a group, likewise; a last half byte is 0
     codes     the range coder's bytes (coders/range_coder.py), one tensor a group: the codes of its
               tensors one after the other
 """
@@ -73,32 +75,59 @@ def code_limit(group: str, octaves: int) -> int:
 
 def write_networks(coded: CodedNetworks, pyramid: Pyramid) -> bytes:
     """Return the section of networks; the inverse of `read_networks`."""
-    halves = [coded.octaves[group] for group in pyramid.groups]
-    halves += [0] * (len(halves) % 2)
-    head = bytes(low | high << 4 for low, high in zip(halves[::2], halves[1::2], strict=True))
-    return head + RangeCoder().encode(list(coded.by_group(pyramid).values()))
+    codes, head = coded.by_group(pyramid), b""
+    if pyramid.structure.is_scaled:
+        is_present = {group: bool(each.any()) for group, each in codes.items()}
+        head = _pack_bits(list(is_present.values()), 1)
+        codes = {group: each for group, each in codes.items() if is_present[group]}
+    head += _pack_bits([coded.octaves[group] for group in codes], 4)
+    return head + RangeCoder().encode(list(codes.values()))
 
 
 def read_networks(data: bytes, pyramid: Pyramid) -> CodedNetworks:
-    """Read the section of networks.
+    """Read the section of networks; of groups without codes the octaves are 0.
 
     Raises:
       FormatError: the bytes are not what `write_networks` makes of networks of this pyramid.
     """
-    groups = pyramid.groups
+    groups, is_scaled = list(pyramid.groups), pyramid.structure.is_scaled
     reader = Reader(data, "the section of networks")
-    halves = [half for byte in reader.take(-(-len(groups) // 2)) for half in (byte & 15, byte >> 4)]
-    if any(halves[len(groups) :]):
-        raise FormatError("the section of networks: the half byte after the steps is not 0")
-    octaves = dict(zip(groups, halves, strict=False))
-    sizes = [sum(int(np.prod(s)) for s in shapes.values()) for shapes in groups.values()]
-    flat = RangeCoder().decode(reader.take(reader.n_left), sizes)
+    if is_scaled:
+        bits = _unpack_bits(reader, len(groups), 1, "bits after those of the groups are")
+        groups = [group for group, is_present in zip(groups, bits, strict=True) if is_present]
+    octaves = dict.fromkeys(pyramid.groups, 0)
+    halves = _unpack_bits(reader, len(groups), 4, "half byte after the steps is")
+    octaves |= dict(zip(groups, halves, strict=True))
+    sizes = {
+        group: sum(int(np.prod(shape)) for shape in shapes.values())
+        for group, shapes in pyramid.groups.items()
+    }
+    coded = RangeCoder().decode(reader.take(reader.n_left), [sizes[group] for group in groups])
+    flat = {group: np.zeros(size, np.int32) for group, size in sizes.items()}
     codes: dict[str, np.ndarray] = {}
-    for (group, shapes), tensor in zip(groups.items(), flat, strict=True):
+    for group, tensor in zip(groups, coded, strict=True):
         largest = code_limit(group, octaves[group])
         if np.abs(tensor).max() > largest:
             raise FormatError(f"networks: a code of {group} lies outside -{largest}..{largest}")
+        if is_scaled and not tensor.any():
+            raise FormatError(f"networks: {group} is said to have codes, but all of them are 0")
+        flat[group] = tensor
+    for group, shapes in pyramid.groups.items():
         ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])[:-1]
-        for (name, shape), part in zip(shapes.items(), np.split(tensor, ends), strict=True):
+        for (name, shape), part in zip(shapes.items(), np.split(flat[group], ends), strict=True):
             codes[name] = part.reshape(shape)
     return CodedNetworks(octaves, codes)
+
+
+def _pack_bits(values: list[int], width: int) -> bytes:
+    """Join numbers of `width` bits, the first in the low bits, and zeros to a whole byte."""
+    joined = sum(value << width * i for i, value in enumerate(values))
+    return joined.to_bytes(-(-width * len(values) // 8), "little")
+
+
+def _unpack_bits(reader: Reader, n: int, width: int, rest: str) -> list[int]:
+    """Read n numbers that `_pack_bits` has joined; rest: what has to be 0, for its error."""
+    joined = int.from_bytes(reader.take(-(-width * n // 8)), "little")
+    if joined >> width * n:
+        raise FormatError(f"the section of networks: the {rest} not 0")
+    return [joined >> width * i & ((1 << width) - 1) for i in range(n)]

@@ -1,21 +1,19 @@
 """Steps and codes of the networks, chosen by what they cost: MSE + lambda * bpp of the whole file.
 
-First the step of each group, from the curvature of the loss. Then, as the rate-distortion optimised
+First the step of each group, from the curvature of the loss. Then groups go back to the prior,
+whose zeros cost nothing, where their codes do not pay. Then, as the rate-distortion optimised
 rounding of Cool-chic 5.0.1 does, codes move up or down where that pays; which moves are worth a
 trial follows from gradient and curvature, and sets of the best of them are tried at once.
 """
 
-import functools
 import time
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from inr.coders.model_choice import choose_model, magnitude_bits
-from inr.fitting.loop import give_back
+from inr.grid.fit.step import Fitting, flatten, unflatten
 from inr.grid.network_coding import MAX_OCTAVES, CodedNetworks, code_limit, quantize_networks
-from inr.grid.rdoq_cost import RdoProblem, curvature, gradient, losses
+from inr.grid.rdoq_cost import RdoProblem
 from inr.grid.structure import Pyramid
 
 _FIRST_OCTAVES = 6  # where the search for a step begins
@@ -32,11 +30,10 @@ Arrays = dict[str, np.ndarray]
 def optimize_networks(
     params: Arrays,
     latents: list[np.ndarray],
-    picture: np.ndarray,
-    lambda_: float,
+    fitting: Fitting,
     pyramid: Pyramid,
     seed: int,
-    max_rounds: int = 32,
+    max_rounds: int = 8,
     deadline: float = float("inf"),
 ) -> CodedNetworks:
     """Codes of all tensors.
@@ -44,23 +41,19 @@ def optimize_networks(
     Args:
       params: f32 tensors as fitted.
       latents: int32[h, w] of each level, as they will stand in the file.
-      picture: f32[c, height, width] in 0..1.
-      lambda_: weight of a bit per pixel against MSE.
+      fitting: the picture, and lambda.
+      pyramid: of the picture.
       max_rounds: of moves.
       deadline: time.monotonic() at which the last round of moves has to be done.
     """
-    per_bit = lambda_ / (pyramid.height * pyramid.width)
-    given = RdoProblem(
-        [jnp.asarray(y, jnp.float32) for y in latents], jnp.asarray(picture), jnp.float32(per_bit)
-    )
-    curved = curvature(_floats(params), given, pyramid, seed)
-    give_back()
-    curvatures = {name: np.asarray(c, np.float64) for name, c in curved.items()}
+    given = RdoProblem.of(fitting, latents)
+    per_bit = fitting.lambda_per_bit
+    curvatures = unflatten(given.curvature(flatten(params, pyramid), seed), pyramid)
     octaves = {
         group: _best_octaves(params, curvatures, group, per_bit, pyramid)
         for group in pyramid.groups
     }
-    coded = quantize_networks(params, octaves, pyramid)
+    coded = _drop_groups(quantize_networks(params, octaves, pyramid), given, pyramid)
     moves = _Moves(coded, curvatures, given, pyramid)
     most = max(_SETS, int(_MOST_MOVES * sum(codes.size for codes in coded.codes.values())))
     round_seconds = 0.0
@@ -79,18 +72,41 @@ def optimize_networks(
     return moves.coded()
 
 
-@functools.lru_cache(maxsize=8)  # a search for a target makes several fits of one pyramid
-def compile_search(pyramid: Pyramid) -> None:
+def compile_search(fitting: Fitting, pyramid: Pyramid) -> None:
     """Compile what `optimize_networks` runs, so that it takes no longer than its work."""
-    given = RdoProblem(
-        [jnp.zeros((level.height, level.width)) for level in pyramid.levels],
-        jnp.zeros((pyramid.n_channels, pyramid.height, pyramid.width)),
-        jnp.float32(0),
-    )
-    params = {name: np.zeros(shape, np.float32) for name, shape in pyramid.shapes.items()}
-    gradient(_floats(params), given, pyramid)
-    stacked = {name: np.stack([w] * _SETS) for name, w in params.items()}
-    jax.block_until_ready(losses(stacked, given, pyramid))  # type: ignore[no-untyped-call]
+    zeros = [np.zeros((level.height, level.width), np.int32) for level in pyramid.levels]
+    given, flat = RdoProblem.of(fitting, zeros), fitting.prior
+    given.gradient(flat)
+    given.losses([flat])
+
+
+def _drop_groups(coded: CodedNetworks, given: RdoProblem, pyramid: Pyramid) -> CodedNetworks:
+    """Return the networks with those groups at the prior that are not worth their codes."""
+
+    def without(groups: list[str]) -> CodedNetworks:
+        dropped = {name for group in groups for name in pyramid.groups[group]}
+        codes = {n: 0 * c if n in dropped else c for n, c in coded.codes.items()}
+        return CodedNetworks(coded.octaves, codes)
+
+    groups = list(pyramid.groups)
+    trials = [without([]), *(without([group]) for group in groups)]
+    whole, *losses = given.losses([_flat_values(trial, pyramid) for trial in trials])
+    bits = [_group_bits(codes) for codes in coded.by_group(pyramid).values()]
+    per_bit = given.fitting.lambda_per_bit
+    gains = [per_bit * n_bits - (loss - whole) for n_bits, loss in zip(bits, losses, strict=True)]
+    order = [groups[i] for i in np.argsort(gains)[::-1] if gains[i] > 0]
+    # Those that pay alone may not pay together: the best so many of them.
+    unions = [without(order[:n]) for n in range(len(order) + 1)]
+    costs = given.losses([_flat_values(union, pyramid) for union in unions])
+    costs += [
+        per_bit * sum(map(_group_bits, union.by_group(pyramid).values())) for union in unions
+    ]
+    return unions[int(np.argmin(costs))]
+
+
+def _group_bits(codes: np.ndarray) -> float:
+    """Count the bits of a group, its step and distribution with them; none where all are 0."""
+    return _MODEL_BITS + float(_table(codes)[np.abs(codes)].sum()) if codes.any() else 0.0
 
 
 def _best_octaves(
@@ -124,18 +140,19 @@ class _Moves:
         self, coded: CodedNetworks, curvatures: Arrays, given: RdoProblem, pyramid: Pyramid
     ) -> None:
         self._octaves, self._given, self._pyramid = coded.octaves, given, pyramid
-        self._per_bit = float(given.lambda_per_bit)
+        self._per_bit = given.fitting.lambda_per_bit
         steps, limits = {}, {}
         for group, shapes in pyramid.groups.items():
             for name, shape in shapes.items():
                 steps[name] = np.full(shape, 2.0 ** -coded.octaves[group])
-                limits[name] = np.full(shape, code_limit(group, coded.octaves[group]))
+                is_dropped = not any(coded.codes[each].any() for each in shapes)
+                limit = 0 if is_dropped else code_limit(group, coded.octaves[group])
+                limits[name] = np.full(shape, limit)
         self._steps, self._limits = _flat(steps), _flat(limits)
         self._bends = _flat({name: curvatures[name] for name in pyramid.shapes}) * self._steps**2
         self._codes = _flat({name: coded.codes[name] for name in pyramid.shapes}).astype(np.int64)
         self._bits = _BitTables(coded, pyramid)
-        # Of as many trials as are compiled for.
-        self._loss = self._losses_of(np.repeat(self._codes[None], _SETS, axis=0))[0]
+        self._loss = self._losses_of(self._codes[None])[0]
 
     def coded(self) -> CodedNetworks:
         """Return the networks as they are now."""
@@ -159,7 +176,7 @@ class _Moves:
             return 0.0, 0.0
         unions = [np.concatenate([sets[n] for n in paid[: k + 1]]) for k in range(len(paid))]
         losses, costs = self._costs_of(unions, moves)
-        best = int(np.argmin(costs[: len(unions)]))
+        best = int(np.argmin(costs))
         self._codes[unions[best]] += moves[unions[best]]
         self._loss = losses[best]
         return len(paid) / _SETS, float(1 - costs[best] / cost)
@@ -170,10 +187,7 @@ class _Moves:
 
     def _choose_moves(self, most: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the better move of each code, -1 or 1, and the codes whose moves should pay."""
-        values = _floats(self.coded().values(self._pyramid))
-        slopes = gradient(values, self._given, self._pyramid)
-        slope = _flat({n: np.asarray(slopes[n], np.float64) for n in self._pyramid.shapes})
-        slope *= self._steps
+        slope = self._given.gradient(_flat_values(self.coded(), self._pyramid)) * self._steps
         bits = self._bits.of(self._codes)
         gains = []
         for by in (-1, 1):
@@ -185,21 +199,19 @@ class _Moves:
         return np.where(gains[1] > gains[0], 1, -1), order[gain[order] > 0]
 
     def _costs_of(self, sets: list[np.ndarray], moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Losses and whole costs after each set of moves, f64[_SETS]; those beyond are of none."""
-        trials = np.repeat(self._codes[None], _SETS, axis=0)
-        for trial, at in zip(trials, sets, strict=False):
+        """Losses and whole costs after each set of moves, f64[sets]."""
+        trials = np.repeat(self._codes[None], len(sets), axis=0)
+        for trial, at in zip(trials, sets, strict=True):
             trial[at] += moves[at]
         losses = self._losses_of(trials)
         bits = np.array([self._bits.of(trial).sum() for trial in trials])
         return losses, losses + self._per_bit * bits
 
     def _losses_of(self, trials: np.ndarray) -> np.ndarray:
-        """What int64[_SETS, codes] cost, f64[_SETS], their own bits left out."""
-        values = [self._networks(trial).values(self._pyramid) for trial in trials]
-        stacked = {
-            n: np.stack([v[n] for v in values]).astype(np.float32) for n in self._pyramid.shapes
-        }
-        return np.asarray(losses(stacked, self._given, self._pyramid), np.float64)
+        """What int64[n, codes] cost, f64[n], their own bits left out."""
+        return self._given.losses(
+            [_flat_values(self._networks(trial), self._pyramid) for trial in trials]
+        )
 
     def _networks(self, codes: np.ndarray) -> CodedNetworks:
         return CodedNetworks(self._octaves, _unflat(codes.astype(np.int32), self._pyramid))
@@ -230,8 +242,8 @@ def _table(codes: np.ndarray) -> np.ndarray:
     return magnitude_bits(magnitudes, choose_model(codes))
 
 
-def _floats(params: Arrays) -> dict[str, jax.Array]:
-    return {name: jnp.asarray(w, jnp.float32) for name, w in params.items()}
+def _flat_values(coded: CodedNetworks, pyramid: Pyramid) -> np.ndarray:
+    return flatten(coded.values(pyramid), pyramid)
 
 
 def _flat(arrays: Arrays) -> np.ndarray:

@@ -1,99 +1,114 @@
 """What networks cost besides their own bytes, MSE + lambda * bpp of the latents, and how that
-changes with each number: gradient and curvature."""
+changes with each number: gradient and curvature. Measured on a share of the tiles."""
 
 import functools
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from inr.grid.fit.blocks import squared_error, total_bits
-from inr.grid.fit.model import Latents, Params, context_inputs, contexts, features_of
-from inr.grid.fit.step import COMPILER_OPTIONS
+from inr.grid.fit.step import COMPILER_OPTIONS, Fitting, ahead, noise_pool, rounded, tile_gradients
+from inr.grid.fit.tile import Sums, Tile, Weights, split_params, tile_sums
 from inr.grid.structure import Pyramid
 
 _N_PROBES = 8  # random signs; the curvature is known to about a half
+_N_TILES = 8  # that are measured, about
 
 
-class RdoProblem(NamedTuple):
+@dataclass(frozen=True)
+class RdoProblem:
     """What stays while networks are chosen."""
 
-    latents: Latents  # f32, whole numbers
-    picture: jax.Array  # f32[c, height, width] in 0..1
-    lambda_per_bit: jax.Array  # f32[]
+    fitting: Fitting
+    windows: np.ndarray  # f32[measured tiles, windows]: whole numbers
+    which: range  # the measured tiles
+
+    @classmethod
+    def of(cls, fitting: Fitting, latents: list[np.ndarray]) -> "RdoProblem":
+        """latents: i32[h, w] of each level."""
+        which = range(0, fitting.tiling.n_tiles, max(1, fitting.tiling.n_tiles // _N_TILES))
+        windows = fitting.tiling.cut([y.astype(np.float32) for y in latents])
+        return cls(fitting, windows[which.start : which.stop : which.step], which)
+
+    @property
+    def pyramid(self) -> Pyramid:
+        return self.fitting.tiling.tile_pyramid
+
+    @property
+    def share(self) -> float:
+        """Part of the tiles that is measured."""
+        return len(self.which) / self.fitting.tiling.n_tiles
+
+    def losses(self, networks: Sequence[np.ndarray]) -> np.ndarray:
+        """f64[n] of networks f32[numbers] each."""
+        weights = self.fitting.weights
+        jobs = (
+            _tile_cost(flat, windows, self.fitting.tiles[i], weights, pyramid=self.pyramid)
+            for flat in networks
+            for i, windows in zip(self.which, self.windows, strict=True)
+        )
+        costs = np.array([float(sums.weighted) for sums in ahead(jobs)])
+        of_tiles = costs.reshape(len(networks), len(self.which)).sum(axis=1)
+        return of_tiles * self.fitting.lambda_per_bit / self.share
+
+    def gradient(self, flat: np.ndarray) -> np.ndarray:
+        """Of the loss of one network, f64[numbers]."""
+        of_cost = self._gradient(flat, [self.fitting.weights] * len(self.which))
+        return of_cost * self.fitting.lambda_per_bit / self.share
+
+    def curvature(self, flat: np.ndarray, seed: int) -> np.ndarray:
+        """About the second derivative of the loss by each number, f64[numbers].
+
+        Gauss-Newton: 2 / n times the summed squares of the errors' derivatives, and for the bits,
+        whose distribution is the model's own, Fisher's information. Sums of squares are estimated
+        as squares of sums with random signs (Hutchinson 1990); the context model knows only bits,
+        upsampling and synthesis only errors, so one sum serves for both.
+        """
+        rng, total = np.random.default_rng([seed, 4]), np.zeros(flat.size)
+        shapes = [each.shape for each in self.fitting.weights[1:]]
+        for _ in range(_N_PROBES):
+            signs = [
+                Weights(np.float32(0), *(_signs(shape, rng) for shape in shapes))
+                for _ in self.which
+            ]
+            total += self._gradient(flat, signs) ** 2 / _N_PROBES
+        in_context = {name for group in self.pyramid.context_groups.values() for name in group}
+        of_bits = self.fitting.lambda_per_bit * np.log(2)
+        of_errors = 2 / self.fitting.picture_size
+        factors = [
+            np.full(int(np.prod(shape)), of_bits if name in in_context else of_errors)
+            for name, shape in self.pyramid.shapes.items()
+        ]
+        return total * np.concatenate(factors) / self.share
+
+    def _gradient(self, flat: np.ndarray, weights: list[Weights]) -> np.ndarray:
+        jobs = (
+            tile_gradients(
+                flat,
+                windows,
+                self.fitting.tiles[i],
+                own,
+                rounded(),
+                noise_pool(),
+                np.int32(0),
+                pyramid=self.pyramid,
+                with_networks=True,
+            )
+            for i, windows, own in zip(self.which, self.windows, weights, strict=True)
+        )
+        total = np.zeros(flat.size)
+        for (_, of_flat), _ in ahead(jobs):
+            total += np.asarray(of_flat)
+        return total
 
 
-class _Weights(NamedTuple):
-    """Which sums of errors and bits are wanted."""
-
-    squares: jax.Array  # f32[], of the squared errors; above 0
-    slopes: jax.Array  # f32[c, height, width], of the errors themselves
-    bits: jax.Array  # f32[latents]
+def _signs(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(0, 2, shape, np.int8).astype(np.float32) * 2 - 1
 
 
-def _sum(params: Params, given: RdoProblem, weights: _Weights, pyramid: Pyramid) -> jax.Array:
-    features = features_of(given.latents, params, pyramid)
-    slopes = weights.slopes / weights.squares
-    of_errors = squared_error(params, features, given.picture, slopes)
-    context = contexts(context_inputs(given.latents, pyramid), params, pyramid)
-    y = jnp.concatenate([each.reshape(-1) for each in given.latents])
-    return weights.squares * of_errors + total_bits(params, context, y, weights.bits)
-
-
-def _of_loss(given: RdoProblem, pyramid: Pyramid) -> _Weights:
-    return _Weights(
-        jnp.float32(1 / given.picture.size),
-        jnp.zeros_like(given.picture),
-        jnp.full(pyramid.n_latents, given.lambda_per_bit),
-    )
-
-
-@functools.partial(jax.jit, static_argnums=2, compiler_options=COMPILER_OPTIONS)
-def losses(params: Params, given: RdoProblem, pyramid: Pyramid) -> jax.Array:
-    """f32[n] of networks stacked on a leading axis of n."""
-    weights = _of_loss(given, pyramid)
-    mapped: jax.Array = jax.lax.map(lambda each: _sum(each, given, weights, pyramid), params)
-    return mapped
-
-
-def gradient(params: Params, given: RdoProblem, pyramid: Pyramid) -> Params:
-    """Of the loss of one network."""
-    of_loss: Params = _gradient(params, given, _of_loss(given, pyramid), pyramid)
-    return of_loss
-
-
-def curvature(params: Params, given: RdoProblem, pyramid: Pyramid, seed: int) -> Params:
-    """About the second derivative of the loss by each number.
-
-    Gauss-Newton: 2 / n times the summed squares of the errors' derivatives, and for the bits, whose
-    distribution is the model's own, Fisher's information. Sums of squares are estimated as squares
-    of sums with random signs (Hutchinson 1990); the context model knows only bits, upsampling and
-    synthesis only errors, so one sum serves for both.
-    """
-    rng = np.random.default_rng([seed, 4])
-    now = _gradient(params, given, _signs(given, pyramid, rng, 0.0), pyramid)
-    total = dict.fromkeys(params, 0.0)
-    for _ in range(_N_PROBES):
-        plus = _gradient(params, given, _signs(given, pyramid, rng, 1.0), pyramid)
-        for name, derivative in plus.items():
-            total[name] = total[name] + (derivative - now[name]) ** 2 / _N_PROBES
-    in_context = {name for group in pyramid.context_groups.values() for name in group}
-    of_bits, of_errors = given.lambda_per_bit * np.log(2), 2 / given.picture.size
-    return {
-        name: jnp.asarray(square * (of_bits if name in in_context else of_errors))
-        for name, square in total.items()
-    }
-
-
-def _signs(given: RdoProblem, pyramid: Pyramid, rng: np.random.Generator, scale: float) -> _Weights:
-    def signs(shape: tuple[int, ...]) -> jax.Array:
-        return jnp.asarray(scale * rng.choice(np.array([-1, 1], np.float32), shape), jnp.float32)
-
-    return _Weights(jnp.float32(1), signs(given.picture.shape), signs((pyramid.n_latents,)))
-
-
-@functools.partial(jax.jit, static_argnums=3, compiler_options=COMPILER_OPTIONS)
-def _gradient(params: Params, given: RdoProblem, weights: _Weights, pyramid: Pyramid) -> Params:
-    pulled: Params = jax.grad(_sum)(params, given, weights, pyramid)
-    return pulled
+@functools.partial(jax.jit, static_argnames="pyramid", compiler_options=COMPILER_OPTIONS)
+def _tile_cost(
+    flat: jax.Array, windows: jax.Array, tile: Tile, weights: Weights, *, pyramid: Pyramid
+) -> Sums:
+    return tile_sums(split_params(flat, pyramid), windows, tile, weights, pyramid)

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from inr.errors import UsageError
-from inr.format.wire import write_fields
 from inr.grid.fit.settings import GridFit
-from inr.grid.structure import Structure
+from inr.grid.structure import Structure, write_structure
 
 
 @dataclass(frozen=True)
@@ -21,28 +20,38 @@ class GridRecipe:
     def __post_init__(self) -> None:
         if not 0 < self.lambda_ < 1e3:
             raise UsageError(f"lambda={self.lambda_}: expected a number above 0, such as 0.001")
+        if not self.structure.is_scaled:
+            raise UsageError(
+                f"structure.prior={self.structure.prior}: such files are read, and no longer made; "
+                "give 2"
+            )
         try:
-            write_fields(self.structure)
+            write_structure(self.structure)
         except ValueError as error:
             raise UsageError(f"structure.{error}") from None
 
 
+def grid_instant() -> GridRecipe:
+    """Return latents as they are predicted in one pass, without a fit."""
+    return GridRecipe("grid_instant", Structure(prior=2), GridFit(steps=0))
+
+
 def grid_fast() -> GridRecipe:
-    """Return a latent grid after one short fit."""
-    return GridRecipe("grid_fast", Structure(prior=1), GridFit(steps=180))
+    """Return a latent grid after one short fit of the latents alone."""
+    return GridRecipe("grid_fast", Structure(prior=2), GridFit(steps=60, alone=1.0))
 
 
 def grid() -> GridRecipe:
     """Return a pyramid of latents, its context model and its synthesis; lambda steers size and
     quality."""
-    return GridRecipe("grid", Structure(prior=1), GridFit())
+    return GridRecipe("grid", Structure(prior=2), GridFit())
 
 
 def grid_best() -> GridRecipe:
-    """Return the same, the best of five starts, fitted ten times as long."""
-    return GridRecipe("grid_best", Structure(prior=1), GridFit(steps=10000, n_starts=5))
+    """Return the same, fitted ten times as long."""
+    return GridRecipe("grid_best", Structure(prior=2), GridFit(steps=10000))
 
 
 RECIPES: dict[str, Callable[[], GridRecipe]] = {
-    make.__name__: make for make in (grid_fast, grid, grid_best)
+    make.__name__: make for make in (grid_instant, grid_fast, grid, grid_best)
 }

@@ -6,16 +6,22 @@ each comes just before the level of its size. Of each latent's own level the con
 TAPS[:n_taps], all of which lie before it in the order of the wavefront x + FRONT_SLOPE * y, so
 that a decoder can treat all latents of one front at once.
 
+Structures of prior 2 are scaled: they always have the exponents 0..COARSEST_SCALED, a latent of
+exponent e counts 2**-e for the networks, since a coarse latent stands for more pixels and is worth
+finer steps, and the context model is a network of its own for each exponent up to N_CONTEXTS - 2,
+and one for all coarser ones.
+
 Source of the layout: Cool-chic 5.0 (Orange, https://github.com/Orange-OpenSource/Cool-Chic) and C3
 (Kim et al., https://arxiv.org/abs/2312.02753).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
-from inr.format.wire import VarintField, Wire
+from inr.errors import UsageError
+from inr.format.wire import Reader, VarintField, Wire, read_fields, write_fields
 
 Shape = tuple[int, ...]
 
@@ -26,8 +32,11 @@ TAPS = (
     (0, -3), (-3, 0), (-2, 2), (-2, -2), (-1, -3), (-3, 1), (-3, -1), (-2, 3), (0, -4), (-2, -3),
 )  # fmt: skip
 REACH = 4  # rows above and columns to either side that taps need
-N_PRIORS = 1  # sets that there are, see prior.py
-_COARSEST = 12  # pixels of the longer side of the coarsest level, about
+N_PRIORS = 2  # sets that there are, see prior.py
+MAX_RATE = 64  # of Structure.rate
+COARSEST_SCALED, N_CONTEXTS = 5, 4  # of scaled structures
+_COARSEST = 12  # pixels of the longer side of the coarsest level of others, about
+_FIRST_SCALED = 2  # prior
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class Structure:
     n_feature_levels: int = 40  # last levels that have such features
     hidden: int = 48  # width of the synthesis
     prior: int = 0  # set of shipped networks that this file's are counted from; 0 for none
+    rate: int = 0  # of prior 2: lambda for which the set is taken, on the scale of prior.py
 
     WIRE: ClassVar[Wire] = (
         ("first_level", VarintField(0, 3)),
@@ -51,6 +61,33 @@ class Structure:
         ("hidden", VarintField(1, 256)),
         ("prior", VarintField(0, N_PRIORS)),
     )
+    SCALED_WIRE: ClassVar[Wire] = (*WIRE, ("rate", VarintField(0, MAX_RATE)))
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether coarse latents count less, see the head of this module."""
+        return self.prior >= _FIRST_SCALED
+
+    @property
+    def wire(self) -> Wire:
+        """The fields that a file of this structure holds."""
+        return self.SCALED_WIRE if self.is_scaled else self.WIRE
+
+
+def write_structure(structure: Structure) -> bytes:
+    """Write what `read_structure` reads; UsageError for what it would refuse."""
+    if structure.rate and not structure.is_scaled:
+        raise UsageError(f"rate={structure.rate} needs prior={_FIRST_SCALED}")
+    return write_fields(structure, structure.wire)
+
+
+def read_structure(reader: Reader) -> Structure:
+    """Read the fields of a structure; raises FormatError."""
+    structure = read_fields(Structure, Structure.WIRE, reader)
+    if not structure.is_scaled:
+        return structure
+    name, field = Structure.SCALED_WIRE[-1]
+    return replace(structure, **{name: field.read(reader, name)})
 
 
 @dataclass(frozen=True)
@@ -76,10 +113,18 @@ class Pyramid:
     n_channels: int
     structure: Structure
 
+    def at_rate(self, rate: int) -> "Pyramid":
+        """Return the pyramid of the same size at another rate; of structures without one, itself."""
+        if not self.structure.is_scaled:
+            return self
+        return replace(self, structure=replace(self.structure, rate=rate))
+
     @cached_property
     def levels(self) -> tuple[Level, ...]:
         """In the order of coding, the coarsest first; at least one that is not hyper."""
         coarsest = max(0, math.ceil(math.log2(max(self.height, self.width) / _COARSEST)))
+        if self.structure.is_scaled:
+            coarsest = COARSEST_SCALED
         first = min(self.structure.first_level, coarsest)
         levels = []
         for e in reversed(range(first, coarsest + 1)):
@@ -109,17 +154,52 @@ class Pyramid:
         has_features = level > 0 and from_last < self.structure.n_feature_levels
         return f"feature{from_last}" if has_features else None
 
+    @property
+    def octaves(self) -> tuple[int, ...]:
+        """For each level: a latent counts 2**-octaves for the networks."""
+        is_scaled = self.structure.is_scaled
+        return tuple(level.exponent if is_scaled else 0 for level in self.levels)
+
+    @cached_property
+    def context_of(self) -> tuple[str, ...]:
+        """For each level, how the names of its context network's tensors begin."""
+        if not self.structure.is_scaled:
+            return ("context",) * len(self.levels)
+        return tuple(f"context{min(level.exponent, N_CONTEXTS - 1)}" for level in self.levels)
+
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        """All context networks, in the order of the levels."""
+        return tuple(dict.fromkeys(self.context_of))
+
     @cached_property
     def context_groups(self) -> dict[str, dict[str, Shape]]:
         """The context model: group -> tensor -> shape, in file order. The tensors of a group share
         one step and one distribution in the file."""
         s = self.structure
         width = s.n_taps + s.n_features
-        features: dict[str, Shape] = {}
-        for level in range(len(self.levels)):
+        features: dict[str, dict[str, Shape]] = {context: {} for context in self.contexts}
+        for level, context in enumerate(self.context_of):
             name = self.feature_name(level)
             if name is not None:
-                features[name] = (s.n_features, level)
+                features[context][name] = (s.n_features, level)
+        if self.structure.is_scaled:
+            groups: dict[str, dict[str, Shape]] = {}
+            for context, of_context in features.items():
+                inner: dict[str, Shape] = {f"{context}_w{i}": (width, width) for i in range(2)}
+                outer: dict[str, Shape] = {f"{context}_{n}": (2, width) for n in ("out", "linear")}
+                biases: dict[str, Shape] = {
+                    f"{context}_b{i}": (n,) for i, n in enumerate((width, width, 2))
+                }
+                groups |= {f"{context}_w": of_context | inner, f"{context}_out": outer}
+                groups[f"{context}_b"] = biases
+            return groups
+        return self._common_context_groups(features["context"], width)
+
+    def _common_context_groups(
+        self, features: dict[str, Shape], width: int
+    ) -> dict[str, dict[str, Shape]]:
+        """Return the groups where all levels have one context network."""
         return {
             **({"features": features} if features else {}),
             "context_w0": {"context_w0": (width, width)},

@@ -1,11 +1,15 @@
 """Draws a grid picture: upsampling and synthesis of `inr.grid.fit.model` in exact fixed point.
 
     round(v, k)     floor(v * 2**k + 0.5) * 2**-k
-    latents         integers
+    latents         integers, which count 2**-octaves in scaled structures (structure.py)
     features        round(., 10) once an octave, after the pass over rows and that over columns
     hidden          exact, or rounded as `inr.grid.synthesis_bounds` says
     colours         round(., 20) and clipped to +-8, then round(., 20) after each convolution
     samples         round(colour in 0..1 * peak, 0)
+
+In scaled structures the latents go on beyond the picture as their edges are, and features and
+colours there follow from them; in the others each size of features, and the colours that the second
+convolution sees, are repeated at the edges.
 
 A larger picture is drawn of features that are interpolated by cubic convolution (resample.py),
 first along columns, and round(., 10) after each axis: of photographs at half size, that comes
@@ -69,7 +73,7 @@ def synthesize(
     region = region if region is not None else Region(0, 0, width, height)
     most = max_drawn(latents, pyramid)
     rounding = check_exact(params, pyramid, most if size is None else math.ceil(_OVERSHOOT * most))
-    planes = _planes(latents, pyramid)
+    planes, units = _planes(latents, pyramid), _units(pyramid)
     net = _Net.of(params, rounding)
     peak = 2**bit_depth - 1
     dtype = np.uint8 if bit_depth == 8 else np.uint16
@@ -78,7 +82,7 @@ def synthesize(
 
     def synthesize_tile(tile: tuple[_Span, _Span]) -> None:
         row, col = tile
-        features = _features(planes, row, col, rounding.row_bits)
+        features = _features(planes, units, row, col, rounding.row_bits)
         for axis, span in ((1, row), (2, col)):
             if span.taps is not None:
                 features = round_in_place(apply_taps(features, span.taps, axis))
@@ -88,8 +92,9 @@ def synthesize(
         out[y : y + row.size, x : x + col.size] = round_in_place(samples).transpose(1, 2, 0)
 
     with tile_pool(n_threads) as pool:
-        cols = _spans(params, widths, region.x, region.width, width)
-        rows = _spans(params, heights, region.y, region.height, height)
+        is_endless = pyramid.structure.is_scaled and size is None
+        cols = _spans(params, widths, region.x, region.width, width, is_endless)
+        rows = _spans(params, heights, region.y, region.height, height, is_endless)
         for _ in pool.map(synthesize_tile, product(rows, cols)):
             pass
     return out
@@ -111,15 +116,23 @@ def _planes(latents: list[np.ndarray], pyramid: Pyramid) -> list[list[np.ndarray
     return planes
 
 
+def _units(pyramid: Pyramid) -> list[float]:
+    """By exponent, what a latent counts, in units of features."""
+    is_scaled = pyramid.structure.is_scaled
+    exponents = range(pyramid.levels[0].exponent + 1)
+    return [math.ldexp(1 / _FEATURE_UNIT, -e if is_scaled else 0) for e in exponents]
+
+
 @dataclass(frozen=True)
 class _Span:
     """Rows of a tile, or its columns, and what they are made of."""
 
     start: int
     size: int
-    touches: tuple[bool, bool]  # the first and the last row of the picture
-    # By exponent: positions that are needed. At 0 they include the margin, edges repeated, unless
-    # there are taps.
+    # The first and the last row of the picture, where colours beyond it are repeated.
+    touches: tuple[bool, bool]
+    # By exponent: positions that are needed. At 0 they include the margin, edges repeated unless
+    # it is endless, and unless there are taps.
     needed: tuple[np.ndarray, ...]
     # By exponent of the finer size: f64[needed there, needed one coarser], edges folded in.
     doubling: tuple[np.ndarray, ...]
@@ -129,14 +142,25 @@ class _Span:
 
 
 def _spans(
-    params: NumpyParams, sizes: tuple[int, ...], start: int, size: int, out_of: int
+    params: NumpyParams,
+    sizes: tuple[int, ...],
+    start: int,
+    size: int,
+    out_of: int,
+    is_endless: bool,
 ) -> list[_Span]:
-    """Cut size positions from start on, of out_of in all, into spans; sizes of the features by
-    exponent."""
+    """Cut size positions from start on, of out_of in all, into spans.
+
+    Args:
+      sizes: of the features by exponent.
+      is_endless: features go on beyond the picture.
+    """
     spans = []
     for at in range(start, start + size, TILE):
         n = min(TILE, start + size - at)
-        positions = np.clip(np.arange(at - MARGIN, at + n + MARGIN), 0, out_of - 1)
+        positions = np.arange(at - MARGIN, at + n + MARGIN)
+        if not is_endless:
+            positions = np.clip(positions, 0, out_of - 1)
         taps, needed = None, [positions]
         if out_of != sizes[0]:
             taps = taps_between(sizes[0], out_of, positions[0], positions[-1] + 1)
@@ -146,25 +170,33 @@ def _spans(
         doubling = []
         for e, coarser in enumerate(sizes[1:]):
             first, last = needed[e][[0, -1]] // 2
-            needed.append(np.arange(max(0, first - 2), min(coarser, last + 3)))
-            doubling.append(_doubling(params[f"up{e}"], needed[e], needed[e + 1], coarser))
-        touches = (at == 0, at + n == out_of)
+            of = np.arange(first - 2, last + 3)
+            if not is_endless:
+                of = of[(of >= 0) & (of < coarser)]
+            needed.append(of)
+            doubling.append(_doubling(params[f"up{e}"], needed[e], of))
+        touches = (at == 0 and not is_endless, at + n == out_of and not is_endless)
         spans.append(_Span(at, n, touches, tuple(needed), tuple(doubling), taps))
     return spans
 
 
-def _doubling(taps: np.ndarray, to: np.ndarray, of: np.ndarray, size: int) -> np.ndarray:
-    """Return the matrix that doubles one axis: `taps` for odd positions, mirrored ones for even."""
+def _doubling(taps: np.ndarray, to: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Return the matrix that doubles one axis: `taps` for odd positions, mirrored ones for even.
+    Positions beyond `of` are its ends."""
     matrix = np.zeros((to.size, of.size))
     is_odd = to % 2
     for t in range(4):
-        source = np.clip(to // 2 - 2 + is_odd + t, 0, size - 1)
+        source = np.clip(to // 2 - 2 + is_odd + t, of[0], of[-1])
         matrix[np.arange(to.size), source - of[0]] += np.where(is_odd, taps[t], taps[3 - t])
     return matrix
 
 
 def _features(
-    planes: list[list[np.ndarray]], row: _Span, col: _Span, row_bits: tuple[int | None, ...]
+    planes: list[list[np.ndarray]],
+    units: list[float],
+    row: _Span,
+    col: _Span,
+    row_bits: tuple[int | None, ...],
 ) -> np.ndarray:
     """f64[n_drawn + 1, rows, columns] in units of 2**-10; the last is 1."""
     coarser = np.empty((0, 0, 0))
@@ -182,7 +214,8 @@ def _features(
             np.matmul(tall.reshape(n * h, -1), col.doubling[e].T, out=wide)
             round_in_place(wide)
         for i, y in enumerate(planes[e], n):
-            np.multiply(y[np.ix_(row.needed[e], col.needed[e])], 1 / _FEATURE_UNIT, out=stack[i])
+            at = [np.clip(s.needed[e], 0, n - 1) for s, n in zip((row, col), y.shape, strict=True)]
+            np.multiply(y[np.ix_(*at)], units[e], out=stack[i])
         coarser = stack
     return coarser
 

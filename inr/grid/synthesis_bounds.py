@@ -4,6 +4,7 @@ All numbers of `inr.grid.synthesis` are multiples of powers of two, carried by f
 each layer follow from those of the layer before, see `inr.exact.fixed_point`.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +76,12 @@ def _bound_features(
     """Bound the features of the drawn levels, and choose `Rounding.row_bits`."""
     drawn = [level.exponent for level in pyramid.levels if not level.is_hyper]
     coarsest = pyramid.levels[0].exponent
-    features = Bounds.of([max_latent] * drawn.count(coarsest))
+
+    def planes(exponent: int) -> Bounds:
+        octaves = exponent if pyramid.structure.is_scaled else 0
+        return Bounds.of([math.ceil(max_latent / 2**octaves)] * drawn.count(exponent), octaves)
+
+    features = planes(coarsest)
     row_bits: list[int | None] = []
     for e in reversed(range(coarsest)):
         name = f"up{e}"
@@ -84,7 +90,7 @@ def _bound_features(
         both = rows.convolve(p[name])
         Bounds.of(both.most, FEATURE_BITS + 1).check(name)
         row_bits.append(_choose_rounding(name, both, rows, p[name]))
-        features = Bounds.of(both.most, FEATURE_BITS).join(Bounds.of([max_latent] * drawn.count(e)))
+        features = Bounds.of(both.most, FEATURE_BITS).join(planes(e))
     return features, tuple(reversed(row_bits))
 
 

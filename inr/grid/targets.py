@@ -1,36 +1,20 @@
-"""Targets for grid files: lambda is steered while the fit runs, and the real file decides.
+"""Targets for grid files: how lambda is steered while a fit runs, and which file is the best.
 
 Bits and errors of a fit fall on their way, by about the same share for all pictures, so what they
 will be in the end can be estimated early; lambda is moved until that is what was asked. What the
 networks take is known only when they are coded: the last percent goes by rounding latents with a
-wider dead zone. A file that misses still is fitted on from where it stands, one that misses by far
-is fitted anew: late in a fit latents hardly follow lambda.
+wider dead zone.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from inr.errors import FitError, UsageError
-from inr.fitting.checkpoint import SeveralFits
-from inr.fitting.checkpoint import State as Stored
-from inr.fitting.time_budget import TooShort, budget_of
 from inr.format.container import SECTION_LATENTS, pack_icc, unpack
-from inr.grid.encode import (
-    after_fit,
-    before_coding,
-    code_networks,
-    grid_checkpoint,
-    problem_of,
-    pyramid_of,
-    refuse_too_short,
-    seconds_to_code,
-    write_checked,
-)
-from inr.grid.fit.program import FitProblem, FitResult, fit
+from inr.grid.fit.result import FitResult
 from inr.grid.latent_coder import latent_bits
 from inr.grid.network_coding import CodedNetworks, write_networks
 from inr.grid.recipe import GridRecipe
@@ -38,10 +22,9 @@ from inr.grid.structure import Pyramid
 from inr.grid.synthesis import synthesize
 from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
-from inr.options import Candidate, Job, Report, Target
+from inr.options import Job, Target
 
 _AIM = 1.015  # of the bytes asked for: what is aimed at
-_CODINGS = 5  # of all latents after a fit, with the search for a dead zone
 _BITS_A_NUMBER = 3.3  # of the networks, before they are coded
 _HEADER_BYTES = 40
 _EARLIEST = 0.15  # of a fit: before, bits say nothing about the end
@@ -52,7 +35,6 @@ _AIM_DB = 0.04  # above the PSNR asked for
 _WIDEST_DEAD_ZONE, _N_HALVINGS = 0.25, 7  # codes; of the search for a dead zone
 _SLACK_BYTES = 16  # a file takes a little more than its latents' bits
 _FAR, _FAR_DB = math.log(1.3), 1.0  # misses that many further steps make good
-_FURTHER, _MAX_FURTHER = 0.7, 3  # progress from which a file that misses is fitted on; how often
 
 
 @dataclass(frozen=True)
@@ -65,95 +47,8 @@ class Trial:
     pixels: np.ndarray | None = None  # that it draws; None for one of before a kill
 
 
-def encode_to_target(job: Job[GridRecipe], report: Report | None = None) -> Candidate:
-    """Make the file that comes nearest to a target: as many bytes as found below it, or the
-    smallest that has its PSNR, within 0.1 dB.
-
-    A checkpoint holds what the finished fits ended in beside the state of the next, so that a
-    killed run goes on in the fit it was in.
-
-    Raises:
-      UsageError: a target that no file of this recipe can meet, or a time budget likewise.
-      FitError: every file was too large, or not good enough.
-    """
-    picture, recipe, options = job.picture, job.recipe, job.options
-    pyramid = pyramid_of(picture, recipe)
-    target = _target_of(job, pyramid)
-    checkpoint, budget = grid_checkpoint(job), budget_of(options)
-    fits = SeveralFits(checkpoint)
-    coding = None if budget is None else _CODINGS * seconds_to_code(picture, recipe)
-    refuse_too_short(budget, coding)
-    samples = problem_of(job).picture
-    problem = FitProblem(samples, target.first_lambda(), options.seed)
-    result: FitResult | None = None
-    is_far = False
-    tried: list[Trial] = []
-    for i in range(1 + _MAX_FURTHER):
-        stored = fits.result(i)
-        if stored is not None:
-            result, trial = _restore(stored, pyramid)
-        else:
-            # Half of the time that is left, so that a second fit has some.
-            share = None if budget is None else budget.reserving(max(0.0, budget.left() / 2))
-            begin = None if result is None or is_far else (result, _FURTHER)
-            try:
-                (result,) = fit(
-                    [problem],
-                    pyramid,
-                    recipe.fit,
-                    time_budget=share,
-                    store=fits,
-                    report=report,
-                    steer=target.steer,
-                    begin=begin,
-                    seconds_after=after_fit(coding, recipe.fit.steps, pyramid, share),
-                )
-            except TooShort:
-                if not tried:
-                    raise
-                break
-            search_until = before_coding(share, coding)
-            coded = code_networks(picture, pyramid, result, options.seed, search_until)
-            latents = target.trim(result, coded, picture, pyramid)
-            data, pixels = write_checked(picture, pyramid, coded, latents)
-            trial = Trial(data, psnr_db(picture.pixels, pixels), result.n_steps, pixels)
-            fits.add_result(*_store(result, trial))
-        tried.append(trial)
-        if target.is_met(trial) or (budget is not None and budget.left() < 0):
-            break
-        lambda_ = target.correct_lambda(result, trial)
-        is_far = target.miss(trial) > _response((1 - _FURTHER) * recipe.fit.steps)
-        if is_far:  # as if lambda had been what it was on average
-            lambda_ *= (problem.lambda_ / result.lambda_) ** 0.5
-        problem = FitProblem(samples, _within(lambda_), options.seed)
-    best = target.best(tried)
-    return Candidate(best.data, best.n_steps, best.pixels, checkpoint)
-
-
-_NUMBERS = ("lambda_", "n_steps", "steered_at")
-
-
-def _store(result: FitResult, trial: Trial) -> Stored:
-    """Return a finished fit and its file as a checkpoint holds them."""
-    numbers: dict[str, Any] = {name: vars(result)[name] for name in _NUMBERS}
-    numbers["psnr_db"] = trial.psnr_db
-    data = np.frombuffer(trial.data, np.uint8)
-    return numbers, [data, *result.params.values(), *result.unrounded]
-
-
-def _restore(stored: Stored, pyramid: Pyramid) -> tuple[FitResult, Trial]:
-    """Return what `_store` was given."""
-    numbers, (data, *arrays) = stored
-    n_tensors = len(pyramid.shapes)
-    result = FitResult(
-        dict(zip(pyramid.shapes, arrays[:n_tensors], strict=True)),
-        arrays[n_tensors:],
-        **{name: numbers[name] for name in _NUMBERS},
-    )
-    return result, Trial(data.tobytes(), numbers["psnr_db"], result.n_steps)
-
-
-def _target_of(job: Job[GridRecipe], pyramid: Pyramid) -> "BytesTarget | PsnrTarget":
+def target_of(job: Job[GridRecipe], pyramid: Pyramid) -> "BytesTarget | PsnrTarget":
+    """Return what a job aims at."""
     n_steps, target = job.recipe.fit.steps, job.options.target
     if target.psnr_db is not None:
         return PsnrTarget(target.psnr_db, n_steps)
@@ -184,7 +79,7 @@ class BytesTarget:
         return 8 * (_AIM * self._n_bytes - self._other_bytes)
 
     def first_lambda(self) -> float:
-        return _within(1e-3 * (0.5 * self._n_pixels / self._latent_bits()) ** 1.5)
+        return within(1e-3 * (0.5 * self._n_pixels / self._latent_bits()) ** 1.5)
 
     def steer(
         self,
@@ -210,6 +105,10 @@ class BytesTarget:
 
         return _least_dead_zone(result, fits)
 
+    def is_modest(self, trial: Trial) -> bool:
+        """Whether a file is not more than what is asked for."""
+        return len(trial.data) <= self._n_bytes
+
     def is_met(self, trial: Trial) -> bool:
         return self._min_bytes <= len(trial.data) <= self._n_bytes
 
@@ -222,7 +121,7 @@ class BytesTarget:
         latents_bytes = len(unpack(trial.data)[1][SECTION_LATENTS])
         self._other_bytes = len(trial.data) - latents_bytes
         wanted = max(self._latent_bits(), 8.0)
-        return _within(result.lambda_ * (8 * latents_bytes / wanted) ** 1.5)
+        return within(result.lambda_ * (8 * latents_bytes / wanted) ** 1.5)
 
     def best(self, tried: list[Trial]) -> Trial:
         small = [each for each in tried if len(each.data) <= self._n_bytes]
@@ -244,7 +143,7 @@ class PsnrTarget:
         self._aim = wanted_db + _AIM_DB
 
     def first_lambda(self) -> float:
-        return _within(1e-3 * 10 ** ((34 - self._psnr_db) / 6))
+        return within(1e-3 * 10 ** ((34 - self._psnr_db) / 6))
 
     def steer(
         self,
@@ -271,6 +170,10 @@ class PsnrTarget:
 
         return _least_dead_zone(result, is_modest)
 
+    def is_modest(self, trial: Trial) -> bool:
+        """Whether a picture is not better than what is asked for."""
+        return trial.psnr_db < self._psnr_db - Target.TOLERANCE_DB
+
     def is_met(self, trial: Trial) -> bool:
         return abs(trial.psnr_db - self._psnr_db) <= Target.TOLERANCE_DB
 
@@ -281,7 +184,7 @@ class PsnrTarget:
     def correct_lambda(self, result: FitResult, trial: Trial) -> float:
         too_good_db = trial.psnr_db - self._psnr_db
         self._aim -= too_good_db  # what clipping, rounding and coded networks changed
-        return _within(result.lambda_ * 10 ** (too_good_db / 6))
+        return within(result.lambda_ * 10 ** (too_good_db / 6))
 
     def best(self, tried: list[Trial]) -> Trial:
         good = [each for each in tried if each.psnr_db >= self._psnr_db - Target.TOLERANCE_DB]
@@ -320,15 +223,15 @@ def _steer_lambdas(
     """
     if progress < _EARLIEST:
         return lambdas
-    step = np.clip(_response(n_steps) * wanted, -_LARGEST, _LARGEST)
+    step = np.clip(response(n_steps) * wanted, -_LARGEST, _LARGEST)
     moved: np.ndarray = np.clip(lambdas * np.exp(step), *_LAMBDAS)
     return moved
 
 
-def _response(n_steps: float) -> float:
+def response(n_steps: float) -> float:
     """Return the share of a change of lambda that latents have followed after some steps."""
     return 1 - math.exp(-n_steps / _RESPONSE_STEPS)
 
 
-def _within(lambda_: float) -> float:
+def within(lambda_: float) -> float:
     return min(max(lambda_, _LAMBDAS[0]), _LAMBDAS[1])

@@ -40,7 +40,7 @@ def _tensor(name: str, shape: Shape, mean: np.ndarray, rng: np.random.Generator)
         return (mean - _CONV_BIAS).astype(np.float32)
     if name == "conv_b0":
         return np.full(shape, _CONV_BIAS, np.float32)
-    if name == "context_b2":
+    if name.endswith("_b2"):
         return np.array([0, _LOG_SCALE], np.float32)
     if name.startswith("conv") or len(shape) == 1:
         return np.zeros(shape, np.float32)

@@ -1,35 +1,54 @@
-"""The fit of latent grids as the loop of fits runs it: trial of several starts, soft, tail.
+"""The fit of latent grids as the loop of fits runs it: trial of several starts, alone, soft, tail.
 
-In the trial several first networks of each picture are fitted; the best of them go on. In the soft
-phase latents and networks learn under noise, in the tail the networks learn the rounded latents.
-After each block the latents are rounded, and error and bits measured as the file will have them.
+It begins with the latents that the analysis network predicts and the networks of the prior. In the
+trial several first networks of each picture are fitted; the best of them go on. Then the latents
+are fitted alone, under networks that stay; in the soft phase latents and networks learn under
+noise, in the tail the networks learn the rounded latents. Where it matters, error and bits are
+measured with rounded latents, as the file will have them, on a share of the tiles.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from inr.fitting import loop
 from inr.fitting.checkpoint import StateStore
-from inr.fitting.jax_settings import platform
 from inr.fitting.loop import LOSS_OF_FAILED, Block, FitRun
-from inr.fitting.members import join_members, pick_members
-from inr.fitting.random_keys import fit_key
+from inr.fitting.members import pick_members, stack_members
 from inr.fitting.time_budget import Costs, Phase, TimeBudget
+from inr.grid.fit.analysis import predict_latents
 from inr.grid.fit.init import first_networks
+from inr.grid.fit.result import FitResult
 from inr.grid.fit.settings import GridFit
-from inr.grid.fit.step import Data, Inputs, State, StepMetrics, Stepper, noise_pool
+from inr.grid.fit.step import (
+    Fitting,
+    Latents,
+    Measured,
+    Networks,
+    Rounding,
+    flatten,
+    move_latents,
+    move_networks,
+    rounded,
+    start_latents,
+    start_networks,
+    unflatten,
+)
+from inr.grid.prior import prior_networks, rate_place
 from inr.grid.structure import Pyramid
 from inr.options import Report
 
-TRIAL, SOFT, TAIL = range(3)  # phases
+TRIAL, ALONE, SOFT, TAIL = range(4)  # phases
 _BLOCK_PIXELS = 12_000_000  # steps times pixels of a block: two to five seconds on two cores
 _MOST_STEPS, _BLOCKS = 50, 20  # of a block; blocks of a fit, at least
 _SPREAD = 0.3  # of all starts but the first around the prior
-_SNAPSHOTS_FROM = 0.5  # of the fit; before, later ones are always better
+_SNAPSHOTS_FROM = 0.9  # of the fit; before, later ones are always better
+_MEASURED_TILES = 8  # about, of those of a picture
+# A low lambda makes latents large, which then have further to go.
+_USUAL_LAMBDA, _RATE_BY_LAMBDA = 1e-3, 0.2
+_TAIL_RATE = 0.1  # of the peak, where the tail's cosine begins
 STEERED_UNTIL = 0.9  # of the fit: later, lambda changes little; snapshots have one lambda
 
 
@@ -40,32 +59,14 @@ class FitProblem:
     picture: np.ndarray  # f32[c, height, width] in 0..1
     lambda_: float  # weight of a bit per pixel against MSE
     seed: int
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What a fit ends in."""
-
-    params: dict[str, np.ndarray]  # f32 tensors of the networks
-    unrounded: list[np.ndarray]  # f32[h, w] of each level: the latents in codes
-    lambda_: float  # with which it ended
-    n_steps: int
-    steered_at: float = 0.0  # progress at which lambda was last looked at
-
-    def latents(self, dead_zone: float = 0.0) -> list[np.ndarray]:
-        """Return the latents as int32 codes, rounded with thresholds further from zero by
-        dead_zone."""
-        return [
-            (np.sign(y) * np.floor(np.abs(y) + np.float32(0.5 - dead_zone))).astype(np.int32)
-            for y in self.unrounded
-        ]
+    rate: int = 0  # of the structure, where it has one
 
 
 # (progress, progress since the last call, lambdas, MSE, bits of the latents) -> new lambdas; arrays
 # are of each member.
 Steer = Callable[[float, float, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-# (seconds of a step, seconds of compiling it) -> seconds of an encoding after its fit
-SecondsAfter = Callable[[float, float], float]
+# seconds of a step -> seconds of an encoding after its fit
+SecondsAfter = Callable[[float], float]
 
 
 def fit(
@@ -100,7 +101,8 @@ def fit(
 class FitState(NamedTuple):
     """What changes from block to block; arrays have an axis of members unless they say so."""
 
-    steps: State
+    networks: Networks
+    latents: Latents
     lambdas: np.ndarray  # f64
     mse: np.ndarray  # f64, of the last step, or with rounded latents as soon as it is measured
     bits: np.ndarray  # f64, of the latents, likewise
@@ -126,75 +128,136 @@ class GridProgram:
         """The arguments of `fit`."""
         self.problems, self.pyramid, self.settings = problems, pyramid, settings
         self.steer, self.earlier, self.seconds_after = steer, earlier, seconds_after
-        self.stepper = Stepper(pyramid, settings)
         self.n_pixels = pyramid.height * pyramid.width
-        self.pool = jnp.asarray(noise_pool(max(level.size for level in pyramid.levels)))
         self.n_steps = settings.steps
         longest = max(1, _BLOCK_PIXELS // (self.n_pixels * len(problems)))
-        self.block_length = min(longest, _MOST_STEPS, -(-settings.steps // _BLOCKS))
-        self.soft_until = 1 - max(1, round(settings.tail * settings.steps)) / settings.steps
+        self.block_length = max(1, min(longest, _MOST_STEPS, -(-settings.steps // _BLOCKS)))
+        n_steps = max(1, settings.steps)
+        # What has no prior has to be fitted.
+        self.alone = settings.alone if pyramid.n_channels in (1, 3) else 0.0
+        is_joint = self.alone < 1
+        self.soft_until = 1 - max(1, round(settings.tail * n_steps)) / n_steps if is_joint else 1.0
         trial_until = min(settings.trial, self.soft_until) if settings.n_starts > 1 else 0.0
         trial_until = trial_until if earlier is None else 0.0
         self.n_starts = settings.n_starts if trial_until > 0 else 1
-        # A GPU fits all starts in the time of one. Cores take as many at once as there are
-        # problems: they have enough to do, and another number would be compiled anew.
-        is_one_by_one = platform() == "cpu"
-        self.n_at_once = len(problems) * (1 if is_one_by_one else self.n_starts)
         self.phases: tuple[Phase, ...] = (
-            Phase(trial_until, cost=self.n_starts if is_one_by_one else 1.0),
+            Phase(trial_until, cost=self.n_starts),
+            Phase(min(max(trial_until, self.alone), self.soft_until)),
             Phase(self.soft_until),
             Phase(1.0),
         )
+        self._cut: dict[int, Fitting] = {}  # by problem
 
     def start(self, rate_scale: float) -> FitState:
-        """Make the first networks of all starts, or take those of the earlier result."""
+        """Make the first networks and latents of all starts, or take those of the earlier
+        result."""
         pairs = [(problem, k) for k in range(self.n_starts) for problem in self.problems]
-        keys = [fit_key(problem.seed, k) for problem, k in pairs]
         steered_at = 0.0
         if self.earlier is None:
-            steps = self.stepper.start([self._first_networks(*pair) for pair in pairs], keys)
+            first = [(self._first_networks(*pair), self._first_latents(pair[0])) for pair in pairs]
         else:
-            steps, gain = self.stepper.start([self.earlier.params], keys), self.settings.gain
-            latents = [jnp.asarray(y[None] / np.float32(gain)) for y in self.earlier.unrounded]
-            steps, steered_at = steps._replace(latents=latents), self.earlier.steered_at
+            first = [(self.earlier.params, self.earlier.unrounded)]
+            steered_at = self.earlier.steered_at
+        members = [
+            (start_networks(params, self.pyramid), start_latents(latents))
+            for params, latents in first
+        ]
+        networks, latents = _join(members)
         lambdas, zeros = np.array([problem.lambda_ for problem, _ in pairs]), np.zeros(len(pairs))
-        return FitState(steps, lambdas, zeros, zeros, np.array(rate_scale), np.array(steered_at))
+        return FitState(
+            networks, latents, lambdas, zeros, zeros, np.array(rate_scale), np.array(steered_at)
+        )
 
     def _first_networks(self, problem: FitProblem, start: int) -> dict[str, np.ndarray]:
         mean, rng = problem.picture.mean((1, 2)), np.random.default_rng([problem.seed, 1, start])
-        return first_networks(self.pyramid, mean, rng, spread=_SPREAD if start else 0.0)
+        spread = _SPREAD if start else 0.0
+        return first_networks(self.pyramid.at_rate(problem.rate), mean, rng, spread)
+
+    def _first_latents(self, problem: FitProblem) -> list[np.ndarray]:
+        return predict_latents(problem.picture, rate_place(problem.rate), self.pyramid)
 
     def estimate_costs(self, state: FitState, compile_seconds: float, step_seconds: float) -> Costs:
         """Count a step of measuring after each block; phases share a program."""
         after = self.seconds_after
-        reserved = 0.0 if after is None else after(step_seconds, compile_seconds)
-        return Costs([step_seconds] * 3, [0.0] * 3, reserved)
+        reserved = 0.0 if after is None else after(step_seconds)
+        return Costs([step_seconds] * 4, [0.0] * 4, reserved)
 
     def run_block(self, state: FitState, block: Block) -> tuple[FitState, np.ndarray]:
         """Run a block; the losses are the errors of its last step, under noise."""
-        is_tail = block.phase == TAIL
-        begin, end = (self.soft_until, 1.0) if is_tail else (0.0, self.soft_until)
-        position = (block.progress_at(0.0) - begin) / (end - begin)
-        xs = Inputs(
-            active=block.active,
-            is_tail=np.full(block.length, is_tail),
-            position=position.astype(np.float32),
-            rate=np.full(block.length, state.rate_scale, np.float32),
-            step=block.steps.astype(np.uint32),
-        )
-        steps, metrics = self._run_steps(state, xs)
-        losses, bits = (each[:, max(0, block.n_steps - 1)] for each in metrics)
-        state = state._replace(mse=losses, bits=bits)  # under noise; what is measured comes after
+        moved, measured = [], []
+        for i in range(len(state.lambdas)):
+            own = pick_members((state.networks, state.latents), i)
+            fitting = self._fitting(i, float(state.lambdas[i]))
+            own, last = self._run_steps(*own, fitting, state, block)
+            moved.append(own)
+            measured.append(last)
+        networks, latents = _join(moved)
+        losses = np.array([each.mse for each in measured])
+        bits = np.array([each.bits for each in measured])
+        # Under noise; what is measured comes after.
+        state = state._replace(networks=networks, latents=latents, mse=losses, bits=bits)
         if block.phase == TRIAL:  # a start that fails only loses
             losses = np.where(np.isfinite(losses), losses, LOSS_OF_FAILED)
-        return state._replace(steps=steps), losses
+        return state, losses
+
+    def _run_steps(
+        self,
+        networks: Networks,
+        latents: Latents,
+        fitting: Fitting,
+        state: FitState,
+        block: Block,
+    ) -> tuple[tuple[Networks, Latents], Measured]:
+        """Run the steps of a block for one member."""
+        s, is_tail = self.settings, block.phase == TAIL
+        begin, end = (self.soft_until, 1.0) if is_tail else (0.0, self.soft_until)
+        places = (block.progress_at(0.0) - begin) / (end - begin)
+        measured, with_networks = Measured(np.nan, np.nan), block.phase != ALONE
+        lambda_ = fitting.lambda_per_bit * self.n_pixels
+        finer = (_USUAL_LAMBDA / lambda_) ** _RATE_BY_LAMBDA
+        if block.n_steps == 0:  # only to compile
+            rounding = _rounding(s, 0.0, is_tail)
+            fitting.gradients(
+                networks.flat, latents.y, rounding, 0, with_networks=with_networks, some=slice(1)
+            )
+        for step, place in zip(block.steps[: block.n_steps], places, strict=False):
+            rounding = _rounding(s, place, is_tail)
+            grads = fitting.gradients(
+                networks.flat, latents.y, rounding, int(step), with_networks=with_networks
+            )
+            measured = grads.measured
+            rate = 0.5 * (1 + np.cos(np.pi * place)) * float(state.rate_scale)
+            if grads.networks is not None:
+                network_rate = s.learning_rate * rate * (_TAIL_RATE if is_tail else 1.0)
+                networks = move_networks(
+                    networks, grads.networks, fitting, s.network_rate, network_rate
+                )
+            if not is_tail:
+                rates = [
+                    s.latent_rate * finer * rate * 2 ** (s.latent_slope * octaves)
+                    for octaves in self.pyramid.octaves
+                ]
+                latents = move_latents(latents, grads.latents, rates)
+        return (networks, latents), measured
+
+    def _fitting(self, member: int, lambda_: float) -> Fitting:
+        """Return the problem of a member at its lambda; what is cut is cut once."""
+        n = member % len(self.problems)
+        problem, start = self.problems[n], member // len(self.problems)
+        pyramid = self.pyramid.at_rate(problem.rate)
+        if n not in self._cut:
+            prior = flatten(prior_networks(pyramid), pyramid)
+            self._cut[n] = Fitting.of(problem.picture, pyramid, lambda_, prior)
+        seed = (problem.seed, start)
+        return replace(self._cut[n], lambda_per_bit=lambda_ / self.n_pixels, seed=seed)
 
     def after_block(
         self, state: FitState, block: Block, losses: np.ndarray
     ) -> tuple[FitState, np.ndarray | None]:
-        """Measure the state with rounded latents, end the trial and steer the lambdas."""
-        if self.steer is None and block.phase == SOFT and block.end < _SNAPSHOTS_FROM:
-            return state, None  # no candidate: a measurement would take as long as a step
+        """Measure the state with rounded latents where that matters, end the trial and steer the
+        lambdas."""
+        if self.steer is None and block.phase != TRIAL and block.end < _SNAPSHOTS_FROM:
+            return state, None  # no candidate
         state, scores = self._measure(state)
         if block.phase == TRIAL:
             return (self._pick_best(state, scores) if block.ends_phase else state), None
@@ -212,12 +275,11 @@ class GridProgram:
 
     def result(self, run: FitRun[FitState]) -> list[FitResult]:
         """Return the networks and latents of the best state of each member."""
-        best = run.best_or_last.steps
-        unrounded = [np.asarray(z) * np.float32(self.settings.gain) for z in best.latents]
+        best = run.best_or_last
         return [
             FitResult(
-                params={name: np.asarray(best.params[name][i]) for name in self.pyramid.shapes},
-                unrounded=[each[i] for each in unrounded],
+                params=unflatten(np.asarray(best.networks.flat[i]), self.pyramid),
+                unrounded=[y[i] for y in best.latents.y],
                 lambda_=float(run.state.lambdas[i]),
                 n_steps=run.step,
                 steered_at=float(run.state.steered_at),
@@ -225,31 +287,25 @@ class GridProgram:
             for i in range(len(self.problems))
         ]
 
-    def _run_steps(self, state: FitState, xs: Inputs) -> tuple[State, StepMetrics]:
-        """Run the active steps of all members; the metrics are f64[members, n]."""
-        made, n = [], self.n_at_once
-        for i in range(0, len(state.lambdas), n):
-            some = slice(i, i + n)
-            problems = [self.problems[k % len(self.problems)] for k in range(n)]
-            data = Data(
-                picture=np.stack([problem.picture for problem in problems]),
-                lambda_per_bit=(state.lambdas[some] / self.n_pixels).astype(np.float32),
-            )
-            steps, metrics = self.stepper.block(
-                pick_members(state.steps, some), data, xs, self.pool
-            )
-            made.append((steps, StepMetrics(*(np.asarray(x.T, np.float64) for x in metrics))))
-        return join_members(made)
-
     def _measure(self, state: FitState) -> tuple[FitState, np.ndarray]:
-        """Measure MSE and bits with rounded latents, and return the losses too, f64[members]: one
-        step that changes nothing, since another program would have to be compiled."""
-        n = self.block_length
-        zeros, counts = np.zeros(n, np.float32), np.zeros(n, np.uint32)
-        still = Inputs(np.arange(n) < 1, np.full(n, True), zeros, zeros, counts)
-        _, (mse, bits) = self._run_steps(state, still)
-        state = state._replace(mse=mse[:, 0], bits=bits[:, 0])
-        return state, state.mse + state.lambdas * state.bits / self.n_pixels
+        """Measure MSE and bits with rounded latents, and return the losses too, f64[members]."""
+        made = []
+        for i in range(len(state.lambdas)):
+            fitting = self._fitting(i, float(state.lambdas[i]))
+            flat, y = state.networks.flat[i], [each[i] for each in state.latents.y]
+            every = max(1, fitting.tiling.n_tiles // _MEASURED_TILES)
+            grads = fitting.gradients(
+                flat,
+                y,
+                rounded(),
+                0,
+                with_networks=self.alone < 1,
+                some=slice(None, None, every),
+            )
+            made.append(grads.measured)
+        mse, bits = (np.array(each) for each in zip(*made, strict=True))
+        state = state._replace(mse=mse, bits=bits)
+        return state, mse + state.lambdas * bits / self.n_pixels
 
     def _pick_best(self, state: FitState, scores: np.ndarray) -> FitState:
         """Return the best start of each problem."""
@@ -266,3 +322,18 @@ class GridProgram:
         if progress <= STEERED_UNTIL:
             lambdas = self.steer(progress, since, lambdas, state.mse, state.bits)
         return state._replace(lambdas=lambdas, steered_at=np.array(progress))
+
+
+def _rounding(s: GridFit, place: float, is_hard: bool) -> Rounding:
+    """Return how latents are seen at a place 0..1 of the fit before its tail."""
+    temperature = s.temperature + (s.final_temperature - s.temperature) * place
+    noise = s.noise + (s.final_noise - s.noise) * place
+    return Rounding(np.float32(temperature), np.float32(noise), np.bool_(is_hard))
+
+
+def _join(members: list[tuple[Networks, Latents]]) -> tuple[Networks, Latents]:
+    """Put members together; counts of steps are common to all."""
+    networks, latents = stack_members(members)
+    of_first = members[0]
+    networks = networks._replace(soap=networks.soap._replace(step=of_first[0].soap.step))
+    return networks, latents._replace(n_steps=of_first[1].n_steps)

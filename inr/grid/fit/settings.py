@@ -11,20 +11,21 @@ class GridFit:
 
     steps: int = 1000
     learning_rate: float = 5e-3  # of the networks, by SOAP
-    latent_rate: float = 1e-2  # of the latents / gain, by Adam, at lambda = 0.001
-    gain: float = 32.0  # latents are optimized in units of so many codes
+    latent_rate: float = 0.32  # codes a step, of the finest latents, by Adam, at lambda = 0.001
+    latent_slope: float = 0.5  # log2 by which that grows with each exponent
+    alone: float = 0.0  # first fraction of the fit, in which the networks stay
     n_starts: int = 1  # first networks that are tried; the best goes on
     trial: float = 0.03  # fraction of the fit after which only the best start goes on
     tail: float = 0.05  # last fraction, in which the networks learn the rounded latents
     network_rate: float = 2.0  # weight of the networks' bits in the loss, against the latents'
-    temperature: float = 0.5  # of soft rounding, at the start
+    temperature: float = 0.3  # of soft rounding, at the start
     final_temperature: float = 0.08
-    noise: float = 0.22  # standard deviation, in codes, at the start
+    noise: float = 0.2  # standard deviation, in codes, at the start
     final_noise: float = 0.15
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UsageError(f"fit.steps={self.steps}: at least 1 step is needed")
+        if self.steps < 0:
+            raise UsageError(f"fit.steps={self.steps}: expected a number of steps from 0")
         if not 1 <= self.n_starts <= 64:
             raise UsageError(f"fit.n_starts={self.n_starts} is outside 1..64")
         for name in ("trial", "tail"):
@@ -32,10 +33,12 @@ class GridFit:
                 raise UsageError(
                     f"fit.{name}={vars(self)[name]}: expected a fraction from 0, below 1"
                 )
-        positive = ("learning_rate", "latent_rate", "gain", "temperature", "final_temperature")
+        if not 0 <= self.alone <= 1:
+            raise UsageError(f"fit.alone={self.alone}: expected a fraction from 0 to 1")
+        positive = ("learning_rate", "latent_rate", "temperature", "final_temperature")
         for name in positive:
             if not 0 < vars(self)[name] < float("inf"):
                 raise UsageError(f"fit.{name}={vars(self)[name]}: expected a number above 0")
-        for name in ("network_rate", "noise", "final_noise"):
+        for name in ("network_rate", "noise", "final_noise", "latent_slope"):
             if not 0 <= vars(self)[name] < float("inf"):
                 raise UsageError(f"fit.{name}={vars(self)[name]}: expected a number from 0")

@@ -1,15 +1,18 @@
-"""One step of the fit of a latent grid, and the jitted loop around it.
+"""One step of the fit of a latent grid: the gradients of all tiles, put together, and the moves.
 
 Order of one step: round the latents softly, add noise, round softly again; draw them and count
-their bits; gradients of MSE + lambda * bpp; SOAP for the networks, Adam for the latents. In the
-tail the latents are rounded and only the networks learn.
+their bits, tile by tile (tile.py); gradients of MSE + lambda * bpp; SOAP for the networks, Adam for
+the latents. While `Move.networks` is 0 the networks stay; in the tail the latents are rounded and
+stay, and only the networks learn.
 
-All of it runs over a leading axis of members: starts of one picture, or several pictures.
+What is compiled is one tile and the networks' update: no program depends on a picture's size. The
+tiles are handed to jax one after the other and computed side by side, a core each.
 """
 
 import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,178 +20,288 @@ import numpy as np
 import optax
 
 from inr.coders.laplace_tables import LATENT_LIMIT
-from inr.fitting.members import over_members, stack_members
-from inr.fitting.random_keys import FOR_NOISE, step_key
-from inr.grid.fit.blocks import squared_error, total_bits
-from inr.grid.fit.model import Latents, Params, context_inputs, contexts, features_of, soft_round
-from inr.grid.fit.settings import GridFit
+from inr.grid.fit.model import soft_round
 from inr.grid.fit.soap import SoapState, scale_by_soap
-from inr.grid.prior import prior_networks
+from inr.grid.fit.tile import Sums, Tile, Weights, n_pixels, split_params, tile_sums
+from inr.grid.fit.tiling import Tiling
 from inr.grid.structure import Pyramid
 
 # Of the latents. Short means: gradients change quickly as latents cross from code to code.
-LATENT_ADAM = optax.scale_by_adam(b1=0.8, b2=0.95)
-# A low lambda makes latents large, which then have further to go.
-_USUAL_LAMBDA, _RATE_BY_LAMBDA = 1e-3, 0.2
+_B1, _B2 = 0.8, 0.95
+_EPS = 0.03  # bits a code: smaller gradients move a latent slower
 _MAX_NORM = 0.1  # of the networks' gradient
-_TAIL_RATE = 0.1  # of the peak, where the tail's cosine begins
 _WEIGHT_STEP = 2.0**-6  # of the networks' codes, about
-_POOL = 1 << 21  # normal numbers, from which each step takes slices: drawing them anew is slow
-# Compiling takes half as long, and the loop runs as fast.
-COMPILER_OPTIONS = {"xla_llvm_disable_expensive_passes": True}
+_POOL = 1 << 21  # normal numbers, of which each tile takes a slice: drawing them anew is slow
+_AT_ONCE = 64  # tiles that jax is given before the first is asked for
+# A tile is small: it is computed by one thread, several tiles side by side. The older emitters
+# compile in half the time what runs as fast.
+COMPILER_OPTIONS = {"xla_cpu_multi_thread_eigen": False, "xla_cpu_use_fusion_emitters": False}
 
 
-class State(NamedTuple):
-    params: Params
-    latents: Latents  # in units of `gain` codes
+class Latents(NamedTuple):
+    """Latents of one picture and the means of Adam; f32[h, w] of each level, in codes."""
+
+    y: list[np.ndarray]
+    mean: list[np.ndarray]
+    square: list[np.ndarray]
+    n_steps: np.ndarray  # i64[], common to all members
+
+
+class Networks(NamedTuple):
+    """The networks of one picture and the state of SOAP."""
+
+    flat: jax.Array  # f32[numbers], all tensors one after the other
     soap: SoapState
-    adam: optax.ScaleByAdamState
-    key: jax.Array  # u32[2], the bits of the fit's key; it stays as it is
 
 
-class Data(NamedTuple):
-    """What a member is fitted to."""
+class Rounding(NamedTuple):
+    """How latents are seen while they are fitted."""
 
-    picture: Any  # f32[n_channels, height, width] in 0..1
-    lambda_per_bit: Any  # f32[]: lambda / pixels
-
-
-class Inputs(NamedTuple):
-    """What the steps of a block read, [n] each."""
-
-    active: Any  # bool; the others are skipped
-    is_tail: Any  # bool: the latents are rounded and stay
-    position: Any  # f32: 0..1 in the phase at hand
-    rate: Any  # f32: factor on the learning rates; 0 changes nothing
-    step: Any  # u32: number of the step, folded into the key of each member
+    temperature: Any  # f32[], of soft rounding
+    noise: Any  # f32[], standard deviation in codes
+    is_hard: Any  # bool[]: rounded, without noise
 
 
-class StepMetrics(NamedTuple):
-    """What a step measures on its way, f32[] each."""
+class Measured(NamedTuple):
+    """What a step measures on its way."""
 
-    mse: Any  # on 0..1, neither clipped nor rounded to samples
-    bits: Any  # of the latents
+    mse: float  # on 0..1, neither clipped nor rounded to samples
+    bits: float  # of the latents
+
+
+class Gradients(NamedTuple):
+    """Of bits + MSE / lambda_per_bit."""
+
+    latents: list[np.ndarray]  # f32[h, w] of each level
+    networks: np.ndarray | None  # f32[numbers]
+    measured: Measured
+
+
+@functools.partial(
+    jax.jit, static_argnames=("pyramid", "with_networks"), compiler_options=COMPILER_OPTIONS
+)
+def tile_gradients(
+    flat: jax.Array,
+    windows: jax.Array,
+    tile: Tile,
+    weights: Weights,
+    rounding: Rounding,
+    noise: jax.Array,
+    noise_at: jax.Array,
+    *,
+    pyramid: Pyramid,
+    with_networks: bool,
+) -> tuple[tuple[jax.Array, jax.Array | None], Sums]:
+    """Gradients of `tile_sums(...).weighted` by windows and networks, and the sums.
+
+    Args:
+      flat: the networks, as in `Networks`.
+      windows: f32[windows] in codes, not yet rounded.
+      noise: f32 normal numbers, of which those from noise_at on are taken.
+      pyramid: of one tile.
+    """
+
+    def total(windows: jax.Array, flat: jax.Array) -> tuple[jax.Array, Sums]:
+        added = jax.lax.dynamic_slice(noise, (noise_at,), (windows.size,))
+        temperature = rounding.temperature
+        soft = soft_round(windows, temperature) + rounding.noise * added
+        seen = jnp.where(rounding.is_hard, jnp.round(windows), soft_round(soft, temperature))
+        sums = tile_sums(split_params(flat, pyramid), seen, tile, weights, pyramid)
+        return sums.weighted, sums
+
+    if with_networks:
+        grads, sums = jax.grad(total, (0, 1), has_aux=True)(windows, flat)
+        return grads, sums
+    of_windows, sums = jax.grad(total, has_aux=True)(windows, flat)
+    return (of_windows, None), sums
+
+
+@functools.partial(jax.jit, static_argnames="pyramid", compiler_options=COMPILER_OPTIONS)
+def _update_networks(
+    networks: Networks,
+    gradient: jax.Array,
+    prior: jax.Array,
+    per_bit: jax.Array,
+    rate: jax.Array,
+    *,
+    pyramid: Pyramid,
+) -> Networks:
+    """One step of SOAP.
+
+    Args:
+      gradient: of MSE + lambda * bpp of latents, f32[numbers].
+      per_bit: what a bit of the networks costs.
+    """
+    gradient = gradient + per_bit * jax.grad(network_bits)(networks.flat, prior)
+    gradient *= jnp.minimum(1.0, _MAX_NORM / jnp.maximum(jnp.linalg.norm(gradient), 1e-30))
+    updates, soap = scale_by_soap().update(split_params(gradient, pyramid), networks.soap)
+    flat_updates = jnp.concatenate([updates[name].reshape(-1) for name in pyramid.shapes])
+    return Networks(networks.flat - rate * flat_updates, soap)
+
+
+def network_bits(flat: jax.Array, prior: jax.Array) -> jax.Array:
+    """About what the networks' codes will cost: steep near the prior, so that weights of no use go
+    there, and flat far from it."""
+    return jnp.sum(jnp.log2(1 + jnp.abs(flat - prior) / _WEIGHT_STEP))
 
 
 @dataclass(frozen=True)
-class Stepper:
-    """The jitted part; static: the pyramid and the settings."""
+class Fitting:
+    """One picture, cut into tiles, with what a step needs besides its state."""
 
-    pyramid: Pyramid
-    settings: GridFit
+    tiling: Tiling
+    tiles: list[Tile]
+    picture_size: int  # samples
+    lambda_per_bit: float  # lambda / pixels
+    prior: np.ndarray  # f32[numbers]
+    seed: tuple[int, ...]
 
-    def start(self, networks: list[dict[str, np.ndarray]], keys: list[jax.Array]) -> State:
-        """Members with these networks and keys (`random_keys.fit_key`), and zero latents."""
-        states = []
-        for each, key in zip(networks, keys, strict=True):
-            params = {name: jnp.asarray(w) for name, w in each.items()}
-            latents = [
-                jnp.zeros((level.height, level.width), jnp.float32) for level in self.pyramid.levels
-            ]
-            soap, adam = scale_by_soap().init(params), LATENT_ADAM.init(latents)
-            states.append(State(params, latents, soap, adam, key))
-        # Counts of steps are common to all, so that a condition on them stays a condition.
-        stacked, one = stack_members(states), states[0]
-        return stacked._replace(
-            soap=stacked.soap._replace(step=one.soap.step),
-            adam=stacked.adam._replace(count=one.adam.count),
-        )
+    @classmethod
+    def of(
+        cls,
+        picture: np.ndarray,
+        pyramid: Pyramid,
+        lambda_: float,
+        prior: np.ndarray,
+        seed: tuple[int, ...] = (0,),
+    ) -> "Fitting":
+        """Cut f32[c, height, width] in 0..1."""
+        tiling = Tiling(pyramid)
+        per_bit = lambda_ / (pyramid.height * pyramid.width)
+        return cls(tiling, tiling.tiles(picture), picture.size, per_bit, prior, seed)
 
-    @functools.partial(jax.jit, static_argnums=0, compiler_options=COMPILER_OPTIONS)
-    def block(
-        self, state: State, data: Data, xs: Inputs, pool: jax.Array
-    ) -> tuple[State, StepMetrics]:
-        """Run the active steps of a block; also the metrics of each, f32[n, members]."""
+    @property
+    def weights(self) -> Weights:
+        """Those of bits + MSE / lambda_per_bit."""
+        pyramid = self.tiling.tile_pyramid
+        slopes, ones = _constants(pyramid)
+        return Weights(np.float32(1 / (self.picture_size * self.lambda_per_bit)), slopes, ones)
 
-        n = len(state.key)
-        step = over_members(self.step, n, (False, True, True))
-        idle = StepMetrics(jnp.full(n, jnp.nan), jnp.full(n, jnp.nan))
-
-        def body(state: State, x: Inputs) -> tuple[State, StepMetrics]:
-            moved: tuple[State, StepMetrics] = jax.lax.cond(
-                x.active, lambda: step(state, data, x, pool), lambda: (state, idle)
-            )
-            return moved
-
-        return jax.lax.scan(body, state, xs)
-
-    def loss(
+    def gradients(
         self,
-        params: Params,
-        latents: Latents,
-        key: jax.Array,
-        pool: jax.Array,
-        x: Inputs,
-        data: Data,
-    ) -> tuple[jax.Array, StepMetrics]:
-        """MSE + lambda * bpp of one member, softly rounded with noise, or rounded in the tail."""
-        s = self.settings
-        temperature = s.temperature + (s.final_temperature - s.temperature) * x.position
-        noise = s.noise + (s.final_noise - s.noise) * x.position
-        noise_key = step_key(key, x.step, FOR_NOISE)
-        starts = jax.random.randint(noise_key, (len(latents),), 0, pool.size - latents[-1].size)
-        seen = []
-        for z, begin in zip(latents, starts, strict=True):
-            y = z * s.gain
-            added = jax.lax.dynamic_slice(pool, (begin,), (z.size,)).reshape(z.shape)
-            disturbed = soft_round(soft_round(y, temperature) + noise * added, temperature)
-            seen.append(jnp.where(x.is_tail, jnp.round(y), disturbed))
-        features = features_of(seen, params, self.pyramid)
-        no_slopes = jnp.zeros_like(data.picture)
-        mse = squared_error(params, features, data.picture, no_slopes) / data.picture.size
-        context = contexts(context_inputs(seen, self.pyramid), params, self.pyramid)
-        y = jnp.concatenate([each.reshape(-1) for each in seen])
-        bits = total_bits(params, context, y, jnp.ones_like(y))
-        paid = bits + s.network_rate * network_bits(params, self.pyramid)
-        return mse + data.lambda_per_bit * paid, StepMetrics(mse, bits)
-
-    def step(
-        self, state: State, data: Data, x: Inputs, pool: jax.Array
-    ) -> tuple[State, StepMetrics]:
-        """One step of one member."""
-        s = self.settings
-        differentiate = jax.grad(self.loss, (0, 1), has_aux=True)
-        grads, metrics = differentiate(state.params, state.latents, state.key, pool, x, data)
-        cosine = 0.5 * (1 + jnp.cos(jnp.pi * x.position)) * x.rate
-        network_rate = s.learning_rate * cosine * jnp.where(x.is_tail, _TAIL_RATE, 1.0)
-        params, soap = update_networks(state.params, state.soap, grads[0], network_rate)
-        lambda_ = data.lambda_per_bit * (self.pyramid.height * self.pyramid.width)
-        finer = (_USUAL_LAMBDA / lambda_) ** _RATE_BY_LAMBDA
-        latent_rate = s.latent_rate * finer * cosine * jnp.where(x.is_tail, 0.0, 1.0)
-        latents, adam = update_latents(state.latents, state.adam, grads[1], latent_rate, s.gain)
-        return State(params, latents, soap, adam, state.key), metrics
+        flat: jax.Array,
+        latents: list[np.ndarray],
+        rounding: Rounding,
+        step: int,
+        *,
+        with_networks: bool,
+        some: slice = slice(None),
+    ) -> Gradients:
+        """Compute the gradients of all tiles, or of some, counted for all."""
+        windows = self.tiling.cut(latents)
+        noise, pyramid = noise_pool(), self.tiling.tile_pyramid
+        rng, last = np.random.default_rng([*self.seed, step]), noise.size - windows.shape[1]
+        places = rng.integers(0, last, len(windows), np.int32)
+        which = range(len(windows))[some]
+        of_networks, errors, bits = np.zeros(flat.size), 0.0, 0.0
+        of_windows = np.zeros_like(windows)
+        jobs = (
+            tile_gradients(
+                flat,
+                windows[i],
+                self.tiles[i],
+                self.weights,
+                rounding,
+                noise,
+                places[i],
+                pyramid=pyramid,
+                with_networks=with_networks,
+            )
+            for i in which
+        )
+        for i, ((of_window, of_flat), sums) in zip(which, ahead(jobs), strict=True):
+            of_windows[i] = of_window
+            if with_networks:
+                of_networks += np.asarray(of_flat)
+            errors += float(sums.errors)
+            bits += float(sums.bits)
+        share = len(which) / len(windows)
+        measured = Measured(errors / (share * self.picture_size), bits / share)
+        by_networks = (of_networks / share).astype(np.float32) if with_networks else None
+        return Gradients(self.tiling.add(of_windows), by_networks, measured)
 
 
-def update_latents(
-    latents: Latents, adam: optax.OptState, grads: Latents, rate: jax.Array, gain: float
-) -> tuple[Latents, optax.ScaleByAdamState]:
-    """One step of Adam at rate f32[], within what a file can hold; gain: codes in a unit."""
-    updates, adam = LATENT_ADAM.update(grads, adam)
-    limit = LATENT_LIMIT / gain
-    moved = [jnp.clip(z - rate * u, -limit, limit) for z, u in zip(latents, updates, strict=True)]
-    return moved, cast(optax.ScaleByAdamState, adam)
+def rounded() -> Rounding:
+    """Return how a file has the latents."""
+    return Rounding(np.float32(1), np.float32(0), np.bool_(True))
 
 
-def update_networks(
-    params: Params, soap: SoapState, grads: Params, rate: jax.Array
-) -> tuple[Params, SoapState]:
-    """One step of SOAP."""
-    scale = jnp.minimum(1.0, _MAX_NORM / jnp.maximum(optax.tree.norm(grads), 1e-30))
-    grads = jax.tree.map(lambda g: g * scale, grads)
-    updates, soap = scale_by_soap().update(grads, soap)
-    return jax.tree.map(lambda w, u: w - rate * u, params, updates), soap
+def ahead(jobs: Iterator[Any], n: int = _AT_ONCE) -> Iterator[Any]:
+    """Yield what jobs make, up to n of them begun before the first is waited for."""
+    begun: list[Any] = []
+    for job in jobs:
+        begun.append(job)
+        if len(begun) == n:
+            yield begun.pop(0)
+    yield from begun
 
 
-def network_bits(params: Params, pyramid: Pyramid) -> jax.Array:
-    """About what the networks' codes will cost: steep near the prior, so that weights of no use go
-    there, and flat far from it."""
-    prior = prior_networks(pyramid)
-    flat = jnp.concatenate([(w - prior[name]).reshape(-1) for name, w in params.items()])
-    return jnp.sum(jnp.log2(1 + jnp.abs(flat) / _WEIGHT_STEP))
+@functools.lru_cache(maxsize=4)
+def _constants(pyramid: Pyramid) -> tuple[jax.Array, jax.Array]:
+    slopes = jnp.zeros((pyramid.n_channels, n_pixels(pyramid)), jnp.float32)
+    return slopes, jnp.ones(pyramid.n_latents, jnp.float32)
 
 
-def noise_pool(n_latents_of_a_level: int) -> np.ndarray:
-    """f32 normal numbers, more than any level has latents: the same for all fits, whose keys decide
-    where each step begins to read."""
-    n = max(_POOL, 2 * n_latents_of_a_level)
-    return np.random.default_rng([0, 2]).standard_normal(n, np.float32)
+@functools.cache
+def noise_pool() -> jax.Array:
+    """f32 normal numbers, the same for all fits, whose seeds decide where each tile reads."""
+    return jnp.asarray(np.random.default_rng([0, 2]).standard_normal(_POOL, np.float32))
+
+
+def start_latents(predicted: Sequence[np.ndarray]) -> Latents:
+    """Begin at f32[h, w] of each level, in codes."""
+    y = [np.clip(each, -LATENT_LIMIT, LATENT_LIMIT).astype(np.float32) for each in predicted]
+    return Latents(y, [np.zeros_like(each) for each in y], [np.zeros_like(each) for each in y], np.array(0))
+
+
+def start_networks(params: dict[str, np.ndarray], pyramid: Pyramid) -> Networks:
+    """Begin with tensors of pyramid.shapes."""
+    flat = jnp.asarray(flatten(params, pyramid))
+    return Networks(flat, scale_by_soap().init(split_params(flat, pyramid)))
+
+
+def flatten(params: dict[str, np.ndarray], pyramid: Pyramid) -> np.ndarray:
+    """f32[numbers] of tensors of pyramid.shapes."""
+    tensors = [np.asarray(params[name]).reshape(-1) for name in pyramid.shapes]
+    return np.concatenate(tensors).astype(np.float32)
+
+
+def unflatten(flat: np.ndarray, pyramid: Pyramid) -> dict[str, np.ndarray]:
+    """Undo `flatten`."""
+    return {name: np.asarray(w) for name, w in split_params(np.asarray(flat), pyramid).items()}
+
+
+def move_latents(latents: Latents, grads: list[np.ndarray], rates: Sequence[float]) -> Latents:
+    """Make one step of Adam; rates: of each level, in codes."""
+    n = latents.n_steps + 1  # numpy scalar
+    moved = Latents([], [], [], n)
+    for y, mean, square, g, rate in zip(*latents[:3], grads, rates, strict=True):
+        mean = _B1 * mean + np.float32(1 - _B1) * g
+        square = _B2 * square + np.float32(1 - _B2) * g * g
+        size = np.sqrt(square / np.float32(1 - _B2**n)) + np.float32(_EPS)
+        y = y - np.float32(rate / (1 - _B1**n)) * mean / size
+        moved.y.append(np.clip(y, -LATENT_LIMIT, LATENT_LIMIT, out=y))
+        moved.mean.append(mean)
+        moved.square.append(square)
+    return moved
+
+
+def move_networks(
+    networks: Networks, gradient: np.ndarray, fitting: Fitting, network_rate: float, rate: float
+) -> Networks:
+    """Make one step of SOAP.
+
+    Args:
+      gradient: of bits + MSE / lambda_per_bit, f32[numbers].
+      network_rate: weight of the networks' bits against those of the latents.
+    """
+    per_bit = np.float32(fitting.lambda_per_bit)
+    moved: Networks = _update_networks(
+        networks,
+        gradient * per_bit,
+        fitting.prior,
+        per_bit * np.float32(network_rate),
+        np.float32(rate),
+        pyramid=fitting.tiling.tile_pyramid,
+    )
+    return moved

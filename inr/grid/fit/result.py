@@ -1,0 +1,28 @@
+"""What a fit ends in, free of jax."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from inr.coders.laplace_tables import LATENT_LIMIT
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Networks and latents before they are coded."""
+
+    params: dict[str, np.ndarray]  # tensors of the networks
+    unrounded: list[np.ndarray]  # f32[h, w] of each level: the latents in codes
+    lambda_: float  # with which it ended
+    n_steps: int
+    steered_at: float = 0.0  # progress at which lambda was last looked at
+
+    def latents(self, dead_zone: float = 0.0) -> list[np.ndarray]:
+        """Return the latents as int32 codes, rounded with thresholds further from zero by
+        dead_zone."""
+        return [
+            (np.sign(y) * np.floor(np.abs(y) + np.float32(0.5 - dead_zone)))
+            .clip(-LATENT_LIMIT, LATENT_LIMIT)
+            .astype(np.int32)
+            for y in self.unrounded
+        ]

@@ -1,0 +1,108 @@
+"""Pictures to grid files without a fit: one pass of the analysis network, networks of the prior.
+
+All in numpy: to load jax and to compile would take longer.
+"""
+
+import time
+
+import numpy as np
+
+from inr.fitting.time_budget import budget_of
+from inr.grid.checked_file import pyramid_of, samples_of, write_checked
+from inr.grid.fit.analysis import predict_latents
+from inr.grid.fit.result import FitResult
+from inr.grid.network_coding import CodedNetworks, quantize_networks
+from inr.grid.prior import lambda_of, prior_networks, rate_place
+from inr.grid.recipe import GridRecipe
+from inr.grid.structure import MAX_RATE, Pyramid
+from inr.grid.targets import Trial, target_of
+from inr.image.metrics import psnr_db
+from inr.image.picture import Picture
+from inr.options import Candidate, Job
+
+_SAMPLE_SIDE = 256  # pixels, of the crop on which coding is measured
+_LOADING = 4.0  # seconds: to load jax and a fit's programs from a cache
+_PASSES_OF_TARGET = 6  # that a search for a target takes, about, in time of the coding of a file
+
+
+def is_instant(job: Job[GridRecipe]) -> bool:
+    """Whether a job is to be done without a fit: its recipe has no steps, or its time budget no
+    place even to load jax."""
+    if job.recipe.fit.steps == 0:
+        return True
+    budget = budget_of(job.options)
+    if budget is None or budget.left() > 60:
+        return False
+    return budget.left() < _LOADING + seconds_to_code(job.picture, job.recipe)
+
+
+def encode_instant(job: Job[GridRecipe]) -> Candidate:
+    """Make a file without a fit.
+
+    Raises:
+      UsageError: a picture that is too large, or a time budget that is too short.
+      FitError: no such file meets the target.
+    """
+    budget = budget_of(job.options)
+    is_search = job.options.target.is_given
+    if budget is not None:
+        times = _PASSES_OF_TARGET if is_search else 1
+        budget.require(times * seconds_to_code(job.picture, job.recipe), "coding and drawing")
+    if is_search:
+        return _search(job)
+    pyramid = pyramid_of(job.picture, job.recipe)
+    result, coded = _predict(job.picture, pyramid, job.recipe.lambda_)
+    data, pixels = write_checked(job.picture, pyramid, coded, result.latents())
+    return Candidate(data, 0, pixels)
+
+
+def seconds_to_code(picture: Picture, recipe: GridRecipe) -> float:
+    """Measure on a crop how long it takes to analyse, draw, code and decode the whole picture."""
+    seconds = 0.0
+    for side in (16, _SAMPLE_SIDE):  # the first loads tables and starts threads
+        crop = Picture(np.ascontiguousarray(picture.pixels[:side, :side]))
+        started_at = time.monotonic()
+        pyramid = pyramid_of(crop, recipe)
+        result, coded = _predict(crop, pyramid, recipe.lambda_)
+        write_checked(crop, pyramid, coded, result.latents())
+        n_pixels = crop.height * crop.width
+        seconds = (time.monotonic() - started_at) * picture.height * picture.width / n_pixels
+    return seconds
+
+
+def _predict(
+    picture: Picture, pyramid: Pyramid, lambda_: float
+) -> tuple[FitResult, CodedNetworks]:
+    """Return the predicted latents, and the networks of the prior."""
+    prior = prior_networks(pyramid)
+    coded = quantize_networks(prior, dict.fromkeys(pyramid.groups, 0), pyramid)
+    latents = predict_latents(samples_of(picture), rate_place(pyramid.structure.rate), pyramid)
+    return FitResult(prior, latents, lambda_, 0), coded
+
+
+def _search(job: Job[GridRecipe]) -> Candidate:
+    """Find the rate at which a file is just below what is asked for, and trim that before it."""
+    picture = job.picture
+    pyramid = pyramid_of(picture, job.recipe)
+    target = target_of(job, pyramid)
+    tried: dict[int, Trial] = {}
+
+    def make(rate: int, is_trimmed: bool) -> Trial:
+        at_rate = pyramid.at_rate(rate)
+        result, coded = _predict(picture, at_rate, lambda_of(rate))
+        latents = result.latents()
+        if is_trimmed:
+            latents = target.trim(result, coded, picture, at_rate)
+        data, pixels = write_checked(picture, at_rate, coded, latents)
+        return Trial(data, psnr_db(picture.pixels, pixels), 0, pixels)
+
+    low, high = -1, MAX_RATE  # of low a file is more than what is asked for, or there is none
+    while high - low > 1:
+        middle = (low + high) // 2
+        tried[middle] = make(middle, is_trimmed=False)
+        low, high = (low, middle) if target.is_modest(tried[middle]) else (middle, high)
+    candidates = [tried[high] if high in tried else make(high, is_trimmed=False)]
+    if low >= 0:
+        candidates.append(make(low, is_trimmed=True))
+    best = target.best(candidates)
+    return Candidate(best.data, 0, best.pixels)
