@@ -16,52 +16,57 @@ import time
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 from timed_commands import ROOT, machine, peak_gb, run_json, wall_seconds
 
 import inr
-from inr.fitting.random_keys import fit_key
 from inr.format.container import SECTION_LATENTS
 from inr.grid.file import read_grid, synthesize_picture
 from inr.grid.fit.init import first_networks
-from inr.grid.fit.model import rate_bits, synthesize
-from inr.grid.fit.settings import GridFit
-from inr.grid.fit.step import Data, Inputs, Stepper, noise_pool
-from inr.grid.prior import prior_networks
+from inr.grid.fit.step import (
+    Fitting,
+    Rounding,
+    flatten,
+    move_latents,
+    move_networks,
+    rounded,
+    start_latents,
+    start_networks,
+)
 from inr.grid.structure import Pyramid, Structure
 from inr.kinds import open_file
 
 PICTURE = ROOT / "assets" / "pictures" / "kodim15.png"
 CROP = (200, 100, 456, 356)
-_N_STEPS, _N_BLOCKS = 10, 6
+_N_STEPS = 12
 
 
 def bench_step() -> None:
-    """Print median and best milliseconds a step over some blocks."""
+    """Print median and best milliseconds a step, of the latents alone and with the networks."""
     for height, width in ((256, 256), (512, 768)):
-        pyramid = Pyramid(height, width, 3, Structure(prior=1))
-        stepper = Stepper(pyramid, GridFit())
-        picture = np.random.default_rng(0).random((1, 3, height, width), np.float32)
-        networks = first_networks(pyramid, picture[0].mean((1, 2)), np.random.default_rng(0))
-        state = stepper.start([networks], [fit_key(0, 0)])
-        prior = {name: w[None].astype(np.float32) for name, w in prior_networks(pyramid).items()}
-        data = Data(picture, np.full(1, 1e-3 / (height * width), np.float32), prior)
-        pool = jnp.asarray(noise_pool(height * width))
-        ids = np.arange(_N_STEPS)
-        seconds = []
-        for block in range(1 + _N_BLOCKS):
-            steps = (block * _N_STEPS + ids).astype(np.uint32)
-            position = (steps / 1000).astype(np.float32)
-            on, off = np.full(_N_STEPS, True), np.full(_N_STEPS, False)
-            rate = np.ones(_N_STEPS, np.float32)
-            started_at = time.monotonic()
-            state, _ = stepper.block(state, data, Inputs(on, off, position, rate, steps), pool)
-            jax.block_until_ready(state)
-            seconds.append((time.monotonic() - started_at) / _N_STEPS)
-        best, median = min(seconds[1:]), float(np.median(seconds[1:]))
-        print(f"{width}x{height}: {1e3 * best:.1f} ms a step, median {1e3 * median:.1f}")
+        pyramid = Pyramid(height, width, 3, Structure(prior=2))
+        picture = np.random.default_rng(0).random((3, height, width), np.float32)
+        first = first_networks(pyramid, picture.mean((1, 2)), np.random.default_rng(0))
+        fitting = Fitting.of(picture, pyramid, 1e-3, flatten(first, pyramid))
+        blank = [np.zeros((level.height, level.width)) for level in pyramid.levels]
+        rounding = Rounding(np.float32(0.3), np.float32(0.2), np.bool_(False))
+        for with_networks in (False, True):
+            networks, latents = start_networks(first, pyramid), start_latents(blank)
+            seconds = []
+            for step in range(1 + _N_STEPS):
+                started_at = time.monotonic()
+                grads = fitting.gradients(
+                    networks.flat, latents.y, rounding, step, with_networks=with_networks
+                )
+                latents = move_latents(latents, grads.latents, [0.3] * len(blank))
+                if grads.networks is not None:
+                    networks = move_networks(networks, grads.networks, fitting, 2.0, 5e-3)
+                    jax.block_until_ready(networks)
+                seconds.append(time.monotonic() - started_at)
+            best, median = min(seconds[1:]), float(np.median(seconds[1:]))
+            what = "all" if with_networks else "latents alone"
+            print(f"{width}x{height}, {what}: {1e3 * best:.1f} ms, median {1e3 * median:.1f}")
 
 
 def encode(folder: Path, picture: Path, *options: str) -> tuple[Path, dict[str, float]]:
@@ -79,15 +84,16 @@ def bench_exact() -> None:
         opened = open_file(output.read_bytes()).content
     coded, latents = read_grid(opened)
     values = coded.values(opened.pyramid)
-    params = {name: jnp.asarray(w, jnp.float32) for name, w in values.items()}
-    floats = [jnp.asarray(y, jnp.float32) for y in latents]
-    float_bytes = float(rate_bits(floats, params, opened.pyramid)) / 8
-    float_picture = np.asarray(synthesize(floats, params, opened.pyramid)).transpose(1, 2, 0)
+    samples = target.transpose(2, 0, 1).astype(np.float32) / 255
+    flat = flatten(values, opened.pyramid)
+    fitting = Fitting.of(samples, opened.pyramid, 1e-3, flat)
+    floats = [y.astype(np.float32) for y in latents]
+    in_float = fitting.gradients(flat, floats, rounded(), 0, with_networks=False).measured
+    float_bytes = in_float.bits / 8
     exact_bytes = len(opened.sections[SECTION_LATENTS])
-    exact_db, float_db = (
-        -10 * np.log10(np.mean((p - target) ** 2) / 255**2)
-        for p in (synthesize_picture(opened).astype(np.float64), np.rint(255 * float_picture))
-    )
+    # Samples of the float picture are neither clipped nor rounded.
+    exact_db = -10 * np.log10(np.mean((synthesize_picture(opened) - target) ** 2) / 255**2)
+    float_db = -10 * np.log10(in_float.mse)
     print(f"latents: {exact_bytes} bytes, in float {float_bytes:.1f} bytes' worth of bits")
     print(f"PSNR: {exact_db:.4f} dB, in float {float_db:.4f} dB")
 

@@ -88,7 +88,8 @@ BELOW_THE_PUBLIC_NAMES = {
     "scripts/bench_grid.py": "times single steps of kind grid, and its exact decoder beside floats",
     "scripts/hash_test_pictures.py": "writes a list that belongs to the package",
     "scripts/ship_cae_model.py": "puts weights into assets/ that the package reads",
-    "scripts/train_grid_prior.py": "makes the networks that pictures of kind grid begin with",
+    "scripts/train_grid_analysis.py": "trains the network that predicts latents of kind grid",
+    "scripts/train_grid_networks.py": "trains the networks that files of kind grid count from",
 }
 
 

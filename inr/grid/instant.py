@@ -4,10 +4,11 @@ All in numpy: to load jax and to compile would take longer.
 """
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
-from inr.fitting.time_budget import budget_of
+from inr.fitting.time_budget import TooShort, budget_of
 from inr.grid.checked_file import pyramid_of, samples_of, write_checked
 from inr.grid.fit.analysis import predict_latents
 from inr.grid.fit.result import FitResult
@@ -22,7 +23,23 @@ from inr.options import Candidate, Job
 
 _SAMPLE_SIDE = 256  # pixels, of the crop on which coding is measured
 _LOADING = 4.0  # seconds: to load jax and a fit's programs from a cache
+_LONG = 60.0  # seconds left in which to load jax matters to no picture
+_STEPS_FOR_ALPHA = 60
 _PASSES_OF_TARGET = 6  # that a search for a target takes, about, in time of the coding of a file
+
+
+def with_steps_for_alpha(job: Job[GridRecipe]) -> Job[GridRecipe]:
+    """Return the job with a short fit where it has none and there is alpha: no prior knows how
+    alpha is drawn."""
+    recipe = job.recipe
+    if recipe.fit.steps or not has_alpha(job.picture):
+        return job
+    return replace(job, recipe=replace(recipe, fit=replace(recipe.fit, steps=_STEPS_FOR_ALPHA)))
+
+
+def has_alpha(picture: Picture) -> bool:
+    """Whether the last channel is alpha."""
+    return picture.n_channels in (2, 4)
 
 
 def is_instant(job: Job[GridRecipe]) -> bool:
@@ -31,7 +48,7 @@ def is_instant(job: Job[GridRecipe]) -> bool:
     if job.recipe.fit.steps == 0:
         return True
     budget = budget_of(job.options)
-    if budget is None or budget.left() > 60:
+    if budget is None or budget.left() > _LONG or has_alpha(job.picture):
         return False
     return budget.left() < _LOADING + seconds_to_code(job.picture, job.recipe)
 
@@ -40,9 +57,11 @@ def encode_instant(job: Job[GridRecipe]) -> Candidate:
     """Make a file without a fit.
 
     Raises:
-      UsageError: a picture that is too large, or a time budget that is too short.
+      UsageError: a picture that is too large or has alpha, or a time budget that is too short.
       FitError: no such file meets the target.
     """
+    if has_alpha(job.picture):
+        raise TooShort("a picture with alpha needs a fit, for which the time budget is too short")
     budget = budget_of(job.options)
     is_search = job.options.target.is_given
     if budget is not None:
@@ -70,9 +89,7 @@ def seconds_to_code(picture: Picture, recipe: GridRecipe) -> float:
     return seconds
 
 
-def _predict(
-    picture: Picture, pyramid: Pyramid, lambda_: float
-) -> tuple[FitResult, CodedNetworks]:
+def _predict(picture: Picture, pyramid: Pyramid, lambda_: float) -> tuple[FitResult, CodedNetworks]:
     """Return the predicted latents, and the networks of the prior."""
     prior = prior_networks(pyramid)
     coded = quantize_networks(prior, dict.fromkeys(pyramid.groups, 0), pyramid)

@@ -8,12 +8,12 @@ Set 1, made by scripts/train_grid_prior.py, was fitted for pictures of three cha
 0..5 of the pyramid. Columns and kernels of coarser levels repeat those of the coarsest that is
 known; grey is the mean of the three colours; what is left, such as the row of alpha, has no prior.
 
-Set 2, made by scripts/train_grid_start.py, depends on lambda. It holds three numbers a, b, c for
+Set 2, made by scripts/train_grid_networks.py, depends on lambda. It holds three numbers a, b, c for
 each one of the networks, all multiples of 2**-16; at `Structure.rate` = 0..64 that is
 
-    round((a + t b + t**2 c) g, 16),  t = (rate - 32) / 32,  round(v, k) = floor(v * 2**k + 0.5) * 2**-k
+    floor((a + t b + t**2 c) g * 2**16 + 0.5) / 2**16,  t = (rate - 32) / 32
 
-with g = 1, or for weights on the levels (GAINED) `gain`[rate], multiples of 2**-12; rate stands for
+with g = 1, or for weights on the levels (GAINED) gain[rate], multiples of 2**-12; a rate stands for
 the lambda 0.0001 * 200**(rate / 64). Of grey the colours are one: the mean of
 their rows, and in the convolutions the sum of their columns. Colours beside alpha are as without.
 """
@@ -47,7 +47,7 @@ def rate_of(lambda_: float) -> int:
 def lambda_of(rate: float) -> float:
     """Return the lambda of a rate."""
     low, high = LAMBDA_RANGE
-    return low * (high / low) ** (rate / MAX_RATE)
+    return low * math.exp(math.log(high / low) * rate / MAX_RATE)
 
 
 def rate_place(rate: float) -> float:

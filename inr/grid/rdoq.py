@@ -98,9 +98,7 @@ def _drop_groups(coded: CodedNetworks, given: RdoProblem, pyramid: Pyramid) -> C
     # Those that pay alone may not pay together: the best so many of them.
     unions = [without(order[:n]) for n in range(len(order) + 1)]
     costs = given.losses([_flat_values(union, pyramid) for union in unions])
-    costs += [
-        per_bit * sum(map(_group_bits, union.by_group(pyramid).values())) for union in unions
-    ]
+    costs += [per_bit * sum(map(_group_bits, union.by_group(pyramid).values())) for union in unions]
     return unions[int(np.argmin(costs))]
 
 

@@ -49,12 +49,12 @@ class RdoProblem:
             for i, windows in zip(self.which, self.windows, strict=True)
         )
         costs = np.array([float(sums.weighted) for sums in ahead(jobs)])
-        of_tiles = costs.reshape(len(networks), len(self.which)).sum(axis=1)
+        of_tiles: np.ndarray = costs.reshape(len(networks), len(self.which)).sum(axis=1)
         return of_tiles * self.fitting.lambda_per_bit / self.share
 
     def gradient(self, flat: np.ndarray) -> np.ndarray:
         """Of the loss of one network, f64[numbers]."""
-        of_cost = self._gradient(flat, [self.fitting.weights] * len(self.which))
+        of_cost: np.ndarray = self._gradient(flat, [self.fitting.weights] * len(self.which))
         return of_cost * self.fitting.lambda_per_bit / self.share
 
     def curvature(self, flat: np.ndarray, seed: int) -> np.ndarray:
@@ -80,7 +80,8 @@ class RdoProblem:
             np.full(int(np.prod(shape)), of_bits if name in in_context else of_errors)
             for name, shape in self.pyramid.shapes.items()
         ]
-        return total * np.concatenate(factors) / self.share
+        curvatures: np.ndarray = total * np.concatenate(factors) / self.share
+        return curvatures
 
     def _gradient(self, flat: np.ndarray, weights: list[Weights]) -> np.ndarray:
         jobs = (

@@ -37,6 +37,7 @@ MAX_RATE = 64  # of Structure.rate
 COARSEST_SCALED, N_CONTEXTS = 5, 4  # of scaled structures
 _COARSEST = 12  # pixels of the longer side of the coarsest level of others, about
 _FIRST_SCALED = 2  # prior
+_RATE = VarintField(0, MAX_RATE)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Structure:
         ("hidden", VarintField(1, 256)),
         ("prior", VarintField(0, N_PRIORS)),
     )
-    SCALED_WIRE: ClassVar[Wire] = (*WIRE, ("rate", VarintField(0, MAX_RATE)))
+    SCALED_WIRE: ClassVar[Wire] = (*WIRE, ("rate", _RATE))
 
     @property
     def is_scaled(self) -> bool:
@@ -86,8 +87,7 @@ def read_structure(reader: Reader) -> Structure:
     structure = read_fields(Structure, Structure.WIRE, reader)
     if not structure.is_scaled:
         return structure
-    name, field = Structure.SCALED_WIRE[-1]
-    return replace(structure, **{name: field.read(reader, name)})
+    return replace(structure, rate=_RATE.read(reader, "rate"))
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Pyramid:
     structure: Structure
 
     def at_rate(self, rate: int) -> "Pyramid":
-        """Return the pyramid of the same size at another rate; of structures without one, itself."""
+        """Return the pyramid at another rate; one whose structure has none, as it is."""
         if not self.structure.is_scaled:
             return self
         return replace(self, structure=replace(self.structure, rate=rate))

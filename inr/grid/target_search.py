@@ -125,5 +125,3 @@ def _restore(stored: Stored, pyramid: Pyramid) -> tuple[FitResult, Trial]:
         **{name: numbers[name] for name in _NUMBERS},
     )
     return result, Trial(data.tobytes(), numbers["psnr_db"], result.n_steps)
-
-

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 
 from inr.grid.fit.init import first_networks
-from inr.grid.fit.program import FitResult
+from inr.grid.fit.result import FitResult
 from inr.grid.network_coding import quantize_networks
+
+
+@pytest.fixture(scope="module")
+def small_tiles():
+    """Tiles of 32 pixels a side: small pictures have several, and a step takes a tenth."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inr.grid.fit.tiling.SIDE", 32)
+        yield
 
 
 @pytest.fixture
@@ -20,13 +28,14 @@ def unfitted(monkeypatch):
 
     def fresh_result(problem, pyramid):
         rng = np.random.default_rng(problem.seed)
-        params = first_networks(pyramid, problem.picture.mean((1, 2)), rng)
+        own = pyramid.at_rate(problem.rate)
+        params = first_networks(own, problem.picture.mean((1, 2)), rng)
         latents = [
-            rng.integers(-2, 3, (level.height, level.width), np.int32) for level in pyramid.levels
+            rng.integers(-2, 3, (level.height, level.width), np.int32) for level in own.levels
         ]
         return FitResult(params, latents, problem.lambda_, n_steps=7)
 
-    def optimize_networks(params, latents, picture, lambda_, pyramid, *_, **__):
+    def optimize_networks(params, latents, fitting, pyramid, *_, **__):
         return quantize_networks(params, dict.fromkeys(pyramid.groups, 8), pyramid)
 
     monkeypatch.setattr("inr.grid.encode.fit", fit)

@@ -1,13 +1,19 @@
 """encode.py: from picture to file with fits that end at once, and one that does not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import inr
 from inr.codec import batch_key, encode_batch, encode_picture
-from inr.errors import FitError
+from inr.errors import FitError, UsageError
 from inr.format.container import SECTION_ICC_PROFILE, unpack
-from inr.grid import encode
+from inr.grid import checked_file
+from inr.grid.encode import code_networks, encode
+from inr.grid.fit.result import FitResult
+from inr.grid.prior import prior_networks, rate_of
+from inr.grid.structure import Pyramid, Structure
 from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
 from inr.kinds import open_file
@@ -53,10 +59,12 @@ def test_what_reaches_the_fit(unfitted):
     (((job,), pyramid, settings, time_budget, checkpoint),) = unfitted
     assert job.picture.dtype == np.float32
     np.testing.assert_allclose(job.picture[1], pixels[..., 1] / 65535, atol=1e-7)  # float32
-    assert (job.lambda_, job.seed) == (0.25, 5)
+    assert (job.lambda_, job.seed, job.rate) == (0.25, 5, 64)  # the largest rate there is
     assert (pyramid.height, pyramid.width, pyramid.n_channels) == (16, 24, 3)
     assert (settings.steps, checkpoint) == (9, None)
     assert (time_budget.seconds, time_budget.reserved) == (1000, 0)
+    structure = open_file(encoded.data).content.pyramid.structure
+    assert (structure.prior, structure.rate) == (2, 64)
     assert SECTION_ICC_PROFILE in unpack(encoded.data)[1]
 
 
@@ -72,7 +80,7 @@ def test_the_same_seed_gives_the_same_bytes():
 
 @pytest.mark.usefixtures("unfitted")
 def test_a_file_that_does_not_give_the_picture_back_is_no_result(monkeypatch):
-    monkeypatch.setattr(encode, "pixels_crc", lambda pixels: 0)
+    monkeypatch.setattr(checked_file, "pixels_crc", lambda pixels: 0)
     with pytest.raises(FitError, match=r"no file can hold .* match their checksum.* fit\.learn"):
         encode_picture(Picture(noise()), recipe(), EncodeOptions())
 
@@ -102,39 +110,26 @@ def test_one_colour_needs_no_grid(unfitted):
 # ---------------------------------------------------------------- batches
 
 
-def test_batches_are_for_gpus(monkeypatch):
+def test_pictures_run_alone(monkeypatch):
+    """Tiles of one keep all cores busy."""
     job = Job(Picture(noise()), recipe())
     assert batch_key(job) is None
     monkeypatch.setattr("inr.fitting.jax_settings.platform", lambda: "gpu")
-    key = batch_key(job)
-    assert key is not None
-    same = [
-        Job(Picture(noise(seed=1)), recipe(), EncodeOptions()),
-        Job(Picture(noise(bit_depth=16)), recipe(**{"lambda": 0.5}), EncodeOptions(seed=3)),
-    ]
-    assert all(batch_key(each) == key for each in same)
-    others = [
-        Job(Picture(noise(17)), recipe(), EncodeOptions()),
-        Job(Picture(noise()), recipe(fit_steps=9), EncodeOptions()),
-        Job(Picture(noise()), recipe(structure_hidden=9), EncodeOptions()),
-        Job(Picture(noise()), recipe(), EncodeOptions(target=Target(n_bytes=500))),
-        Job(Picture(noise()), recipe(), EncodeOptions(time_budget=9)),
-        Job(Picture(noise() * 0), recipe(), EncodeOptions()),
-    ]
-    assert all(batch_key(each) != key for each in others)
+    assert batch_key(job) is None
 
 
-def test_a_batch_is_fitted_at_once(unfitted, monkeypatch):
-    monkeypatch.setattr("inr.fitting.jax_settings.platform", lambda: "gpu")
+def test_several_jobs_are_fitted_at_once(unfitted):
     jobs = [
         Job(Picture(noise(seed=seed)), recipe(**{"lambda": value}), EncodeOptions(seed=seed))
-        for seed, value in ((0, 0.5), (1, 0.25))
+        for seed, value in ((0, 0.5), (1, 0.25), (2, 1e-4))
     ]
-    together = encode_batch(jobs)
-    assert [job.lambda_ for job in unfitted[0][0]] == [0.5, 0.25]
-    for job, encoded in zip(jobs, together, strict=True):
-        assert encoded.data == encode_picture(job.picture, job.recipe, job.options).data
-    assert len(unfitted) == 3
+    together = encode(jobs, None)
+    (((*problems,), *_),) = unfitted
+    assert [problem.lambda_ for problem in problems] == [0.5, 0.25, 1e-4]
+    assert [problem.rate for problem in problems] == [64, 64, 0]
+    for job, made in zip(jobs, together, strict=True):
+        assert made.data == encode_picture(job.picture, job.recipe, job.options).data
+    assert len(unfitted) == 4
 
 
 @pytest.mark.usefixtures("unfitted")
@@ -164,4 +159,35 @@ def test_a_real_fit_is_better_than_a_flat_picture():
     flat = np.broadcast_to(np.rint(pixels.mean((0, 1))).astype(np.uint8), pixels.shape)
     assert encoded.psnr_db > psnr_db(pixels, flat) + 3
     assert encoded.n_steps == told[-1].step == 150
-    assert open_file(encoded.data).content.pyramid.structure == changed.structure
+    structure = replace(changed.structure, rate=rate_of(changed.lambda_))
+    assert open_file(encoded.data).content.pyramid.structure == structure
+
+
+# ---------------------------------------------------------------- recipes
+
+
+@pytest.mark.parametrize("prior", [0, 1])
+def test_older_structures_are_no_longer_made(prior):
+    message = rf"structure\.prior={prior}: such files are read, and no longer made; give 2"
+    with pytest.raises(UsageError, match=message):
+        recipe(structure_prior=prior)
+
+
+def test_the_recipes():
+    made = {name: inr.recipes.named(name) for name in ("grid_instant", "grid_fast", "grid")}
+    assert {each.structure for each in made.values()} == {Structure(prior=2)}
+    assert made["grid_instant"].fit.steps == 0
+    assert made["grid_fast"].fit.alone == 1
+    assert made["grid"].fit.steps < inr.recipes.grid_best().fit.steps
+
+
+# ---------------------------------------------------------------- codes of the networks
+
+
+def test_networks_that_stayed_take_no_codes():
+    picture, pyramid = Picture(noise()), Pyramid(16, 24, 3, Structure(prior=2, rate=20))
+    prior = prior_networks(pyramid)
+    latents = [np.zeros((level.height, level.width), np.float32) for level in pyramid.levels]
+    for params in (prior, {name: w.astype(np.float32) for name, w in prior.items()}):
+        coded = code_networks(picture, pyramid, FitResult(params, latents, 1e-3, 60), seed=0)
+        assert not any(codes.any() for codes in coded.codes.values())

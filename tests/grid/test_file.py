@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from helpers.built_files import SMALL_GRID, built_file, built_grid, stages_of
+from helpers.built_files import SCALED_GRID, SMALL_GRID, built_file, built_grid, stages_of
 
 import inr
 from inr.codec import decode_picture, describe
@@ -15,17 +15,17 @@ from inr.errors import FormatError
 from inr.format import container
 from inr.format.checksum import pixels_crc
 from inr.format.container import pack, unpack
-from inr.format.wire import write_fields
 from inr.grid.file import MAX_SIDE, read_grid, write_grid
 from inr.grid.latent_coder import latent_bits, level_bits
 from inr.grid.network_coding import CodedNetworks
-from inr.grid.structure import Pyramid, Structure
+from inr.grid.structure import Pyramid, Structure, write_structure
 from inr.grid.synthesis import synthesize
 from inr.image.resample import resample
 from inr.kinds import open_file
 from inr.options import DecodeOptions
 
 PLAIN = built_grid(height=23, width=18)
+SCALED = built_grid(height=23, width=18, structure=SCALED_GRID)
 NETWORKS, LATENTS = container.SECTION_NETWORKS, container.SECTION_LATENTS
 
 
@@ -40,7 +40,7 @@ def with_structure(data, **fields):
     opened = open_file(data).content
     structure = dataclasses.replace(opened.pyramid.structure, **fields)
     crc = struct.pack("<I", opened.crc)
-    return changed(data, stages=write_fields(structure) + crc)
+    return changed(data, stages=write_structure(structure) + crc)
 
 
 # ---------------------------------------------------------------- exact bytes
@@ -62,6 +62,24 @@ def test_a_hand_worked_file():
     assert inr.decode(data).tolist() == [[128]]
 
 
+def test_a_hand_worked_scaled_file():
+    pyramid = Pyramid(1, 1, 1, Structure(prior=2, rate=20))
+    codes = {name: np.zeros(shape, np.int32) for name, shape in pyramid.shapes.items()}
+    octaves = dict.fromkeys(pyramid.groups, 0)
+    # So many of the prior's own that the picture is white whatever the set says.
+    codes["conv_b1"][0] = 40
+    latents = [np.zeros((1, 1), np.int32) for _ in range(6)]
+    crc = zlib.crc32(b"\xff")
+    data = write_grid(pyramid, 8, CodedNetworks(octaves, codes), latents, crc, None)
+    header, sections = unpack(data)
+    # first_level, n_hyper, n_taps, n_features, n_feature_levels, hidden, prior, rate
+    assert header.stages == bytes([0, 0, 14, 6, 40, 48, 2, 20]) + struct.pack("<I", crc)
+    # The last of 18 groups is present, of a step of 1.
+    assert len(pyramid.groups) == 18
+    assert sections[NETWORKS][:4] == bytes([0, 0, 0b10, 0])
+    assert inr.decode(data).tolist() == [[255]]
+
+
 def test_the_checksum_is_of_samples_in_little_endian_order():
     pixels = np.array([[[0x1234, 0x5678]]], np.uint16)
     assert pixels_crc(pixels) == zlib.crc32(bytes([0x34, 0x12, 0x78, 0x56]))
@@ -77,8 +95,15 @@ def test_the_checksum_is_of_samples_in_little_endian_order():
 @pytest.mark.parametrize("bit_depth", [8, 16])
 @pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (9, 1), (13, 26)])
-def test_files_of_every_kind_and_size_come_back(height, width, n_channels, bit_depth):
-    data = built_grid(n_channels=n_channels, bit_depth=bit_depth, height=height, width=width)
+@pytest.mark.parametrize("structure", [SMALL_GRID, SCALED_GRID])
+def test_files_of_every_kind_and_size_come_back(height, width, n_channels, bit_depth, structure):
+    data = built_grid(
+        n_channels=n_channels,
+        bit_depth=bit_depth,
+        height=height,
+        width=width,
+        structure=structure,
+    )
     pixels = decode_picture(data).pixels
     assert pixels.shape == (height, width, n_channels)
     assert pixels.dtype == (np.uint8 if bit_depth == 8 else np.uint16)
@@ -95,6 +120,9 @@ def test_files_of_every_kind_and_size_come_back(height, width, n_channels, bit_d
         Structure(n_hyper=3, n_taps=20, n_features=3, hidden=5),
         Structure(first_level=2, n_feature_levels=1, hidden=3),
         Structure(n_feature_levels=0, n_taps=1, n_features=1, hidden=1),
+        Structure(prior=2, rate=64),
+        Structure(prior=2, n_hyper=3, n_taps=20, n_features=3, hidden=5),
+        Structure(prior=2, first_level=2, n_feature_levels=1, hidden=3, rate=1),
     ],
 )
 def test_every_field_of_the_structure_is_in_the_file(structure):
@@ -121,26 +149,29 @@ def test_smaller_sizes_are_the_native_picture_resampled(scale, size):
         np.testing.assert_array_equal(drawn, inr.decode(PLAIN, scale=scale))
 
 
-def test_larger_sizes_are_drawn_of_interpolated_features():
-    coded, latents = read_grid(open_file(PLAIN).content)
-    pyramid = open_file(PLAIN).content.pyramid
+@pytest.mark.parametrize("data", [PLAIN, SCALED], ids=["plain", "scaled"])
+def test_larger_sizes_are_drawn_of_interpolated_features(data):
+    coded, latents = read_grid(open_file(data).content)
+    pyramid = open_file(data).content.pyramid
     drawn = synthesize(latents, coded.values(pyramid), pyramid, 8, size=(46, 36))
-    np.testing.assert_array_equal(drawn, inr.decode(PLAIN, scale=2))
-    np.testing.assert_array_equal(drawn, inr.decode(PLAIN, size=(36, 46)))
+    np.testing.assert_array_equal(drawn, inr.decode(data, scale=2))
+    np.testing.assert_array_equal(drawn, inr.decode(data, size=(36, 46)))
 
 
 @pytest.mark.parametrize("scale", [None, 1.5])
-def test_a_region_holds_the_pixels_of_the_whole(scale):
-    whole = inr.decode(PLAIN, scale=scale)
-    part = inr.decode(PLAIN, scale=scale, region=(3, 5, 10, 7))
+@pytest.mark.parametrize("data", [PLAIN, SCALED], ids=["plain", "scaled"])
+def test_a_region_holds_the_pixels_of_the_whole(scale, data):
+    whole = inr.decode(data, scale=scale)
+    part = inr.decode(data, scale=scale, region=(3, 5, 10, 7))
     np.testing.assert_array_equal(part, whole[5:12, 3:13])
 
 
 # ---------------------------------------------------------------- damage
 
 
-def test_truncated_at_every_byte_or_one_byte_changed():
-    data = built_grid()
+@pytest.mark.parametrize("structure", [SMALL_GRID, SCALED_GRID])
+def test_truncated_at_every_byte_or_one_byte_changed(structure):
+    data = built_grid(structure=structure)
     for n in range(len(data)):
         with pytest.raises(FormatError):
             inr.decode(data[:n])
@@ -148,8 +179,9 @@ def test_truncated_at_every_byte_or_one_byte_changed():
             inr.decode(data[:n] + bytes([data[n] ^ 0x5A]) + data[n + 1 :])
 
 
-def test_sections_truncated_at_every_byte_with_the_checksum_repaired():
-    data = built_grid()
+@pytest.mark.parametrize("structure", [SMALL_GRID, SCALED_GRID])
+def test_sections_truncated_at_every_byte_with_the_checksum_repaired(structure):
+    data = built_grid(structure=structure)
     for tag, payload in unpack(data)[1].items():
         for n in range(len(payload)):
             with pytest.raises(FormatError):
@@ -157,8 +189,9 @@ def test_sections_truncated_at_every_byte_with_the_checksum_repaired():
 
 
 @pytest.mark.parametrize("tag", [NETWORKS, LATENTS])
-def test_changed_sections_give_the_same_picture_or_none(tag):
-    data = built_grid()
+@pytest.mark.parametrize("structure", [SMALL_GRID, SCALED_GRID])
+def test_changed_sections_give_the_same_picture_or_none(tag, structure):
+    data = built_grid(structure=structure)
     pixels, payload = inr.decode(data), unpack(data)[1][tag]
     n_refused = 0
     for i in range(len(payload)):
@@ -203,6 +236,10 @@ def test_sections_of_the_other_kind():
         (with_structure(PLAIN, hidden=256), "networks|range coder|latents|pixels"),
         (with_structure(PLAIN, n_taps=20), "networks|range coder|latents|pixels"),
         (with_structure(PLAIN, n_hyper=2), "networks|range coder|latents|pixels"),
+        (with_structure(PLAIN, prior=1), "networks|range coder|latents|pixels"),
+        (with_structure(PLAIN, prior=2), "networks|range coder|latents|pixels"),
+        (with_structure(SCALED, prior=1, rate=0), "networks|range coder|latents|pixels"),
+        (with_structure(SCALED, rate=64), "networks|range coder|latents|pixels"),
     ],
 )
 def test_wrong_files(data, message):
@@ -251,6 +288,18 @@ def test_the_description_adds_up():
     bits = sum(level["bits"] for level in told["levels"])
     assert bits == pytest.approx(8 * told["sections"]["latents"], abs=64)  # ends in whole words
     assert all(group["q_step"] == 2**-8 for group in told["networks"])
+
+
+def test_the_description_of_a_scaled_file():
+    told = describe(SCALED)
+    assert told["structure"]["rate"] == 20
+    assert "rate" not in describe(PLAIN)["structure"]
+    assert [level["exponent"] for level in told["levels"]] == [5, 4, 3, 2, 1, 0]
+    bits = sum(level["bits"] for level in told["levels"])
+    assert bits == pytest.approx(8 * told["sections"]["latents"], abs=64)  # ends in whole words
+    assert sum(group["n_bytes"] for group in told["networks"]) == told["sections"]["networks"]
+    for group in told["networks"]:
+        assert (group["q_step"] == 1) == (group["n_zeros"] == group["n_weights"])
 
 
 def test_latents_of_large_pictures_are_not_decoded_to_be_described():

@@ -6,6 +6,7 @@ from fractions import Fraction
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from helpers import grid_loops
 from hypothesis import given, settings
 from threadpoolctl import threadpool_limits
 
@@ -15,7 +16,7 @@ from inr.coders.range_engine import words_to_bytes
 from inr.coders.range_python import PythonWriter
 from inr.coders.tensor_model import uniform_table
 from inr.errors import FormatError
-from inr.grid.context_model import Workspace, check_exact, densities, exact_network
+from inr.grid.context_model import Workspace, check_exact, densities, exact_networks
 from inr.grid.latent_coder import decode_latents, encode_latents, latent_bits
 from inr.grid.structure import FRONT_SLOPE, TAPS, Level, Pyramid, Structure
 from inr.grid.wavefront import bands
@@ -36,10 +37,11 @@ def random_params(pyramid, seed=0):
         for group in pyramid.context_groups.values()
         for name, shape in group.items()
     }
-    params["context_linear"][0, :2] += 0.5  # the mean follows the neighbours
-    params["context_w0"][:2, :2] -= 2 * np.eye(2)  # x + max(0, -2 x) is |x|
-    params["context_out"][1, :2] += 0.375  # and so does the scale
-    params["context_b2"][1] -= 1.5
+    for context in pyramid.contexts:
+        params[f"{context}_linear"][0, :2] += 0.5  # the mean follows the neighbours
+        params[f"{context}_w0"][:2, :2] -= 2 * np.eye(2)  # x + max(0, -2 x) is |x|
+        params[f"{context}_out"][1, :2] += 0.375  # and so does the scale
+        params[f"{context}_b2"][1] -= 1.5
     return params
 
 
@@ -66,6 +68,7 @@ def zero_params(pyramid):
 
 SIZES = [(1, 1), (1, 7), (7, 1), (5, 3), (2, 40), (33, 17)]
 STRUCTURES = [{}, {"n_hyper": 2, "n_taps": 20}, {"first_level": 1, "n_taps": 1, "n_features": 2}]
+STRUCTURES += [{"prior": 2, **each} for each in STRUCTURES]
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
@@ -82,8 +85,9 @@ def test_round_trip(size, structure):
     assert latent_bits(latents, params, pyramid) == pytest.approx(8 * len(data), abs=96)
 
 
-def test_round_trip_over_several_bands():
-    pyramid = pyramid_of(300, 300, n_hyper=1)
+@pytest.mark.parametrize("prior", [0, 2])
+def test_round_trip_over_several_bands(prior):
+    pyramid = pyramid_of(300, 300, n_hyper=1, prior=prior)
     params, latents = random_params(pyramid), random_latents(pyramid)
     assert len(list(bands(pyramid.levels[-1]))) > 2
     data = encode_latents(latents, params, pyramid)
@@ -114,31 +118,39 @@ def product(weights, x):
 
 def density_of(latents, index, row, column, params, pyramid):
     """(mean index, scale) of one latent; params are nested lists of fractions."""
-    level, y = pyramid.levels[index], latents[index]
+    level, y, context = pyramid.levels[index], latents[index], pyramid.context_of[index]
+
+    def counted(i, latent):
+        octaves = pyramid.levels[i].exponent if pyramid.structure.prior == 2 else 0
+        return Fraction(int(latent), 2**octaves)
+
     x0 = []
     for dy, dx in TAPS[: pyramid.structure.n_taps]:
         inside = 0 <= row + dy and 0 <= column + dx < level.width
-        x0.append(Fraction(int(y[row + dy, column + dx]) if inside else 0))
+        x0.append(counted(index, y[row + dy, column + dx] if inside else 0))
     name = pyramid.feature_name(index)
     if name is None:
         x0 += [Fraction(0)] * pyramid.structure.n_features
     else:
         octaves = [each.exponent - level.exponent for each in pyramid.levels[:index]]
-        before = zip(latents, octaves, strict=False)
-        seen = [Fraction(int(each[row >> e, column >> e])) for each, e in before]
+        before = enumerate(zip(latents, octaves, strict=False))
+        seen = [counted(i, each[row >> e, column >> e]) for i, (each, e) in before]
         x0 += [rounded(v) for v in product(params[name], seen)]
     x = x0
     for layer in range(2):
-        sums = product(params[f"context_w{layer}"], x)
-        bias = params[f"context_b{layer}"]
+        sums = product(params[f"{context}_w{layer}"], x)
+        bias = params[f"{context}_b{layer}"]
         x = [rounded(v + max(0, s + b)) for v, s, b in zip(x, sums, bias, strict=True)]
     outs = zip(
-        product(params["context_out"], x),
-        product(params["context_linear"], x0),
-        params["context_b2"],
+        product(params[f"{context}_out"], x),
+        product(params[f"{context}_linear"], x0),
+        params[f"{context}_b2"],
         strict=True,
     )
     mean, log_scale = (a + b + c for a, b, c in outs)
+    if pyramid.structure.prior == 2:
+        mean *= 2**level.exponent
+        log_scale += Fraction(level.exponent * 11, 16)
     most = LATENT_LIMIT * 32
     mean_index = min(max(math.floor(mean * 32 + Fraction(1, 2)), -most), most)
     return mean_index, math.floor(min(max(log_scale, -5), 5) * 16 + Fraction(1, 2)) + 80
@@ -172,9 +184,17 @@ def write_latents(writer, values, modelled):
     return kinds
 
 
-def test_a_second_implementation_writes_the_same_bytes():
-    structure = {"n_hyper": 1, "n_taps": 8, "n_features": 2, "n_feature_levels": 2}
-    pyramid = pyramid_of(9, 13, **structure)  # 5 x 7 hyper, 5 x 7, 9 x 13
+@pytest.mark.parametrize(
+    "scaled",
+    [
+        {},  # 5 x 7 hyper, 5 x 7, 9 x 13
+        {"prior": 2},
+        {"prior": 2, "first_level": 1, "n_feature_levels": 40},
+    ],
+)
+def test_a_second_implementation_writes_the_same_bytes(scaled):
+    structure = {"n_hyper": 1, "n_taps": 8, "n_features": 2, "n_feature_levels": 2} | scaled
+    pyramid = pyramid_of(9, 13, **structure)
     params, latents = random_params(pyramid, 3), random_latents(pyramid, 3)
     exact = {name: np.vectorize(Fraction)(each).tolist() for name, each in params.items()}
     writer, kinds = PythonWriter(), set()
@@ -193,16 +213,14 @@ def test_a_second_implementation_writes_the_same_bytes():
     assert encode_latents(latents, params, pyramid) == words_to_bytes(writer.finish())
 
 
-def test_the_fit_sees_the_same_densities():
-    forward = pytest.importorskip("inr.grid.fit.model")
-    pyramid = pyramid_of(20, 30)
-    params = random_params(pyramid)
-    latents = [np.clip(each, -1, 1) for each in random_latents(pyramid)]
-    floats = {name: each.astype(np.float32) for name, each in params.items()}
-    planes = [each.astype(np.float32) for each in latents]
-    bits = float(forward.rate_bits(planes, floats, pyramid))
-    # Rounding of means and scales. Few latents are at the floor, where the fit knows no escapes.
-    assert latent_bits(latents, params, pyramid) == pytest.approx(bits, rel=0.005)
+def test_floats_see_the_same_densities():
+    for prior in (0, 2):
+        pyramid = pyramid_of(20, 30, prior=prior)
+        params = random_params(pyramid)
+        latents = [np.clip(each, -1, 1) for each in random_latents(pyramid)]
+        bits = sum(each.sum() for each in grid_loops.bits_of_levels(latents, params, pyramid))
+        # Rounding of means and scales. Few latents are at the floor, which knows no escapes.
+        assert latent_bits(latents, params, pyramid) == pytest.approx(bits, rel=0.005)
 
 
 # Exactness.
@@ -210,7 +228,7 @@ def test_the_fit_sees_the_same_densities():
 
 def test_one_and_two_blas_threads_give_the_same_numbers():
     pyramid = pyramid_of(9, 9)
-    network = exact_network(random_params(pyramid), pyramid)
+    (network,) = exact_networks(random_params(pyramid), pyramid)
     x = np.random.default_rng(0).integers(-(2**23), 2**23, (21, 50_000)).astype(np.float64)
     x[-1] = 1
     given = []
@@ -234,6 +252,20 @@ def test_too_large_sums_are_refused():
         check_exact(params, pyramid)
     with pytest.raises(FormatError, match="context_w1"):
         decode_latents(b"", params, pyramid)
+
+
+def test_too_large_sums_of_a_scaled_structure_are_refused():
+    pyramid = pyramid_of(9, 9, prior=2)
+    for context in pyramid.contexts:
+        params = random_params(pyramid)
+        check_exact(params, pyramid)
+        params[f"{context}_w0"][:] = 64
+        params[f"{context}_w1"][:] = 64 - 2.0**-16
+        params[f"{context}_out"][:] = 64
+        with pytest.raises(
+            FormatError, match=rf"sums of '{context}_w1' may reach .* beyond the 53"
+        ):
+            check_exact(params, pyramid)
 
 
 def test_wrong_arguments():

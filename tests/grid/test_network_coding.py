@@ -15,11 +15,14 @@ from inr.grid.network_coding import (
     read_networks,
     write_networks,
 )
+from inr.grid.prior import prior_networks
 from inr.grid.structure import Pyramid, Structure
 
 # One level, no kernels, no features: nine groups of 2, 2, 6, 4, 1, 2, 2, 18 and 2 codes.
 SMALLEST = Pyramid(1, 1, 1, Structure(n_taps=1, n_features=1, hidden=1))
 PYRAMID = Pyramid(30, 40, 3, Structure(n_hyper=1, n_taps=4, n_features=2, hidden=5))
+# Two levels, two contexts: context3 and context2 of three groups each, and six of the synthesis.
+SCALED = Pyramid(9, 9, 1, Structure(prior=2, first_level=2, n_taps=3, n_features=2, hidden=4))
 
 
 def random_networks(pyramid, seed=0, scale=0.5):
@@ -31,6 +34,18 @@ def random_networks(pyramid, seed=0, scale=0.5):
     }
     octaves = {group: int(rng.integers(0, MAX_OCTAVES + 1)) for group in pyramid.groups}
     return params, octaves
+
+
+def around_prior(pyramid, seed=0, scale=0.5):
+    """The same, counted from the prior, and of every other group nothing but the prior."""
+    params, octaves = random_networks(pyramid, seed, scale)
+    prior = prior_networks(pyramid)
+    present = list(pyramid.groups)[::2]
+    for group, shapes in pyramid.groups.items():
+        if group not in present:
+            params |= {name: 0 * params[name] for name in shapes}
+            octaves[group] = 0
+    return {name: w + prior[name] for name, w in params.items()}, octaves
 
 
 def coded_zeros(pyramid, octaves):
@@ -146,6 +161,8 @@ def read_or_refused(data, pyramid):
     for group, shapes in pyramid.groups.items():
         for name in shapes:
             assert np.abs(coded.codes[name]).max() <= code_limit(group, coded.octaves[group])
+        if pyramid.structure.is_scaled and not any(coded.codes[name].any() for name in shapes):
+            assert coded.octaves[group] == 0
     return True
 
 
@@ -163,7 +180,7 @@ def test_cut_short_anywhere(pyramid):
     assert n_refused > 0.8 * len(data)
 
 
-@pytest.mark.parametrize("pyramid", [SMALLEST, PYRAMID])
+@pytest.mark.parametrize("pyramid", [SMALLEST, PYRAMID, SCALED])
 def test_one_changed_byte_is_refused_or_keeps_to_the_limits(pyramid):
     data = write_networks(quantize_networks(*random_networks(pyramid), pyramid), pyramid)
     n_refused = 0
@@ -179,6 +196,7 @@ def test_one_changed_byte_is_refused_or_keeps_to_the_limits(pyramid):
 def test_any_bytes_are_refused_or_keep_to_the_limits(data):
     read_or_refused(data, SMALLEST)
     read_or_refused(data, PYRAMID)
+    read_or_refused(data, SCALED)
 
 
 def test_a_group_of_zeros_costs_next_to_nothing():
@@ -186,3 +204,77 @@ def test_a_group_of_zeros_costs_next_to_nothing():
     # 6 bytes of steps, 2 of a distribution for each of 11 groups, and a word
     assert len(PYRAMID.groups) == 11
     assert len(write_networks(zeros, PYRAMID)) <= 6 + 22 + 4
+
+
+# Scaled structures
+
+
+def test_hand_worked_presence():
+    assert len(SCALED.groups) == 12
+    octaves = dict.fromkeys(SCALED.groups, 9)
+    coded = coded_zeros(SCALED, octaves)
+    assert write_networks(coded, SCALED) == b"\0\0"
+    assert read_networks(b"\0\0", SCALED).octaves == dict.fromkeys(SCALED.groups, 0)
+    first, ninth, last = (list(SCALED.groups)[i] for i in (0, 8, 11))
+    assert (first, ninth, last) == ("context3_w", "synth_w1", "conv_b")
+    for group, octave in ((first, 7), (ninth, 8), (last, 15)):
+        octaves[group] = octave
+        coded.codes[next(iter(SCALED.groups[group]))].flat[-1] = -1
+    data = write_networks(coded, SCALED)
+    # Bits 0, 8 and 11; then 7 and 8 in one byte, the first in the low half, and 15 in another.
+    assert data[:4] == bytes([0b0000_0001, 0b0000_1001, 0x87, 0x0F])
+    sizes = [sum(coded.codes[n].size for n in SCALED.groups[g]) for g in (first, ninth, last)]
+    tensors = RangeCoder().decode(data[4:], sizes)
+    assert [int(each.sum()) for each in tensors] == [-1, -1, -1]
+    expected = dict.fromkeys(SCALED.groups, 0) | {first: 7, ninth: 8, last: 15}
+    assert_same(CodedNetworks(expected, coded.codes), read_networks(data, SCALED))
+
+
+@pytest.mark.parametrize("pyramid", [SCALED, Pyramid(30, 4, 4, Structure(prior=2, rate=64))])
+@pytest.mark.parametrize("scale", [0.0, 0.01, 1.0, 1000.0])
+def test_scaled_round_trip(pyramid, scale):
+    coded = quantize_networks(*around_prior(pyramid, int(scale), scale), pyramid)
+    found = read_networks(write_networks(coded, pyramid), pyramid)
+    by_group = coded.by_group(pyramid)
+    octaves = {g: k if by_group[g].any() else 0 for g, k in coded.octaves.items()}
+    assert_same(CodedNetworks(octaves, coded.codes), found)
+    for name, w in coded.values(pyramid).items():
+        assert np.array_equal(found.values(pyramid)[name], w)
+    assert write_networks(found, pyramid) == write_networks(coded, pyramid)
+
+
+def test_bits_after_those_of_the_groups_must_be_zero():
+    for bit in range(12, 16):
+        data = (1 << bit).to_bytes(2, "little")
+        with pytest.raises(FormatError, match="networks: the bits after those of the groups are n"):
+            read_networks(data, SCALED)
+
+
+def test_the_unused_half_byte_of_present_groups_must_be_zero():
+    params, octaves = around_prior(SCALED)
+    params["conv_b1"][:] += 1  # the last group too: seven are present
+    data = write_networks(quantize_networks(params, octaves, SCALED), SCALED)
+    assert sum(each.bit_count() for each in data[:2]) == 7
+    with pytest.raises(FormatError, match="half byte after the steps is not 0"):
+        read_networks(data[:5] + bytes([data[5] | 0x10]) + data[6:], SCALED)
+
+
+def test_a_present_group_of_zeros_is_refused():
+    """It could be left out: one and the same network would have two files."""
+    sizes = {g: sum(map(int, map(np.prod, s.values()))) for g, s in SCALED.groups.items()}
+    data = b"\1\0" + b"\3" + RangeCoder().encode([np.zeros(sizes["context3_w"], np.int32)])
+    with pytest.raises(FormatError, match="context3_w is said to have codes, but all of them are"):
+        read_networks(data, SCALED)
+
+
+def test_nothing_may_follow_absent_groups():
+    with pytest.raises(FormatError):
+        read_networks(b"\0\0" + b"\1", SCALED)
+    with pytest.raises(FormatError, match="cut short"):
+        read_networks(b"\0", SCALED)
+
+
+def test_scaled_sections_cut_short_anywhere():
+    data = write_networks(quantize_networks(*around_prior(SCALED), SCALED), SCALED)
+    n_refused = sum(not read_or_refused(data[:n], SCALED) for n in range(len(data)))
+    assert n_refused > 0.8 * len(data)

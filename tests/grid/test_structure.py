@@ -5,9 +5,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from inr.errors import FormatError
-from inr.format.wire import Reader, read_fields, write_fields
-from inr.grid.structure import FRONT_SLOPE, REACH, TAPS, Pyramid, Structure
+from inr.errors import FormatError, UsageError
+from inr.format.wire import Reader
+from inr.grid.structure import (
+    FRONT_SLOPE,
+    MAX_RATE,
+    REACH,
+    TAPS,
+    Pyramid,
+    Structure,
+    read_structure,
+    write_structure,
+)
 
 
 def levels_of(height, width, **structure):
@@ -147,9 +156,24 @@ def test_laws_of_all_pyramids(height, width, first_level, n_hyper):
 
 def test_the_wire_holds_all_fields():
     structure = Structure(1, 2, 3, 4, 5, 6, 1)
-    data = write_fields(structure)
+    data = write_structure(structure)
     assert data == bytes([1, 2, 3, 4, 5, 6, 1])
-    assert read_fields(Structure, Structure.WIRE, Reader(data, "stages")) == structure
+    assert read_structure(Reader(data, "stages")) == structure
+    assert [name for name, _ in structure.wire][-1] == "prior"
+
+
+def test_scaled_structures_hold_their_rate():
+    structure = Structure(1, 2, 3, 4, 5, 6, 2, 64)
+    data = write_structure(structure)
+    assert data == bytes([1, 2, 3, 4, 5, 6, 2, 64])
+    assert read_structure(Reader(data, "stages")) == structure
+    assert [name for name, _ in structure.wire][-1] == "rate"
+
+
+@pytest.mark.parametrize("prior", [0, 1])
+def test_a_rate_needs_a_set_that_follows_it(prior):
+    with pytest.raises(UsageError, match="rate=1 needs prior=2"):
+        write_structure(Structure(prior=prior, rate=1))
 
 
 @pytest.mark.parametrize(
@@ -162,9 +186,87 @@ def test_the_wire_holds_all_fields():
         ([0, 0, 14, 33, 40, 48], r"n_features=33 is outside 1\.\.32"),
         ([0, 0, 14, 6, 41, 48], r"n_feature_levels=41 is outside 0\.\.40"),
         ([0, 0, 14, 6, 40, 0], r"hidden=0 is outside 1\.\.256"),
-        ([0, 0, 14, 6, 40, 48, 2], r"prior=2 is outside 0\.\.1"),
+        ([0, 0, 14, 6, 40, 48, 3], r"prior=3 is outside 0\.\.2"),
+        ([0, 0, 14, 6, 40, 48, 2, MAX_RATE + 1], r"rate=65 is outside 0\.\.64"),
+        ([0, 0, 14, 6, 40, 48, 2], r"stages is cut short"),
     ],
 )
 def test_values_that_no_file_may_hold(data, message):
     with pytest.raises(FormatError, match=message):
-        read_fields(Structure, Structure.WIRE, Reader(bytes(data), "stages"))
+        read_structure(Reader(bytes(data), "stages"))
+
+
+# Scaled structures
+
+SCALED = Structure(prior=2)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (33, 64), (512, 768), (16384, 16384)])
+def test_scaled_structures_always_have_exponents_0_to_5(size):
+    pyramid = Pyramid(*size, 3, SCALED)
+    assert [level.exponent for level in pyramid.levels] == [5, 4, 3, 2, 1, 0]
+    for level in pyramid.levels:
+        assert (level.height, level.width) == pyramid.size_at(level.exponent)
+    assert pyramid.octaves == (5, 4, 3, 2, 1, 0)
+    # All others count as they are.
+    other = Pyramid(*size, 3, Structure(prior=1))
+    assert set(other.octaves) == {0}
+    assert other.contexts == ("context",)
+
+
+def test_scaled_levels_without_the_finest_and_with_hyper_levels():
+    pyramid = Pyramid(70, 3, 3, Structure(prior=2, first_level=3, n_hyper=2))
+    levels = [(each.exponent, each.is_hyper, each.height, each.width) for each in pyramid.levels]
+    assert levels == [
+        (5, True, 3, 1),
+        (5, False, 3, 1),
+        (4, True, 5, 1),
+        (4, False, 5, 1),
+        (3, False, 9, 1),
+    ]
+    assert pyramid.octaves == (5, 5, 4, 4, 3)
+    assert pyramid.context_of == ("context3",) * 5
+
+
+def test_each_fine_exponent_has_a_context_network_of_its_own():
+    pyramid = Pyramid(1, 1, 1, SCALED)
+    coarse = ("context3",) * 3  # of exponents 5, 4 and 3
+    assert pyramid.context_of == (*coarse, "context2", "context1", "context0")
+    assert pyramid.contexts == ("context3", "context2", "context1", "context0")
+
+
+def test_hand_worked_groups_of_a_scaled_structure():
+    structure = Structure(prior=2, first_level=2, n_taps=3, n_features=2, hidden=4)
+    assert list(Pyramid(1, 1, 1, structure).groups.items()) == [
+        (
+            "context3_w",  # 3 taps and 2 features; the coarsest level sees none before it
+            {
+                "feature2": (2, 1), "feature1": (2, 2),
+                "context3_w0": (5, 5), "context3_w1": (5, 5),
+            },
+        ),
+        ("context3_out", {"context3_out": (2, 5), "context3_linear": (2, 5)}),
+        ("context3_b", {"context3_b0": (5,), "context3_b1": (5,), "context3_b2": (2,)}),
+        ("context2_w", {"feature0": (2, 3), "context2_w0": (5, 5), "context2_w1": (5, 5)}),
+        ("context2_out", {"context2_out": (2, 5), "context2_linear": (2, 5)}),
+        ("context2_b", {"context2_b0": (5,), "context2_b1": (5,), "context2_b2": (2,)}),
+        ("up", {f"up{e}": (4,) for e in range(5)}),
+        ("synth_w0", {"synth_w0": (4, 4)}),  # four levels are drawn
+        ("synth_w1", {"synth_w1": (1, 4), "synth_linear": (1, 4)}),
+        ("synth_b", {"synth_b0": (4,), "synth_b1": (1,)}),
+        ("conv_w", {"conv_w0": (1, 9), "conv_w1": (1, 9)}),
+        ("conv_b", {"conv_b0": (1,), "conv_b1": (1,)}),
+    ]  # fmt: skip
+
+
+def test_shapes_do_not_depend_on_the_size():
+    shapes = [Pyramid(*size, 3, SCALED).shapes for size in ((1, 1), (128, 128), (9, 4000))]
+    assert shapes[0] == shapes[1] == shapes[2]
+
+
+def test_the_pyramid_at_another_rate():
+    pyramid = Pyramid(5, 6, 3, SCALED)
+    assert pyramid.at_rate(7) == Pyramid(5, 6, 3, Structure(prior=2, rate=7))
+    assert pyramid.at_rate(7).at_rate(0) == pyramid
+    other = Pyramid(5, 6, 3, Structure(prior=1))
+    assert other.at_rate(7) == other

@@ -16,11 +16,16 @@ from inr.grid.synthesis import max_drawn, synthesize
 from inr.grid.synthesis_bounds import Rounding, check_exact
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 16), st.sampled_from([1, 30, LATENT_LIMIT]))
-@settings(max_examples=30, deadline=None, derandomize=True)
-def test_whatever_is_accepted_is_exact(seed, bits, max_latent):
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 16),
+    st.sampled_from([1, 30, LATENT_LIMIT]),
+    st.sampled_from([0, 2]),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_whatever_is_accepted_is_exact(seed, bits, max_latent, prior):
     rng = np.random.default_rng(seed)
-    pyramid = Pyramid(1, 25, 1, Structure(hidden=2))  # two octaves
+    pyramid = Pyramid(1, 25, 1, Structure(hidden=2, prior=prior))  # two octaves, or five
     latents = [rng.choice([-max_latent, max_latent], (y.height, y.width)) for y in pyramid.levels]
     latents = [y.astype(np.int32) for y in latents]
     params = zeros(pyramid)
@@ -36,8 +41,10 @@ def test_whatever_is_accepted_is_exact(seed, bits, max_latent):
     assert np.array_equal(samples, with_fractions(latents, params, pyramid, 16, rounding))
 
 
-def test_a_file_that_needs_rounding_is_drawn_alike_everywhere():
-    latents, params, pyramid = moderate(3, 40, 1, structure=Structure(hidden=32))
+@pytest.mark.parametrize("prior", [0, 2])
+def test_a_file_that_needs_rounding_is_drawn_alike_everywhere(prior):
+    structure = Structure(hidden=32, prior=prior)
+    latents, params, pyramid = moderate(3, 40, 1, structure=structure)
     params = {name: w + 2.0**-16 for name, w in params.items()}
     latents[-1][0, 0] = 4000
     rounding = check_exact(params, pyramid, max_drawn(latents, pyramid))
@@ -66,11 +73,13 @@ def test_the_order_of_sums_changes_nothing():
     assert seen == [floor(65 * 2049 * 2.0**-20 * 65535 + 0.5)] * 6
 
 
-def test_common_networks_need_no_rounding():
+@pytest.mark.parametrize(("prior", "n_octaves"), [(0, 6), (2, 5)])
+def test_common_networks_need_no_rounding(prior, n_octaves):
     for bits in range(4, 11):
-        _, params, pyramid = moderate(512, 768, structure=Structure(hidden=48))
+        structure = Structure(hidden=48, prior=prior)
+        _, params, pyramid = moderate(512, 768, structure=structure)
         params = {name: on_grid(w, bits) for name, w in params.items()}
-        assert check_exact(params, pyramid, 100) == Rounding((None,) * 6, None)
+        assert check_exact(params, pyramid, 100) == Rounding((None,) * n_octaves, None)
 
 
 def test_hand_worked_rounding():

@@ -1,11 +1,10 @@
-"""draw.py at sizes above the picture's own: against the float model, and part by part."""
+"""synthesis.py at sizes above the picture's own: against the float model, and part by part."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.grid_models import moderate
+from helpers import grid_loops
+from helpers.grid_models import SMALL, SMALL_SCALED, moderate
 
-from inr.grid.fit.model import features_of, synthesis
 from inr.grid.synthesis import synthesize
 from inr.image.region import Region
 from inr.image.resample import resample
@@ -14,18 +13,30 @@ SIZES = [((20, 30), (40, 60)), ((20, 30), (20, 31)), ((9, 7), (100, 7)), ((1, 1)
 
 
 def in_floats(latents, params, pyramid, height, width):
-    """u8, of features interpolated in float64 and drawn in float32."""
-    p = {name: jnp.asarray(w, jnp.float32) for name, w in params.items()}
-    features = features_of([jnp.asarray(y, jnp.float32) for y in latents], p, pyramid)
-    wide = resample(np.asarray(features, np.float64).transpose(1, 2, 0), height, width)
-    colours = synthesis(jnp.asarray(wide.transpose(2, 0, 1), jnp.float32), p)
-    return np.rint(255 * np.clip(np.asarray(colours).transpose(1, 2, 0), 0, 1))
+    """u8, of features that are interpolated, all in float64."""
+    if not pyramid.structure.is_scaled:
+        features = grid_loops.features_repeated(latents, params, pyramid)
+        wide = resample(features.transpose(1, 2, 0), height, width).transpose(2, 0, 1)
+        colours = grid_loops.colours_of_repeated(wide, params)
+    else:
+        # Along an axis that stays as it is the picture goes on; what is interpolated has edges.
+        grows = height > pyramid.height, width > pyramid.width
+        features = grid_loops.features(latents, params, pyramid, margin=2)
+        rows, cols = (slice(2, -2) if grown else slice(None) for grown in grows)
+        size = (height + 4 * (not grows[0]), width + 4 * (not grows[1]))
+        inside = features[:, rows, cols].transpose(1, 2, 0)
+        colours = grid_loops.mixed(resample(inside, *size).transpose(2, 0, 1), params)
+        edges = [(0, 0), *((int(grown), int(grown)) for grown in grows)]
+        for i in range(2):
+            colours = grid_loops.convolved(np.pad(colours, edges, mode="edge"), params, i)
+    return np.rint(255 * np.clip(colours.transpose(1, 2, 0), 0, 1))
 
 
 @pytest.mark.parametrize(("own", "size"), SIZES)
 @pytest.mark.parametrize("n_channels", [1, 3, 4])
-def test_against_the_float_model(own, size, n_channels):
-    latents, params, pyramid = moderate(*own, n_channels)
+@pytest.mark.parametrize("structure", [SMALL, SMALL_SCALED])
+def test_against_a_float_model(own, size, n_channels, structure):
+    latents, params, pyramid = moderate(*own, n_channels, structure=structure)
     drawn = synthesize(latents, params, pyramid, 8, size=size)
     assert drawn.shape == (*size, n_channels)
     assert drawn.dtype == np.uint8
@@ -34,8 +45,9 @@ def test_against_the_float_model(own, size, n_channels):
     assert (difference > 0).mean() < 0.02
 
 
-def test_regions_and_threads_give_the_same_pixels():
-    latents, params, pyramid = moderate(150, 170)
+@pytest.mark.parametrize("structure", [SMALL, SMALL_SCALED])
+def test_regions_and_threads_give_the_same_pixels(structure):
+    latents, params, pyramid = moderate(150, 170, structure=structure)
     size = (400, 333)
     whole = synthesize(latents, params, pyramid, 16, size=size, n_threads=1)
     assert whole.dtype == np.uint16
@@ -46,7 +58,8 @@ def test_regions_and_threads_give_the_same_pixels():
         assert np.array_equal(part, whole[rows, region.x : region.x + region.width])
 
 
-def test_its_own_size_is_the_usual_picture():
-    latents, params, pyramid = moderate(40, 50)
+@pytest.mark.parametrize("structure", [SMALL, SMALL_SCALED])
+def test_its_own_size_is_the_usual_picture(structure):
+    latents, params, pyramid = moderate(40, 50, structure=structure)
     usual = synthesize(latents, params, pyramid, 8)
     assert np.array_equal(synthesize(latents, params, pyramid, 8, size=(40, 50)), usual)

@@ -8,14 +8,14 @@ from inr.codec import describe
 from inr.errors import FormatError, UsageError
 from inr.format import container
 from inr.format.container import DEFAULT_MAX_MACS, Header
-from inr.format.wire import write_fields
 from inr.grid.network_coding import CodedNetworks, write_networks
-from inr.grid.structure import Pyramid, Structure
+from inr.grid.structure import Pyramid, Structure, write_structure
 from inr.grid.work import latents_macs, rendering_macs
 from inr.image.region import Region, Size
 from inr.options import DecodeOptions
 
-USUAL = Structure(prior=1)
+USUAL = Structure(prior=2)
+OLDER = Structure(prior=1)
 
 
 def claim(height, width, structure=USUAL):
@@ -23,7 +23,7 @@ def claim(height, width, structure=USUAL):
     pyramid = Pyramid(height, width, 3, structure)
     codes = {name: np.zeros(shape, np.int32) for name, shape in pyramid.shapes.items()}
     networks = write_networks(CodedNetworks(dict.fromkeys(pyramid.groups, 8), codes), pyramid)
-    stages = write_fields(structure) + bytes(4)
+    stages = write_structure(structure) + bytes(4)
     header = Header(height, width, 3, 8, ((0, 255),) * 3, stages, 1)
     sections = {container.SECTION_NETWORKS: networks, container.SECTION_LATENTS: b""}
     return container.pack(header, sections)
@@ -38,6 +38,7 @@ def macs(height, width, structure=USUAL, drawn=None, region=None):
 def test_recipes_stay_below_the_limit_at_all_pixels_that_may_be_decoded():
     for sides in ((10_000, 10_000), (6_000, 16_384), (16_384, 6_000)):
         assert macs(*sides) < DEFAULT_MAX_MACS
+        assert macs(*sides, structure=OLDER) < DEFAULT_MAX_MACS
 
 
 def test_latents_count_whatever_the_region():
@@ -47,7 +48,9 @@ def test_latents_count_whatever_the_region():
     # other sizes are made of the whole picture
     assert macs(900, 700, drawn=(90, 70), region=(5, 5, 1, 1)) > macs(900, 700)
     assert macs(900, 700, drawn=(1800, 1400), region=(5, 5, 1, 1)) > macs(900, 700)
-    assert macs(900, 700, drawn=(1800, 1400)) > 3 * macs(900, 700, drawn=(900, 701)) / 2
+    # the picture itself once, and four times as many pixels
+    own, wider, larger = (macs(900, 700, drawn=size) for size in (None, (900, 701), (1800, 1400)))
+    assert 3.5 * (wider - own) < larger - own < 4.5 * (wider - own)
 
 
 def test_a_thin_picture_has_a_front_for_each_of_its_latents():

@@ -27,6 +27,7 @@ from inr.mlp.tags import Stages
 
 SMALL = Siren(hidden=6, n_layers=2)
 SMALL_GRID = Structure(n_taps=5, n_features=2, hidden=4)
+SCALED_GRID = Structure(n_taps=5, n_features=2, hidden=4, prior=2, rate=20)
 _CAE_MODELS = ("hyperprior", "factorized", "slimmable")
 
 
@@ -95,8 +96,8 @@ def built_grid(
     params = first_networks(pyramid, np.full(n_channels, 0.5), rng)
     coded = quantize_networks(params, dict.fromkeys(pyramid.groups, 8), pyramid)
     latents = [
-        np.rint(rng.laplace(size=(level.height, level.width))).astype(np.int32)
-        for level in pyramid.levels
+        np.rint(rng.laplace(size=(level.height, level.width)) * 2**octaves).astype(np.int32)
+        for level, octaves in zip(pyramid.levels, pyramid.octaves, strict=True)
     ]
     drawn = synthesize(latents, coded.values(pyramid), pyramid, bit_depth)
     return write_grid(pyramid, bit_depth, coded, latents, pixels_crc(drawn), icc_profile)

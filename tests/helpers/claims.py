@@ -23,8 +23,7 @@ from inr.coders.zstd import DEFAULT_LEVEL, Zstd, pack_frame
 from inr.errors import UsageError
 from inr.format import container
 from inr.format.container import Header
-from inr.format.wire import write_fields
-from inr.grid.structure import Pyramid, Structure
+from inr.grid.structure import MAX_RATE, Pyramid, Structure, write_structure
 from inr.mlp.fields.feathermap import FeathermapSiren
 from inr.mlp.fields.fourier import Fourier
 from inr.mlp.fields.protocol import Field
@@ -43,7 +42,7 @@ _FEW_PIXELS = 1 << 15  # about as many as the fuzzer's limit
 _CODERS: list[Coder] = [Huffman(), RangeCoder(), Zstd(), Deflate(), Lzma()]
 _QUANTIZERS: list[Quantizer] = [Uniform(), Float16(), KMeans()]
 _CERTAIN_ZERO = TensorModel(shape=0, log2_scale=0, zero_odds=63)  # a tensor nearly all zeros
-_N_STRUCTURES = 12
+_N_STRUCTURES = 14
 _PROFILES = (zlib.compress(bytes(1 << 22)), zlib.compress(bytes(1 << 24)), b"\0\1\2")
 
 
@@ -145,7 +144,7 @@ def _grid(
 ) -> tuple[Header, dict[int, bytes]]:
     structure = _structure(int(rng.integers(0, _N_STRUCTURES)))
     crc = rng.integers(0, 256, 4, np.uint8).tobytes()
-    header = dataclasses.replace(header, stages=write_fields(structure) + crc)
+    header = dataclasses.replace(header, stages=write_structure(structure) + crc)
     pyramid = Pyramid(header.height, header.width, header.n_channels, structure)
     networks = _networks(pyramid)
     return header, sections | {
@@ -155,13 +154,18 @@ def _grid(
 
 
 def _structure(number: int) -> Structure:
-    """The first is the largest that there can be, the second that of the recipes."""
-    if number == 0:
-        return Structure(0, 20, 20, 32, 40, 256, 1)
-    if number == 1:
-        return Structure(prior=1)
+    """The first two are the largest that there can be, the next two usual ones."""
+    match number:
+        case 0 | 1:
+            return Structure(0, 20, 20, 32, 40, 256, prior=number + 1)
+        case 2:
+            return Structure(prior=1)
+        case 3:
+            return Structure(prior=2, rate=20)
     rng = np.random.default_rng(number)
-    return Structure(*(_spread(low + 1, high + 1, rng) - 1 for low, high in _LIMITS))
+    drawn = Structure(*(_spread(low + 1, high + 1, rng) - 1 for low, high in _LIMITS))
+    rate = int(rng.integers(0, MAX_RATE + 1)) if drawn.is_scaled else 0
+    return dataclasses.replace(drawn, rate=rate)
 
 
 _LIMITS = [(form.low, form.high) for _, form in Structure.WIRE]
@@ -170,6 +174,8 @@ _LIMITS = [(form.low, form.high) for _, form in Structure.WIRE]
 @functools.lru_cache(maxsize=1000)
 def _networks(pyramid: Pyramid) -> bytes:
     """The section of networks whose codes are all zero; see inr/grid/network_coding.py."""
+    if pyramid.structure.is_scaled:
+        return bytes(-(-len(pyramid.groups) // 8))  # none is present
     writer = new_writer()
     for shapes in pyramid.groups.values():
         n_codes = sum(int(np.prod(shape)) for shape in shapes.values())

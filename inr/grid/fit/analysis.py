@@ -8,8 +8,7 @@
 
 It belongs to the encoder alone: files do not know it, and a better one may take its place at any
 time. Written for numpy and for jax.numpy alike, which is the argument `xp`: encoders run it in
-numpy, since compiling would take longer than the pass, and scripts/train_grid_start.py trains it.
-The pyramid's blocks are those of structures that are scaled, see `inr.grid.structure`.
+numpy, since compiling would take longer than the pass; scripts/train_grid_analysis.py trains it.
 """
 
 import functools
@@ -32,6 +31,7 @@ _REACH = 64  # pixels around a tile that still count: more than 64 change little
 _TILE = 512  # pixels a side, without them: a multiple of 2**COARSEST_SCALED
 # Keys' cubic at a quarter of a pixel, as the fit's upsampling starts.
 _CUBIC = (-0.0703125, 0.8671875, 0.2265625, -0.0234375)
+_HEAD_UNIT = 0.1  # of brightness: heads sum many numbers, and a step of training moves them all
 _STEP_AT_MIDDLE = 0.11  # of brightness: the step of exponent 0 that pays at the middle lambda
 # A step goes with the root of lambda.
 STEP_SLOPE = math.log(LAMBDA_RANGE[1] / LAMBDA_RANGE[0]) / 4
@@ -97,7 +97,7 @@ def predict(picture: Array, place: Array, weights: Weights, xp: ModuleType = np)
     step = _STEP_AT_MIDDLE * xp.exp(STEP_SLOPE * place)
     latents = []
     for band, head, e in zip(bands, heads, range(COARSEST_SCALED, -1, -1), strict=True):
-        latents.append((band + head) * (2.0**e / step * xp.exp(log_gains[e])))
+        latents.append((band + _HEAD_UNIT * head) * (2.0**e / step * xp.exp(log_gains[e])))
     return latents
 
 
@@ -175,22 +175,29 @@ def predict_latents(picture: np.ndarray, place: float, pyramid: Pyramid) -> list
     height, width = pyramid.height, pyramid.width
     unit = 1 << COARSEST_SCALED
     sides = [-(-side // unit) * unit for side in (height, width)]
-    margins = [(_REACH, side - size + _REACH) for side, size in zip(sides, (height, width), strict=True)]
+    margins = [
+        (_REACH, side - size + _REACH) for side, size in zip(sides, (height, width), strict=True)
+    ]
     padded = np.pad(as_colours(picture), ((0, 0), *margins), mode="edge")
-    whole = [np.empty((sides[0] >> e, sides[1] >> e), np.float32) for e in range(COARSEST_SCALED + 1)]
+    whole = [
+        np.empty((sides[0] >> e, sides[1] >> e), np.float32) for e in range(COARSEST_SCALED + 1)
+    ]
     for top in range(0, sides[0], _TILE):
         for left in range(0, sides[1], _TILE):
             bottom, right = min(top + _TILE, sides[0]), min(left + _TILE, sides[1])
             tile = padded[:, top : bottom + 2 * _REACH, left : right + 2 * _REACH]
             found = predict(tile, np.float32(place), weights)
             for e, y in zip(range(COARSEST_SCALED, -1, -1), found, strict=True):
-                inner = y[_REACH >> e : y.shape[0] - (_REACH >> e), _REACH >> e : y.shape[1] - (_REACH >> e)]
+                inner = y[
+                    _REACH >> e : y.shape[0] - (_REACH >> e),
+                    _REACH >> e : y.shape[1] - (_REACH >> e),
+                ]
                 whole[e][top >> e : bottom >> e, left >> e : right >> e] = inner
     return [whole[level.exponent][: level.height, : level.width] for level in pyramid.levels]
 
 
 def as_colours(picture: np.ndarray) -> np.ndarray:
-    """f32[3, h, w] of f32[c, h, w]: grey three times, and colours times alpha where there is one."""
+    """f32[3, h, w] of f32[c, h, w]: grey three times; colours times alpha where there is one."""
     colours = picture[:-1] * picture[-1:] if len(picture) in (2, 4) else picture
     return np.broadcast_to(colours, (3, *picture.shape[1:]))
 

@@ -12,15 +12,15 @@ class GridFit:
     steps: int = 1000
     learning_rate: float = 5e-3  # of the networks, by SOAP
     latent_rate: float = 0.32  # codes a step, of the finest latents, by Adam, at lambda = 0.001
-    latent_slope: float = 0.5  # log2 by which that grows with each exponent
+    latent_slope: float = 0.0  # log2 by which that grows with each exponent
     alone: float = 0.0  # first fraction of the fit, in which the networks stay
     n_starts: int = 1  # first networks that are tried; the best goes on
     trial: float = 0.03  # fraction of the fit after which only the best start goes on
     tail: float = 0.05  # last fraction, in which the networks learn the rounded latents
     network_rate: float = 2.0  # weight of the networks' bits in the loss, against the latents'
-    temperature: float = 0.3  # of soft rounding, at the start
+    temperature: float = 0.5  # of soft rounding, at the start
     final_temperature: float = 0.08
-    noise: float = 0.2  # standard deviation, in codes, at the start
+    noise: float = 0.22  # standard deviation, in codes, at the start
     final_noise: float = 0.15
 
     def __post_init__(self) -> None:

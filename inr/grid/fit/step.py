@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from inr.coders.laplace_tables import LATENT_LIMIT
 from inr.grid.fit.model import soft_round
@@ -251,7 +250,9 @@ def noise_pool() -> jax.Array:
 def start_latents(predicted: Sequence[np.ndarray]) -> Latents:
     """Begin at f32[h, w] of each level, in codes."""
     y = [np.clip(each, -LATENT_LIMIT, LATENT_LIMIT).astype(np.float32) for each in predicted]
-    return Latents(y, [np.zeros_like(each) for each in y], [np.zeros_like(each) for each in y], np.array(0))
+    return Latents(
+        y, [np.zeros_like(each) for each in y], [np.zeros_like(each) for each in y], np.array(0)
+    )
 
 
 def start_networks(params: dict[str, np.ndarray], pyramid: Pyramid) -> Networks:
@@ -268,7 +269,7 @@ def flatten(params: dict[str, np.ndarray], pyramid: Pyramid) -> np.ndarray:
 
 def unflatten(flat: np.ndarray, pyramid: Pyramid) -> dict[str, np.ndarray]:
     """Undo `flatten`."""
-    return {name: np.asarray(w) for name, w in split_params(np.asarray(flat), pyramid).items()}
+    return {name: np.asarray(w) for name, w in split_params(jnp.asarray(flat), pyramid).items()}
 
 
 def move_latents(latents: Latents, grads: list[np.ndarray], rates: Sequence[float]) -> Latents:

@@ -13,7 +13,7 @@ A tile's pixels stand in rows of side + 2 MARGIN, of which the last 2 MARGIN are
 that a neighbour is a fixed number of places away, and all loops run over one axis.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,17 +30,17 @@ _CONTEXT_TENSORS = ("w0", "w1", "out", "linear", "b0", "b1", "b2")
 class Tile(NamedTuple):
     """What a tile is compared with, and which of its pixels and latents lie in the picture."""
 
-    picture: jax.Array  # f32[c, pixels], in 0..1
-    is_pixel: jax.Array  # f32[pixels], 1 or 0
-    is_latent: jax.Array  # f32[windows], 1 or 0, of all levels one after the other
+    picture: Any  # f32[c, pixels], in 0..1
+    is_pixel: Any  # f32[pixels], 1 or 0
+    is_latent: Any  # f32[windows], 1 or 0, of all levels one after the other
 
 
 class Weights(NamedTuple):
     """Which sums are wanted; see `tile_sums`."""
 
-    squares: jax.Array  # f32[]
-    slopes: jax.Array  # f32[c, pixels], or f32[]
-    bits: jax.Array  # f32[latents of the tile], or f32[]
+    squares: Any  # f32[]
+    slopes: Any  # f32[c, pixels], or f32[]
+    bits: Any  # f32[latents of the tile], or f32[]
 
 
 class Sums(NamedTuple):
@@ -107,7 +107,8 @@ def tile_errors(
 ) -> jax.Array:
     """Return f32[c, pixels], how far a tile as it is drawn lies from the picture."""
     drawn = tile_colours(params, windows, pyramid)
-    return (_as_seen(drawn) - _as_seen(tile.picture)) * tile.is_pixel
+    errors: jax.Array = (_as_seen(drawn) - _as_seen(tile.picture)) * tile.is_pixel
+    return errors
 
 
 def tile_colours(params: Params, windows: list[jax.Array], pyramid: Pyramid) -> jax.Array:
@@ -187,14 +188,14 @@ def tile_bits(params: Params, windows: list[jax.Array], pyramid: Pyramid) -> jax
         octaves = [np.full(pyramid.levels[i].size, pyramid.octaves[i]) for i in levels]
         y = jnp.concatenate([_inner(windows[i]).reshape(-1) for i in levels])
         context_of_all = jnp.concatenate([columns[i] for i in levels], axis=1)
-        densities = laplace_parameters(context_of_all, network, np.concatenate(octaves))
+        densities = laplace_parameters(
+            context_of_all, network, jnp.asarray(np.concatenate(octaves))
+        )
         bits.append(bits_of(y, *densities))
     return jnp.concatenate(bits)
 
 
-def tile_contexts(
-    params: Params, windows: list[jax.Array], pyramid: Pyramid
-) -> list[jax.Array]:
+def tile_contexts(params: Params, windows: list[jax.Array], pyramid: Pyramid) -> list[jax.Array]:
     """Return taps and features of a tile's own latents, f32[n_taps + n_features, latents] of each
     level; the windows are zero beyond the picture."""
     s = pyramid.structure

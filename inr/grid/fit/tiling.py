@@ -62,7 +62,9 @@ class Tiling:
         summed = []
         for level, y, at in self._levels([np.empty(shape, np.float32) for shape in shapes]):
             side, padding = SIDE >> level.exponent, self._padding(level, y)
-            whole = np.zeros([n + sum(pad) for n, pad in zip(y.shape, padding, strict=True)], np.float32)
+            whole = np.zeros(
+                [n + sum(pad) for n, pad in zip(y.shape, padding, strict=True)], np.float32
+            )
             parts = windows[:, at].reshape(*self.shape, side + 2 * HALO, side + 2 * HALO)
             for i, j in np.ndindex(*self.shape):
                 top, left = i * side, j * side
@@ -78,7 +80,7 @@ class Tiling:
 
     def tiles(self, picture: np.ndarray) -> list[Tile]:
         """Cut f32[c, height, width] in 0..1."""
-        c, height, width = picture.shape
+        c = len(picture)
         ones = [np.ones((level.height, level.width), np.float32) for level in self.pyramid.levels]
         is_latent = self.cut(ones, mode="constant")
         tiles = []
@@ -92,9 +94,7 @@ class Tiling:
             tiles.append(Tile(flat, inside.reshape(-1), is_latent[n]))
         return tiles
 
-    def _levels(
-        self, latents: list[np.ndarray]
-    ) -> Iterator[tuple[Level, np.ndarray, slice]]:
+    def _levels(self, latents: list[np.ndarray]) -> Iterator[tuple[Level, np.ndarray, slice]]:
         """Each level, its latents, and where they stand in windows."""
         begin = 0
         levels = zip(self.pyramid.levels, self.tile_pyramid.levels, latents, strict=True)
@@ -106,5 +106,6 @@ class Tiling:
     def _padding(self, level: Level, y: np.ndarray) -> list[tuple[int, int]]:
         side = SIDE >> level.exponent
         return [
-            (HALO, HALO + n_tiles * side - n) for n_tiles, n in zip(self.shape, y.shape, strict=True)
+            (HALO, HALO + n_tiles * side - n)
+            for n_tiles, n in zip(self.shape, y.shape, strict=True)
         ]

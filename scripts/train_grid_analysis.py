@@ -1,0 +1,196 @@
+"""Trains the analysis network (inr/grid/fit/analysis.py): `assets/grid/analysis.npz`.
+
+train_grid_analysis.py DATA PRIOR OUT [--steps N] [--from FILE]
+
+The network makes the latents of a crop, noise stands for their rounding, and the networks of PRIOR
+(train_grid_networks.py) draw them and count their bits. The loss is the mean over crops of
+log(MSE + lambda * bits per pixel), so that all crops and lambdas count alike. DATA: see
+training_crops.py; all kinds of crops. OUT, a file, is written every few minutes, and a run that
+ended goes on from OUT.state. `--from` begins a further leg with the file of another. Files do not
+know this network: a better one may take its place at any time.
+"""
+
+import argparse
+import pickle
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from optax import contrib
+from training_crops import read_crops, training_rows
+
+from inr.files import write_whole
+from inr.grid.fit.analysis import STEP_SLOPE, first_weights, predict, step_of
+from inr.grid.fit.model import soft_round
+from inr.grid.fit.tile import HALO, MARGIN, Tile, Weights, tile_sums
+from inr.grid.prior import GAINED, LAMBDA_RANGE, SCALED_UNIT_BITS
+from inr.grid.structure import Pyramid, Structure
+
+SIDE, BATCH, SEED = 256, 4, 1
+RATE, ADAM_RATE, MAX_NORM = 1e-3, 5e-4, 0.1
+WARMUP = 50  # steps
+TEMPERATURES = 0.3, 0.1  # of soft rounding, at the start and at the end
+STEPS_A_BLOCK = 10
+SAVE_SECONDS = 180
+PYRAMID = Pyramid(SIDE, SIDE, 3, Structure(prior=2))
+POOL = 1 << 21  # uniform numbers, of which each crop takes slices
+ADAM_NAMES = ("_b", "_gain", "gain", "head")  # what is no matrix of a layer
+
+Weight = dict[str, jax.Array]
+
+
+class State(NamedTuple):
+    weights: Weight
+    muon: Any
+    step: Any
+
+
+def inside() -> tuple[np.ndarray, np.ndarray]:
+    """Tell which places of a crop are pixels, and which latents of windows are its own."""
+    is_pixel = np.arange(SIDE * (SIDE + 2 * MARGIN)) % (SIDE + 2 * MARGIN) < SIDE
+    is_latent = [
+        np.pad(np.ones((level.height, level.width), np.float32), HALO).reshape(-1)
+        for level in PYRAMID.levels
+    ]
+    return is_pixel.astype(np.float32), np.concatenate(is_latent)
+
+
+IS_INSIDE = inside()
+
+
+def loss_of_crop(weights, crop, place, key, temperature, prior, pool):
+    """log(MSE + lambda * bits per pixel) of u8[3, SIDE, SIDE].
+
+    Noise is as wide as rounding is: what is predicted cannot bend to it, as fitted latents can.
+    """
+    picture = crop.astype(jnp.float32) / 255
+    gain = step_of(0.0) * jnp.exp(STEP_SLOPE * place)
+    params = {
+        name: (a + place * b + place**2 * c) * (gain if name in GAINED else 1.0)
+        for name, (a, b, c) in prior.items()
+    }
+    latents = predict(picture, place, weights, jnp)
+    starts = jax.random.randint(key, (len(latents),), 0, pool.size - SIDE * SIDE)
+    seen = []
+    for y, begin in zip(latents, starts, strict=True):
+        added = jax.lax.dynamic_slice(pool, (begin,), (y.size,)).reshape(y.shape)
+        disturbed = soft_round(soft_round(y, temperature) + added, temperature)
+        seen.append(jnp.pad(disturbed, HALO, mode="edge").reshape(-1))
+    picture = jnp.pad(picture, ((0, 0), (0, 0), (0, 2 * MARGIN))).reshape(3, -1)
+    plain = Weights(jnp.float32(0), jnp.float32(0), jnp.float32(0))
+    sums = tile_sums(params, jnp.concatenate(seen), Tile(picture, *IS_INSIDE), plain, PYRAMID)
+    low, high = LAMBDA_RANGE
+    lambda_ = low * (high / low) ** ((place + 1) / 2)
+    return jnp.log(sums.errors / (3 * SIDE**2) + lambda_ * sums.bits / SIDE**2)
+
+
+def muon() -> optax.GradientTransformation:
+    """Muon for the matrices, Adam for the rest."""
+
+    def is_matrix(name: str) -> bool:
+        return not any(name.endswith(end) or name.startswith(end) for end in ADAM_NAMES)
+
+    numbers = {
+        name: contrib.MuonDimensionNumbers(1, 0) if is_matrix(name) else None
+        for name in first_weights(np.random.default_rng(0))
+    }
+    return contrib.muon(
+        1.0,
+        consistent_rms=0.2,
+        adam_learning_rate=ADAM_RATE / RATE,
+        muon_weight_dimension_numbers=numbers,
+    )
+
+
+@jax.jit
+def run_block(state, crops, places, keys, rates, temperatures, prior, pool):
+    """Make one step for each u8[BATCH, 3, SIDE, SIDE] of crops."""
+
+    def step(state, given):
+        crops, places, keys, rate, temperature = given
+
+        def add(total, each):
+            loss, grads = jax.value_and_grad(loss_of_crop)(
+                state.weights, *each, temperature, prior, pool
+            )
+            return jax.tree.map(lambda a, b: a + b / BATCH, total, grads), loss
+
+        zeros = jax.tree.map(jnp.zeros_like, state.weights)
+        grads, losses = jax.lax.scan(add, zeros, (crops, places, keys))
+        scale = jnp.minimum(1, MAX_NORM / optax.tree.norm(grads))
+        grads = jax.tree.map(lambda g: g * scale, grads)
+        updates, by_muon = muon().update(grads, state.muon, state.weights)
+        weights = jax.tree.map(lambda w, u: w + RATE * rate * u, state.weights, updates)
+        return State(weights, by_muon, state.step + 1), losses
+
+    return jax.lax.scan(step, state, (crops, places, keys, rates, temperatures))
+
+
+def batch_at(step: int, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Choose crops, some mirrored, and the places of lambda, one of each quarter."""
+    rng = np.random.default_rng([SEED, step])
+    picked = [
+        crops[i][:, :, :: rng.choice([-1, 1])] for i in rng.choice(len(crops), BATCH, replace=False)
+    ]
+    places = (rng.permutation(BATCH) + rng.random(BATCH)) / BATCH * 2 - 1
+    keys = rng.integers(0, 1 << 32, (BATCH, 2), np.uint32)
+    return np.stack(picked), places.astype(np.float32), keys
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("prior", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--from", type=Path, dest="begin")
+    args = parser.parse_args()
+    crops = np.stack(list(read_crops(args.data, training_rows(args.data))))
+    pool = jnp.asarray(np.random.default_rng([SEED, 0]).random(POOL, np.float32) - 0.5)
+    with np.load(args.prior) as stored:
+        prior = {
+            name: jnp.asarray(np.ldexp(stored[name], -SCALED_UNIT_BITS), jnp.float32)
+            for name in PYRAMID.shapes
+        }
+    weights = first_weights(np.random.default_rng(SEED))
+    if args.begin is not None:
+        with np.load(args.begin) as stored:
+            weights = {name: stored[name].astype(np.float32) for name in stored.files}
+    weights = jax.tree.map(jnp.asarray, weights)
+    state, kept = State(weights, muon().init(weights), jnp.int32(0)), args.out.with_suffix(".state")
+    if kept.exists():
+        leaves, tree = pickle.loads(kept.read_bytes()), jax.tree.structure(state)
+        state = jax.tree.unflatten(tree, [jnp.asarray(leaf) for leaf in leaves])
+    saved_at = started_at = time.monotonic()
+    mean: np.ndarray | None = None
+    while (begin := int(state.step)) < args.steps:
+        ids = np.arange(begin, min(begin + STEPS_A_BLOCK, args.steps))
+        batches = [np.stack(each) for each in zip(*(batch_at(i, crops) for i in ids), strict=True)]
+        share, (hot, cold) = ids / args.steps, TEMPERATURES
+        rates = np.minimum(1, (ids + 1) / WARMUP) * 0.5 * (1 + np.cos(np.pi * share))
+        schedules = [each.astype(np.float32) for each in (rates, hot * (cold / hot) ** share)]
+        state, losses = run_block(state, *batches, *schedules, prior, pool)
+        losses = np.asarray(losses)
+        if not np.isfinite(losses).all():
+            raise SystemExit(f"the loss stopped being a number before step {ids[-1] + 1}")
+        order = np.argsort(batches[1], axis=1)
+        quarters = np.take_along_axis(losses, order, axis=1).mean(axis=0)
+        mean = quarters if mean is None else 0.9 * mean + 0.1 * quarters
+        is_last = ids[-1] + 1 == args.steps
+        if begin % (5 * STEPS_A_BLOCK) == 0 or is_last:
+            text = f"step {ids[-1] + 1}: {mean.mean():.4f} ({' '.join(f'{x:.3f}' for x in mean)})"
+            print(f"{text}, {time.monotonic() - started_at:.0f} s", flush=True)
+        if is_last or time.monotonic() - saved_at > SAVE_SECONDS:
+            with write_whole(kept, overwrite=True) as file:
+                file.write(pickle.dumps([np.asarray(leaf) for leaf in jax.tree.leaves(state)]))
+            with write_whole(args.out, overwrite=True) as file:
+                np.savez(file, **{n: np.asarray(w, np.float16) for n, w in state.weights.items()})
+            saved_at = time.monotonic()
+
+
+if __name__ == "__main__":
+    main()

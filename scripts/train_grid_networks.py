@@ -1,0 +1,205 @@
+"""Trains the networks of prior 2 (inr/grid/prior.py): `assets/grid/prior_2.npz`.
+
+train_grid_networks.py DATA OUT [--crops N] [--steps N]
+
+One set of networks is fitted to many crops at once, each with latents of its own and a lambda of
+its own: every number is a polynomial in the place of lambda. The gradient of each crop counts
+relative to its loss, so that all crops and lambdas count alike. DATA: see training_crops.py; all
+kinds of crops. OUT, a file, is written every now and then, and a run that ended goes on from
+OUT.state. A set that has been released never changes: files are counted from it. Another machine
+gives other numbers of the same worth.
+"""
+
+import argparse
+import pickle
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from training_crops import one_of_each_source, read_crops, training_rows
+
+from inr.files import write_whole
+from inr.grid.fit.analysis import step_of
+from inr.grid.fit.init import CUBIC
+from inr.grid.fit.settings import GridFit
+from inr.grid.fit.soap import SoapState, scale_by_soap
+from inr.grid.fit.step import (
+    Fitting,
+    Latents,
+    Rounding,
+    flatten,
+    move_latents,
+    start_latents,
+    unflatten,
+)
+from inr.grid.prior import (
+    GAIN_BITS,
+    GAINED,
+    PRIOR_LIMIT,
+    SCALED_UNIT_BITS,
+    lambda_of,
+    rate_place,
+)
+from inr.grid.structure import MAX_RATE, Pyramid, Structure
+
+SEED, RATE, MAX_NORM = 1, 1e-2, 0.1
+FIT = GridFit()
+SAVE_SECONDS = 120
+
+Networks = dict[str, jax.Array]  # "name k": the factor of place**k, k = 0, 1, 2
+
+
+class State(NamedTuple):
+    networks: Networks
+    soap: SoapState
+    latents: list[Latents]
+    step: int
+
+
+class Crop(NamedTuple):
+    fitting: Fitting
+    place: float  # of lambda, -1..1
+    lambda_: float
+
+
+def first_networks(pyramid: Pyramid) -> dict[str, np.ndarray]:
+    """Make networks that draw the sum of the levels, grey, and know little of their densities."""
+    rng, tensors = np.random.default_rng(SEED), {}
+    for name, shape in pyramid.shapes.items():
+        w = np.zeros(shape)
+        if name.startswith("up"):
+            w = np.array(CUBIC)
+        elif name == "synth_linear":
+            w = np.ones(shape)
+        elif name == "synth_b1":
+            w = np.full(shape, 0.5 - 1 / 16)
+        elif name == "conv_b0":
+            w = np.full(shape, 1 / 16)  # at 0 its rectifier would pass no gradient
+        elif name.endswith("_b2"):
+            w = np.array([0.0, -1.0])
+        elif len(shape) == 2 and not name.startswith("conv"):
+            gain = {"synth_w0": 2.0, "synth_w1": 0.1}.get(name, 0.3)
+            w = gain * rng.uniform(-1, 1, shape) / np.sqrt(shape[1])
+        tensors |= {f"{name} 0": w, f"{name} 1": 0 * w, f"{name} 2": 0 * w}
+    return {name: w.astype(np.float32) for name, w in tensors.items()}
+
+
+def networks_at(networks: dict[str, np.ndarray], place: float, pyramid: Pyramid) -> np.ndarray:
+    """Return f32[numbers] at a place of lambda; see prior.py."""
+    at = {}
+    for name in pyramid.shapes:
+        polynomial = sum(place**k * networks[f"{name} {k}"] for k in range(3))
+        at[name] = polynomial * (step_of(place) if name in GAINED else 1.0)
+    return flatten(at, pyramid)
+
+
+def pull_back(gradient: np.ndarray, place: float, pyramid: Pyramid) -> dict[str, np.ndarray]:
+    """Return the gradient by the factors of the polynomials, of that at a place."""
+    pulled = {}
+    for name, g in unflatten(gradient, pyramid).items():
+        g = g * step_of(place) if name in GAINED else g
+        pulled |= {f"{name} {k}": place**k * g for k in range(3)}
+    return pulled
+
+
+@jax.jit
+def update(networks: Networks, soap: SoapState, grads: Networks, rate: Any) -> Any:
+    """Make one step of SOAP."""
+    scale = jnp.minimum(1, MAX_NORM / optax.tree.norm(grads))
+    updates, soap = scale_by_soap().update(jax.tree.map(lambda g: g * scale, grads), soap)
+    return jax.tree.map(lambda w, u: w - rate * u, networks, updates), soap
+
+
+def make_step(state: State, crops: list[Crop], pyramid: Pyramid, share: float) -> tuple[State, Any]:
+    """Make one step at a share 0..1 of the training; also log(MSE + lambda bpp) of each crop."""
+    rounding = Rounding(
+        np.float32(FIT.temperature + (FIT.final_temperature - FIT.temperature) * share),
+        np.float32(FIT.noise + (FIT.final_noise - FIT.noise) * share),
+        np.bool_(False),
+    )
+    cosine = 0.5 * (1 + np.cos(np.pi * share))
+    networks = {name: np.asarray(w, np.float64) for name, w in state.networks.items()}
+    total = {name: np.zeros(w.shape) for name, w in networks.items()}
+    moved, losses = [], []
+    for (fitting, place, lambda_), latents in zip(crops, state.latents, strict=True):
+        found = fitting.gradients(
+            networks_at(networks, place, pyramid),
+            latents.y,
+            rounding,
+            state.step,
+            with_networks=True,
+        )
+        loss = found.measured.mse + fitting.lambda_per_bit * found.measured.bits
+        relative = fitting.lambda_per_bit / (loss * len(crops))
+        for name, g in pull_back(found.networks * relative, place, pyramid).items():
+            total[name] += g
+        rate = FIT.latent_rate * (1e-3 / lambda_) ** 0.2 * cosine  # as in fit/program.py
+        moved.append(move_latents(latents, found.latents, [rate] * len(latents.y)))
+        losses.append(np.log(loss))
+    grads = {name: jnp.asarray(g, jnp.float32) for name, g in total.items()}
+    updated, soap = update(state.networks, state.soap, grads, np.float32(RATE * cosine))
+    return State(updated, soap, moved, state.step + 1), np.array(losses)
+
+
+def export(networks: Networks, pyramid: Pyramid, out: Path) -> None:
+    """Write the set as prior.py reads it."""
+    stored = {}
+    for name in pyramid.shapes:
+        w = np.stack([np.asarray(networks[f"{name} {k}"], np.float64) for k in range(3)])
+        stored[name] = np.rint(np.ldexp(w, SCALED_UNIT_BITS)).astype(np.int32)
+        if np.abs(w).sum(axis=0).max() >= PRIOR_LIMIT:
+            raise SystemExit(f"{name}: a number is too large for a prior")
+    gains = [step_of(rate_place(rate)) for rate in range(MAX_RATE + 1)]
+    stored["gain"] = np.rint(np.ldexp(gains, GAIN_BITS)).astype(np.int32)
+    with write_whole(out, overwrite=True) as file:
+        np.savez(file, **stored)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--crops", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=450)
+    args = parser.parse_args()
+    rows = one_of_each_source(training_rows(args.data, SEED))[: args.crops]
+    pictures = [crop.astype(np.float32) / 255 for crop in read_crops(args.data, rows)]
+    pyramid = Pyramid(*pictures[0].shape[1:], 3, Structure(prior=2))
+    zeros = flatten({name: np.zeros(shape) for name, shape in pyramid.shapes.items()}, pyramid)
+    crops = []
+    for i, (picture, rate) in enumerate(
+        zip(pictures, np.linspace(0, MAX_RATE, len(pictures)), strict=True)
+    ):
+        fitting = Fitting.of(picture, pyramid, lambda_of(rate), zeros, (SEED, i))
+        crops.append(Crop(fitting, rate_place(rate), lambda_of(rate)))
+    kept = args.out.with_suffix(".state")
+    if kept.exists():
+        state = jax.tree.map(lambda x: x, pickle.loads(kept.read_bytes()))
+    else:
+        networks = jax.tree.map(jnp.asarray, first_networks(pyramid))
+        blank = [np.zeros((level.height, level.width)) for level in pyramid.levels]
+        latents = [start_latents(blank) for _ in crops]
+        state = State(networks, scale_by_soap().init(networks), latents, 0)
+    saved_at = started_at = time.monotonic()
+    while state.step < args.steps:
+        state, losses = make_step(state, crops, pyramid, state.step / args.steps)
+        if not np.isfinite(losses).all():
+            raise SystemExit(f"the loss stopped being a number at step {state.step}")
+        is_last = state.step == args.steps
+        if state.step % 10 == 0 or is_last:
+            quarters = [f"{each.mean():.3f}" for each in np.array_split(losses, 4)]
+            text = f"step {state.step}: {losses.mean():.4f} ({' '.join(quarters)})"
+            print(f"{text}, {time.monotonic() - started_at:.0f} s", flush=True)
+        if is_last or time.monotonic() - saved_at > SAVE_SECONDS:
+            export(state.networks, pyramid, args.out)
+            with write_whole(kept, overwrite=True) as file:
+                file.write(pickle.dumps(jax.tree.map(np.asarray, state)))
+            saved_at = time.monotonic()
+
+
+if __name__ == "__main__":
+    main()
