@@ -203,7 +203,7 @@ def test_values_that_do_not_fit(path, text, message):
         ("field.hidden", "8", "unknown setting field.hidden: GridRecipe has"),
         ("structure.hidden", "0", r"structure\.hidden=0 is outside 1\.\.256"),
         ("structure.n_taps", "21", r"structure\.n_taps=21 is outside 1\.\.20"),
-        ("fit.steps", "0", "fit.steps=0: at least 1 step"),
+        ("fit.steps", "-1", "fit.steps=-1: expected a number of steps from 0"),
     ],
 )
 def test_values_that_a_recipe_of_kind_grid_refuses(path, text, message):

@@ -15,9 +15,9 @@ def test_the_work_of_a_hand_counted_grid():
     settings = {"structure.hidden": "2", "structure.n_taps": "1", "structure.n_features": "1"}
     settings |= {"fit.steps": "5", "fit.n_starts": "3", "fit.trial": "0.1"}
     recipe = with_settings(recipes.grid(), settings)
-    # Levels of 1 x 1, 1 x 1, 1 x 2, 2 x 3, 4 x 5 and 8 x 10. Context networks, each of 2*2 + 2*2 +
-    # 2*2 + 2*2 + 2 + 2 + 2 numbers, for 4 ranges of exponents; features of 1..5 levels. Synthesis of
-    # grey: 5 kernels of 4, 2*6 + 2 + 1*2 + 1*6 + 1, and two convolutions of 9 + 1
+    # Levels of 1 x 1, 1 x 1, 1 x 2, 2 x 3, 4 x 5 and 8 x 10. Four context networks, each of 2*2 +
+    # 2*2 + 2*2 + 2*2 + 2 + 2 + 2 numbers, and features of 1..5 levels. Synthesis of grey: 5 kernels
+    # of 4, 2*6 + 2 + 1*2 + 1*6 + 1, and two convolutions of 9 + 1
     grey = Picture(np.random.default_rng(0).integers(0, 256, (8, 10, 1), np.uint8))
     products = 110 * (4 * 22 + 15) + 80 * (20 + 23 + 20)
     n_steps = 5 * (1.2 + 0.14) + 80  # with the search for codes of the networks

@@ -22,7 +22,7 @@ from inr.grid.synthesis_bounds import Rounding, check_exact
     st.sampled_from([1, 30, LATENT_LIMIT]),
     st.sampled_from([0, 2]),
 )
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_whatever_is_accepted_is_exact(seed, bits, max_latent, prior):
     rng = np.random.default_rng(seed)
     pyramid = Pyramid(1, 25, 1, Structure(hidden=2, prior=prior))  # two octaves, or five

@@ -17,7 +17,10 @@ from inr.image.metrics import psnr_db
 from inr.image.read import from_array
 from inr.options import EncodeOptions, Target
 
-PYRAMID = Pyramid(64, 96, 3, Structure(hidden=8))
+pytestmark = pytest.mark.usefixtures("small_tiles")
+
+STRUCTURE = Structure(prior=2)
+PYRAMID = Pyramid(64, 96, 3, Structure(prior=2, hidden=8))
 
 
 def encoded(n_bytes: int, psnr: float) -> Trial:
@@ -65,7 +68,7 @@ def test_corrections_are_small_after_few_steps():
 
 
 def test_a_first_lambda_is_larger_for_smaller_files_and_lower_quality():
-    assert bytes_target(1500).first_lambda() > bytes_target(6000).first_lambda()
+    assert bytes_target(2000).first_lambda() > bytes_target(6000).first_lambda()
     assert PsnrTarget(28.0, 1).first_lambda() > PsnrTarget(38.0, 1).first_lambda()
 
 
@@ -74,6 +77,16 @@ def test_a_first_lambda_is_larger_for_smaller_files_and_lower_quality():
 )
 def test_bytes_are_met_at_most_three_percent_below(n_bytes, is_met):
     assert bytes_target().is_met(encoded(n_bytes, 30.0)) == is_met
+
+
+@pytest.mark.parametrize(("n_bytes", "is_modest"), [(1, True), (2000, True), (2001, False)])
+def test_modest_files_take_no_more_than_asked_for(n_bytes, is_modest):
+    assert bytes_target().is_modest(encoded(n_bytes, 30.0)) == is_modest
+
+
+@pytest.mark.parametrize(("psnr", "is_modest"), [(29.89, True), (29.91, False), (31.0, False)])
+def test_modest_pictures_are_worse_than_asked_for(psnr, is_modest):
+    assert PsnrTarget(30.0, 1).is_modest(encoded(1, psnr)) == is_modest
 
 
 @pytest.mark.parametrize(("n_bytes", "miss"), [(1538, 1.0), (2000, 0.0), (2600, 1.0)])
@@ -103,9 +116,9 @@ def test_the_smallest_file_that_is_good_enough_is_taken():
     assert len(PsnrTarget(30.0, 1).best(tried).data) == 20  # better than asked for, and smaller
 
 
-def test_a_target_below_the_networks_is_refused():
-    with pytest.raises(ValueError, match="a target of 100 bytes is too small"):
-        bytes_target(100)
+def test_a_target_below_header_and_networks_is_refused():
+    with pytest.raises(ValueError, match="a target of 50 bytes is too small"):
+        bytes_target(50)
 
 
 def picture():
@@ -116,9 +129,8 @@ def picture():
     return from_array(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
-# Two of all tests here: each other number of steps would be compiled again.
-SHORT = GridRecipe("short", Structure(hidden=8, n_taps=6, n_features=3), GridFit(60, n_starts=1))
-RECIPE = GridRecipe("small", Structure(hidden=8, n_taps=6, n_features=3), GridFit(200, n_starts=1))
+SHORT = GridRecipe("short", STRUCTURE, GridFit(30))
+RECIPE = GridRecipe("small", STRUCTURE, GridFit(120))
 
 
 @pytest.mark.slow  # two fits and more
@@ -131,6 +143,7 @@ def test_files_land_where_they_are_asked_to():
     assert psnr_db(image.pixels, decode_picture(good.data).pixels) == good.psnr_db
 
 
+@pytest.mark.slow  # several fits
 def test_a_target_that_the_recipe_has_no_use_for_is_told():
     encoded = encode_picture(picture(), SHORT, EncodeOptions(target=Target(n_bytes=200_000)))
     assert len(encoded.data) < 0.97 * 200_000
@@ -176,5 +189,5 @@ def test_a_first_lambda_far_too_small_is_made_good(monkeypatch):
     """In a short fit latents do not follow lambda so far, and late in one hardly at all."""
     guess = BytesTarget.first_lambda
     monkeypatch.setattr(BytesTarget, "first_lambda", lambda self: 0.2 * guess(self))
-    made = encode_picture(picture(), RECIPE, EncodeOptions(target=Target(n_bytes=900)))
-    assert 0.97 * 900 <= len(made.data) <= 900
+    made = encode_picture(picture(), RECIPE, EncodeOptions(target=Target(n_bytes=2200)))
+    assert 0.97 * 2200 <= len(made.data) <= 2200

@@ -140,7 +140,7 @@ def convolved(x, params, i):
 
 
 def features_repeated(latents, params, pyramid):
-    """f64[n_drawn, height, width] of a structure that is not scaled: each size repeats its edges."""
+    """f64[n_drawn, height, width] of others than scaled structures: each size repeats its edges."""
     drawn = []
     for level, y in zip(pyramid.levels, latents, strict=True):
         if level.is_hyper:
