@@ -1,7 +1,7 @@
 """Makes golden files: small files of all that the format has, which every version must decode.
 
 Run it when the format has something new; what is there already is never made again, and never
-removed. Beside each .inr lie the pixels it decoded to (.npy) and the SHA-256 of its integer codes.
+removed. Those of kind grid, of priors 0 and 1, were made by encoders that are gone. Beside each .inr lie the pixels it decoded to (.npy) and the SHA-256 of its integer codes.
 
 Usage: scripts/make_golden.py [FOLDER]   (tests/golden/v1 if not given)
 """
@@ -25,7 +25,6 @@ from helpers.golden import codes_sha256  # noqa: E402
 GOLDEN = ROOT / "tests" / "golden" / "v1"
 MODES = ("grey", "grey_alpha", "rgb", "rgba")  # by the number of channels
 SIREN = "--recipe siren --set fit.steps=60 --target-bytes 700"
-GRID = "--recipe grid_fast --set fit.steps=60"
 CAE = "--recipe cae"
 
 
@@ -58,7 +57,6 @@ def cases() -> dict[str, Callable[[], bytes]]:
     for n_channels, mode in enumerate(MODES, 1):
         for bit_depth in (8, 16):
             add(f"siren_{mode}{bit_depth}", SIREN, n_channels, bit_depth)
-            add(f"grid_{mode}{bit_depth}", GRID, n_channels, bit_depth)
         add(f"cae_{mode}8", CAE, n_channels)
     for coder in ("huffman", "zstd", "deflate", "lzma"):
         add(f"siren_{coder}", f"{SIREN} {sets(f'coder={coder}')}")
@@ -71,10 +69,6 @@ def cases() -> dict[str, Callable[[], bytes]]:
     add("siren_wavelet_rgb8", f"{SIREN} {sets('split=wavelet')}")
     levels = sets("split=wavelet", "split.levels=3", "split.wavelet=db2")
     add("siren_wavelet_grey16", f"{SIREN} {levels}", 1, 16)
-    add("grid_without_prior", f"{GRID} {sets('structure.prior=0')}")
-    add("grid_first_level", f"{GRID} {sets('structure.first_level=1')}")
-    add("grid_hyper", f"{GRID} {sets('structure.n_hyper=2')}")
-    add("grid_fine", f"{GRID} {sets('lambda=0.0001')}")
     add("cae_factorized", f"{CAE} {sets('model=factorized')}")
     add("cae_fine", f"{CAE} {sets('lambda=0.0003')}")
     flat = inr.Picture(np.full((5, 7, 3), (1, 2, 3), np.uint8), b"not a real profile")

@@ -1,10 +1,12 @@
 """Trains the networks of prior 2 (inr/grid/prior.py): `assets/grid/prior_2.npz`.
 
-train_grid_networks.py DATA OUT [--crops N] [--steps N]
+train_grid_networks.py DATA OUT [--crops N] [--steps N] [--from PRIOR ANALYSIS]
 
 One set of networks is fitted to many crops at once, each with latents of its own and a lambda of
 its own: every number is a polynomial in the place of lambda. The gradient of each crop counts
-relative to its loss, so that all crops and lambdas count alike. DATA: see training_crops.py; all
+relative to its loss, so that all crops and lambdas count alike. With `--from` networks begin with
+those of another leg and latents as an analysis network predicts them, so that what latents mean
+stays near to what that network knows; else latents begin at zero. DATA: see training_crops.py; all
 kinds of crops. OUT, a file, is written every now and then, and a run that ended goes on from
 OUT.state. A set that has been released never changes: files are counted from it. Another machine
 gives other numbers of the same worth.
@@ -23,7 +25,7 @@ import optax
 from training_crops import one_of_each_source, read_crops, training_rows
 
 from inr.files import write_whole
-from inr.grid.fit.analysis import step_of
+from inr.grid.fit.analysis import predict, step_of
 from inr.grid.fit.init import CUBIC
 from inr.grid.fit.settings import GridFit
 from inr.grid.fit.soap import SoapState, scale_by_soap
@@ -88,6 +90,29 @@ def first_networks(pyramid: Pyramid) -> dict[str, np.ndarray]:
     return {name: w.astype(np.float32) for name, w in tensors.items()}
 
 
+def warm_start(
+    prior: Path,
+    analysis: Path,
+    pictures: list[np.ndarray],
+    crops: "list[Crop]",
+    pyramid: Pyramid,
+) -> tuple[Networks, list[Latents]]:
+    """Begin with the networks of a set, and with what an analysis network predicts."""
+    with np.load(prior) as stored:
+        networks = {
+            f"{name} {k}": jnp.asarray(np.ldexp(stored[name][k], -SCALED_UNIT_BITS), jnp.float32)
+            for name in pyramid.shapes
+            for k in range(3)
+        }
+    with np.load(analysis) as stored:
+        weights = {name: stored[name].astype(np.float32) for name in stored.files}
+    latents = [
+        start_latents(predict(picture, np.float32(crop.place), weights))
+        for picture, crop in zip(pictures, crops, strict=True)
+    ]
+    return networks, latents
+
+
 def networks_at(networks: dict[str, np.ndarray], place: float, pyramid: Pyramid) -> np.ndarray:
     """Return f32[numbers] at a place of lambda; see prior.py."""
     at = {}
@@ -138,7 +163,8 @@ def make_step(state: State, crops: list[Crop], pyramid: Pyramid, share: float) -
         for name, g in pull_back(found.networks * relative, place, pyramid).items():
             total[name] += g
         rate = FIT.latent_rate * (1e-3 / lambda_) ** 0.2 * cosine  # as in fit/program.py
-        moved.append(move_latents(latents, found.latents, [rate] * len(latents.y)))
+        rates = [rate * 2 ** (FIT.latent_slope * octaves) for octaves in pyramid.octaves]
+        moved.append(move_latents(latents, found.latents, rates))
         losses.append(np.log(loss))
     grads = {name: jnp.asarray(g, jnp.float32) for name, g in total.items()}
     updated, soap = update(state.networks, state.soap, grads, np.float32(RATE * cosine))
@@ -151,7 +177,7 @@ def export(networks: Networks, pyramid: Pyramid, out: Path) -> None:
     for name in pyramid.shapes:
         w = np.stack([np.asarray(networks[f"{name} {k}"], np.float64) for k in range(3)])
         stored[name] = np.rint(np.ldexp(w, SCALED_UNIT_BITS)).astype(np.int32)
-        if np.abs(w).sum(axis=0).max() >= PRIOR_LIMIT:
+        if np.abs(w).sum(axis=0).max() >= (1.0 if name.startswith("up") else PRIOR_LIMIT):
             raise SystemExit(f"{name}: a number is too large for a prior")
     gains = [step_of(rate_place(rate)) for rate in range(MAX_RATE + 1)]
     stored["gain"] = np.rint(np.ldexp(gains, GAIN_BITS)).astype(np.int32)
@@ -165,6 +191,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--crops", type=int, default=24)
     parser.add_argument("--steps", type=int, default=450)
+    parser.add_argument("--from", type=Path, nargs=2, dest="begin")
     args = parser.parse_args()
     rows = one_of_each_source(training_rows(args.data, SEED))[: args.crops]
     pictures = [crop.astype(np.float32) / 255 for crop in read_crops(args.data, rows)]
@@ -183,6 +210,8 @@ def main() -> None:
         networks = jax.tree.map(jnp.asarray, first_networks(pyramid))
         blank = [np.zeros((level.height, level.width)) for level in pyramid.levels]
         latents = [start_latents(blank) for _ in crops]
+        if args.begin is not None:
+            networks, latents = warm_start(*args.begin, pictures, crops, pyramid)
         state = State(networks, scale_by_soap().init(networks), latents, 0)
     saved_at = started_at = time.monotonic()
     while state.step < args.steps:

@@ -106,8 +106,9 @@ class GridKind:
         """See `kinds.Kind`."""
         picture, fit = job.picture, job.recipe.fit
         pyramid = Pyramid(picture.height, picture.width, picture.n_channels, job.recipe.structure)
-        # Each latent passes the context model, each pixel the synthesis.
-        n_products = pyramid.n_latents * _n_numbers(pyramid.context_groups)
+        # Each latent passes one of the context networks, each pixel the synthesis.
+        n_context = _n_numbers(pyramid.context_groups) // len(pyramid.contexts)
+        n_products = pyramid.n_latents * n_context
         n_products += picture.n_pixels * _n_numbers(pyramid.synthesis_groups)
         n_steps = fit.steps * (1 + (fit.n_starts - 1) * fit.trial)
         # Multiply and add, forward and twice backward.

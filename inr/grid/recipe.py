@@ -37,8 +37,8 @@ def grid_instant() -> GridRecipe:
 
 
 def grid_fast() -> GridRecipe:
-    """Return a latent grid after one short fit of the latents alone."""
-    return GridRecipe("grid_fast", Structure(prior=2), GridFit(steps=60, alone=1.0))
+    """Return a latent grid after one short fit."""
+    return GridRecipe("grid_fast", Structure(prior=2), GridFit(steps=180))
 
 
 def grid() -> GridRecipe:

@@ -92,7 +92,7 @@ def synthesize(
         out[y : y + row.size, x : x + col.size] = round_in_place(samples).transpose(1, 2, 0)
 
     with tile_pool(n_threads) as pool:
-        is_endless = pyramid.structure.is_scaled and size is None
+        is_endless = pyramid.structure.is_scaled
         cols = _spans(params, widths, region.x, region.width, width, is_endless)
         rows = _spans(params, heights, region.y, region.height, height, is_endless)
         for _ in pool.map(synthesize_tile, product(rows, cols)):
@@ -156,10 +156,11 @@ def _spans(
       is_endless: features go on beyond the picture.
     """
     spans = []
+    repeats = not is_endless or out_of != sizes[0]  # what is interpolated has edges
     for at in range(start, start + size, TILE):
         n = min(TILE, start + size - at)
         positions = np.arange(at - MARGIN, at + n + MARGIN)
-        if not is_endless:
+        if repeats:
             positions = np.clip(positions, 0, out_of - 1)
         taps, needed = None, [positions]
         if out_of != sizes[0]:
@@ -175,7 +176,7 @@ def _spans(
                 of = of[(of >= 0) & (of < coarser)]
             needed.append(of)
             doubling.append(_doubling(params[f"up{e}"], needed[e], of))
-        touches = (at == 0 and not is_endless, at + n == out_of and not is_endless)
+        touches = (at == 0 and repeats, at + n == out_of and repeats)
         spans.append(_Span(at, n, touches, tuple(needed), tuple(doubling), taps))
     return spans
 

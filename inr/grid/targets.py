@@ -25,7 +25,8 @@ from inr.image.picture import Picture
 from inr.options import Job, Target
 
 _AIM = 1.015  # of the bytes asked for: what is aimed at
-_BITS_A_NUMBER = 3.3  # of the networks, before they are coded
+# Of the networks, before they are coded: bits a number, and the largest part of a small file.
+_BITS_A_NUMBER, _NETWORKS_SHARE = 3.3, 0.3
 _HEADER_BYTES = 40
 _EARLIEST = 0.15  # of a fit: before, bits say nothing about the end
 _RESPONSE_STEPS = 100.0  # in which latents follow lambda; corrections are made as slowly
@@ -68,7 +69,8 @@ class BytesTarget:
         n_numbers = sum(int(np.prod(shape)) for shape in pyramid.shapes.values())
         profile_bytes = 0 if icc_profile is None else len(pack_icc(icc_profile))
         self._fixed_bytes = _HEADER_BYTES + profile_bytes
-        self._other_bytes = self._fixed_bytes + n_numbers * _BITS_A_NUMBER / 8
+        networks_bytes = min(n_numbers * _BITS_A_NUMBER / 8, _NETWORKS_SHARE * n_bytes)
+        self._other_bytes = self._fixed_bytes + networks_bytes
         if self._latent_bits() <= 0:
             raise UsageError(
                 f"a target of {n_bytes} bytes is too small: header and networks take about "

@@ -19,7 +19,7 @@ def test_the_work_of_a_hand_counted_grid():
     # 2*2 + 2*2 + 2*2 + 2 + 2 + 2 numbers, and features of 1..5 levels. Synthesis of grey: 5 kernels
     # of 4, 2*6 + 2 + 1*2 + 1*6 + 1, and two convolutions of 9 + 1
     grey = Picture(np.random.default_rng(0).integers(0, 256, (8, 10, 1), np.uint8))
-    products = 110 * (4 * 22 + 15) + 80 * (20 + 23 + 20)
+    products = 110 * ((4 * 22 + 15) // 4) + 80 * (20 + 23 + 20)
     n_steps = 5 * (1.2 + 0.14) + 80  # with the search for codes of the networks
     assert GRID.work(Job(grey, recipe)) == pytest.approx(6 * products * n_steps * 6)
 

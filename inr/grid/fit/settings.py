@@ -12,8 +12,8 @@ class GridFit:
     steps: int = 1000
     learning_rate: float = 5e-3  # of the networks, by SOAP
     latent_rate: float = 0.32  # codes a step, of the finest latents, by Adam, at lambda = 0.001
-    latent_slope: float = 0.0  # log2 by which that grows with each exponent
-    alone: float = 0.0  # first fraction of the fit, in which the networks stay
+    latent_slope: float = 0.5  # log2 by which that grows with each exponent
+    alone: float = 0.1  # first fraction of the fit, in which the networks stay
     n_starts: int = 1  # first networks that are tried; the best goes on
     trial: float = 0.03  # fraction of the fit after which only the best start goes on
     tail: float = 0.05  # last fraction, in which the networks learn the rounded latents

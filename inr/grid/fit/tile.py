@@ -107,7 +107,7 @@ def tile_errors(
 ) -> jax.Array:
     """Return f32[c, pixels], how far a tile as it is drawn lies from the picture."""
     drawn = tile_colours(params, windows, pyramid)
-    errors: jax.Array = (_as_seen(drawn) - _as_seen(tile.picture)) * tile.is_pixel
+    errors: jax.Array = (_as_seen(drawn) - _as_seen(tile.picture)) * tile.is_pixel[None]
     return errors
 
 
@@ -189,7 +189,7 @@ def tile_bits(params: Params, windows: list[jax.Array], pyramid: Pyramid) -> jax
         y = jnp.concatenate([_inner(windows[i]).reshape(-1) for i in levels])
         context_of_all = jnp.concatenate([columns[i] for i in levels], axis=1)
         densities = laplace_parameters(
-            context_of_all, network, jnp.asarray(np.concatenate(octaves))
+            context_of_all, network, jnp.asarray(np.concatenate(octaves), jnp.float32)
         )
         bits.append(bits_of(y, *densities))
     return jnp.concatenate(bits)
