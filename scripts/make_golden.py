@@ -1,7 +1,8 @@
 """Makes golden files: small files of all that the format has, which every version must decode.
 
 Run it when the format has something new; what is there already is never made again, and never
-removed. Those of kind grid, of priors 0 and 1, were made by encoders that are gone. Beside each .inr lie the pixels it decoded to (.npy) and the SHA-256 of its integer codes.
+removed. Those of kind grid, of priors 0 and 1, were made by encoders that are gone. Beside each
+.inr lie the pixels it decoded to (.npy) and the SHA-256 of its integer codes.
 
 Usage: scripts/make_golden.py [FOLDER]   (tests/golden/v1 if not given)
 """
