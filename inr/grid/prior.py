@@ -4,7 +4,7 @@ Fits begin with them, and files hold only how far a picture's own networks lie f
 part of the format, as tables of other codecs are: `Structure.prior` names the set, and a set never
 changes: its SHA-256 stands in assets/manifest.json.
 
-Set 1, made by scripts/train_grid_prior.py, was fitted for pictures of three channels and exponents
+Set 1, made by a script of commit 60bdc74, was fitted for pictures of three channels and exponents
 0..5 of the pyramid. Columns and kernels of coarser levels repeat those of the coarsest that is
 known; grey is the mean of the three colours; what is left, such as the row of alpha, has no prior.
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from inr.format.shipped import SHIPPED
+from inr.grid.fit.init import CUBIC
 from inr.grid.prior import LAMBDA_RANGE
 from inr.grid.structure import COARSEST_SCALED, Pyramid
 
@@ -29,8 +30,6 @@ Weights = dict[str, Array]
 CHANNELS = (24, 32, 48, 48, 48)  # of exponents 1..5
 _REACH = 64  # pixels around a tile that still count: more than 64 change little
 _TILE = 512  # pixels a side, without them: a multiple of 2**COARSEST_SCALED
-# Keys' cubic at a quarter of a pixel, as the fit's upsampling starts.
-_CUBIC = (-0.0703125, 0.8671875, 0.2265625, -0.0234375)
 _HEAD_UNIT = 0.1  # of brightness: heads sum many numbers, and a step of training moves them all
 _STEP_AT_MIDDLE = 0.11  # of brightness: the step of exponent 0 that pays at the middle lambda
 # A step goes with the root of lambda.
@@ -156,8 +155,8 @@ def _double(x: Array, xp: ModuleType) -> Array:
     """[h, w] -> [2 h, w], as the synthesis of pictures upsamples."""
     h, w = x.shape
     padded = xp.pad(x, ((2, 2), (0, 0)), mode="edge")
-    even = sum(_CUBIC[3 - t] * padded[t : t + h] for t in range(4))
-    odd = sum(_CUBIC[t] * padded[t + 1 : t + 1 + h] for t in range(4))
+    even = sum(CUBIC[3 - t] * padded[t : t + h] for t in range(4))
+    odd = sum(CUBIC[t] * padded[t + 1 : t + 1 + h] for t in range(4))
     return xp.stack([even, odd], axis=1).reshape(2 * h, w)
 
 

@@ -29,7 +29,9 @@ def first_networks(
     for name, shape in pyramid.shapes.items():
         random = _tensor(name, shape, mean, rng)
         known = prior[name] * (1 + spread * rng.standard_normal(shape)) if spread else prior[name]
-        networks[name] = np.where(known == 0, random, known).astype(np.float32)
+        # A row of zeros is none that was trained; a single zero may be.
+        is_known = np.any(known != 0, axis=tuple(range(1, known.ndim)), keepdims=True)
+        networks[name] = np.where(is_known, known, random).astype(np.float32)
     return networks
 
 

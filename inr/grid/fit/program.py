@@ -142,7 +142,7 @@ class GridProgram:
         self.n_starts = settings.n_starts if trial_until > 0 else 1
         self.phases: tuple[Phase, ...] = (
             Phase(trial_until, cost=self.n_starts),
-            Phase(min(max(trial_until, self.alone), self.soft_until)),
+            Phase(min(max(trial_until, round(self.alone * n_steps) / n_steps), self.soft_until)),
             Phase(self.soft_until),
             Phase(1.0),
         )

@@ -208,6 +208,6 @@ def test_the_shipped_weights_have_the_shapes_of_the_start():
 
 
 def test_a_larger_lambda_gives_smaller_latents():
-    pyramid, picture = Pyramid(64, 96, 3, SCALED), waves(64, 96)
-    fine, coarse = (predict_latents(picture, place, pyramid) for place in (-0.8, 0.8))
+    weights = first_weights(np.random.default_rng(0))
+    fine, coarse = (predict(waves(64, 96), np.float32(at), weights) for at in (-0.8, 0.8))
     assert np.abs(coarse[-1]).sum() < np.abs(fine[-1]).sum()
