@@ -24,7 +24,7 @@ from optax import contrib
 from training_crops import read_crops, training_rows
 
 from inr.files import write_whole
-from inr.grid.fit.analysis import STEP_SLOPE, first_weights, predict, step_of
+from inr.grid.fit.analysis import first_weights, predict, step_of
 from inr.grid.fit.model import soft_round
 from inr.grid.fit.tile import HALO, MARGIN, Tile, Weights, tile_sums
 from inr.grid.prior import GAINED, LAMBDA_RANGE, SCALED_UNIT_BITS
@@ -68,7 +68,7 @@ def loss_of_crop(weights, crop, place, key, temperature, prior, pool):
     Noise is as wide as rounding is: what is predicted cannot bend to it, as fitted latents can.
     """
     picture = crop.astype(jnp.float32) / 255
-    gain = step_of(0.0) * jnp.exp(STEP_SLOPE * place)
+    gain = step_of(place, jnp)
     params = {
         name: (a + place * b + place**2 * c) * (gain if name in GAINED else 1.0)
         for name, (a, b, c) in prior.items()

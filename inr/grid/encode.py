@@ -114,7 +114,7 @@ def after_fit(
     drawing, coding and decoding."""
 
     def seconds(step_seconds: float) -> float:
-        if recipe.fit.alone == 1 and pyramid.n_channels in (1, 3):
+        if recipe.fit.alone == 1 and not pyramid.has_alpha:
             return coding_seconds
         # Compiled now: how long it would take later nobody knows, where a cache on disk may hold
         # some of the programs and not the others.

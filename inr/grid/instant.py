@@ -32,14 +32,9 @@ def with_steps_for_alpha(job: Job[GridRecipe]) -> Job[GridRecipe]:
     """Return the job with a short fit where it has none and there is alpha: no prior knows how
     alpha is drawn."""
     recipe = job.recipe
-    if recipe.fit.steps or not has_alpha(job.picture):
+    if recipe.fit.steps or not job.picture.has_alpha:
         return job
     return replace(job, recipe=replace(recipe, fit=replace(recipe.fit, steps=_STEPS_FOR_ALPHA)))
-
-
-def has_alpha(picture: Picture) -> bool:
-    """Whether the last channel is alpha."""
-    return picture.n_channels in (2, 4)
 
 
 def is_instant(job: Job[GridRecipe]) -> bool:
@@ -48,7 +43,7 @@ def is_instant(job: Job[GridRecipe]) -> bool:
     if job.recipe.fit.steps == 0:
         return True
     budget = budget_of(job.options)
-    if budget is None or budget.left() > _LONG or has_alpha(job.picture):
+    if budget is None or budget.left() > _LONG or job.picture.has_alpha:
         return False
     return budget.left() < _LOADING + seconds_to_code(job.picture, job.recipe)
 
@@ -60,7 +55,7 @@ def encode_instant(job: Job[GridRecipe]) -> Candidate:
       UsageError: a picture that is too large or has alpha, or a time budget that is too short.
       FitError: no such file meets the target.
     """
-    if has_alpha(job.picture):
+    if job.picture.has_alpha:
         raise TooShort("a picture with alpha needs a fit, for which the time budget is too short")
     budget = budget_of(job.options)
     is_search = job.options.target.is_given

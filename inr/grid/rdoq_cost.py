@@ -13,7 +13,6 @@ from inr.grid.fit.tile import Sums, Tile, Weights, split_params, tile_sums
 from inr.grid.structure import Pyramid
 
 _N_PROBES = 8  # random signs; the curvature is known to about a half
-_N_TILES = 8  # that are measured, about
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,9 @@ class RdoProblem:
     @classmethod
     def of(cls, fitting: Fitting, latents: list[np.ndarray]) -> "RdoProblem":
         """latents: i32[h, w] of each level."""
-        which = range(0, fitting.tiling.n_tiles, max(1, fitting.tiling.n_tiles // _N_TILES))
-        windows = fitting.tiling.cut([y.astype(np.float32) for y in latents])
-        return cls(fitting, windows[which.start : which.stop : which.step], which)
+        tiling = fitting.tiling
+        windows = tiling.cut([y.astype(np.float32) for y in latents])
+        return cls(fitting, windows[tiling.sample], range(tiling.n_tiles)[tiling.sample])
 
     @property
     def pyramid(self) -> Pyramid:

@@ -139,6 +139,11 @@ class Pyramid:
         return -(-self.height >> exponent), -(-self.width >> exponent)
 
     @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel is alpha, which no prior knows."""
+        return self.n_channels in (2, 4)
+
+    @property
     def n_latents(self) -> int:
         return sum(level.size for level in self.levels)
 

@@ -33,13 +33,13 @@ _TILE = 512  # pixels a side, without them: a multiple of 2**COARSEST_SCALED
 _HEAD_UNIT = 0.1  # of brightness: heads sum many numbers, and a step of training moves them all
 _STEP_AT_MIDDLE = 0.11  # of brightness: the step of exponent 0 that pays at the middle lambda
 # A step goes with the root of lambda.
-STEP_SLOPE = math.log(LAMBDA_RANGE[1] / LAMBDA_RANGE[0]) / 4
+_STEP_SLOPE = math.log(LAMBDA_RANGE[1] / LAMBDA_RANGE[0]) / 4
 
 
-def step_of(place: float) -> float:
+def step_of(place: Array, xp: ModuleType = np) -> Array:
     """Return the brightness that a latent of exponent 0 stands for at first, at a place -1..1 of
     lambda (`prior.rate_place`)."""
-    return _STEP_AT_MIDDLE * math.exp(STEP_SLOPE * place)
+    return _STEP_AT_MIDDLE * xp.exp(_STEP_SLOPE * place)
 
 
 def first_weights(rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -50,8 +50,8 @@ def first_weights(rng: np.random.Generator) -> dict[str, np.ndarray]:
         scale = gain / math.sqrt(n_in)
         weights[name] = scale * rng.standard_normal((n_out, n_in))
 
-    def block(name: str, n: int, n_in: int) -> None:
-        linear(f"{name}_w", n, 9 * n_in, math.sqrt(2))
+    def block(name: str, n: int) -> None:
+        linear(f"{name}_w", n, 9 * n, math.sqrt(2))
         linear(f"{name}_out", n, n, 0.3)
         weights[f"{name}_b"] = np.zeros((3, n))  # for 1, t, t**2
         weights[f"{name}_gain"] = np.zeros(n)
@@ -59,8 +59,8 @@ def first_weights(rng: np.random.Generator) -> dict[str, np.ndarray]:
     for e, n in enumerate(CHANNELS, 1):
         n_finer = CHANNELS[e - 2] if e > 1 else 3
         linear(f"down{e}", n, 4 * n_finer, 1.0)
-        block(f"down{e}_block", n, n)
-        block(f"up{e}_block", n, n)
+        block(f"down{e}_block", n)
+        block(f"up{e}_block", n)
         if e < COARSEST_SCALED:
             linear(f"up{e}", n, CHANNELS[e], 0.5)
         weights[f"head{e}"] = np.zeros((1, n))
@@ -81,19 +81,19 @@ def predict(picture: Array, place: Array, weights: Weights, xp: ModuleType = np)
     powers = xp.stack([xp.ones_like(place), place, place**2])
     down, x = [], picture - 0.5
     for e in range(1, COARSEST_SCALED + 1):
-        x = _mix(weights[f"down{e}"], _gather(x), xp)
+        x = _mix(weights[f"down{e}"], _gather(x))
         x = _block(x, f"down{e}_block", powers, weights, xp)
         down.append(x)
     heads = []
     for e in range(COARSEST_SCALED, 0, -1):
         if e < COARSEST_SCALED:
-            x = down[e - 1] + _repeat(_mix(weights[f"up{e}"], x, xp), xp)
+            x = down[e - 1] + _repeat(_mix(weights[f"up{e}"], x), xp)
         x = _block(x, f"up{e}_block", powers, weights, xp)
-        heads.append(_mix(weights[f"head{e}"], x, xp)[0])
-    heads.append(_spread(_mix(weights["head0"], x, xp)))
+        heads.append(_mix(weights[f"head{e}"], x)[0])
+    heads.append(_spread(_mix(weights["head0"], x)))
     bands = _laplacian_pyramid(xp.mean(picture, axis=0) - 0.5, xp)
     log_gains = powers @ weights["gain"]
-    step = _STEP_AT_MIDDLE * xp.exp(STEP_SLOPE * place)
+    step = step_of(place, xp)
     latents = []
     for band, head, e in zip(bands, heads, range(COARSEST_SCALED, -1, -1), strict=True):
         latents.append((band + _HEAD_UNIT * head) * (2.0**e / step * xp.exp(log_gains[e])))
@@ -104,12 +104,12 @@ def _block(x: Array, name: str, powers: Array, weights: Weights, xp: ModuleType)
     """x + out @ relu(3x3 convolution of x), with gain and bias that follow lambda."""
     gain = xp.exp(powers[1] * weights[f"{name}_gain"])
     bias = powers @ weights[f"{name}_b"]
-    hidden = _mix(weights[f"{name}_w"], _neighbours(x, xp), xp) * gain[:, None, None]
+    hidden = _mix(weights[f"{name}_w"], _neighbours(x, xp)) * gain[:, None, None]
     hidden = xp.maximum(hidden + bias[:, None, None], 0)
-    return x + _mix(weights[f"{name}_out"], hidden, xp)
+    return x + _mix(weights[f"{name}_out"], hidden)
 
 
-def _mix(w: Array, x: Array, xp: ModuleType) -> Array:
+def _mix(w: Array, x: Array) -> Array:
     """[m, n] times [n, h, w]."""
     return (w @ x.reshape(x.shape[0], -1)).reshape(w.shape[0], *x.shape[1:])
 

@@ -45,7 +45,6 @@ _BLOCK_PIXELS = 12_000_000  # steps times pixels of a block: two to five seconds
 _MOST_STEPS, _BLOCKS = 50, 20  # of a block; blocks of a fit, at least
 _SPREAD = 0.3  # of all starts but the first around the prior
 _SNAPSHOTS_FROM = 0.9  # of the fit; before, later ones are always better
-_MEASURED_TILES = 8  # about, of those of a picture
 # A low lambda makes latents large, which then have further to go.
 _USUAL_LAMBDA, _RATE_BY_LAMBDA = 1e-3, 0.2
 _TAIL_RATE = 0.1  # of the peak, where the tail's cosine begins
@@ -134,7 +133,7 @@ class GridProgram:
         self.block_length = max(1, min(longest, _MOST_STEPS, -(-settings.steps // _BLOCKS)))
         n_steps = max(1, settings.steps)
         # What has no prior has to be fitted.
-        self.alone = settings.alone if pyramid.n_channels in (1, 3) else 0.0
+        self.alone = 0.0 if pyramid.has_alpha else settings.alone
         is_joint = self.alone < 1
         self.soft_until = 1 - max(1, round(settings.tail * n_steps)) / n_steps if is_joint else 1.0
         trial_until = min(settings.trial, self.soft_until) if settings.n_starts > 1 else 0.0
@@ -293,14 +292,13 @@ class GridProgram:
         for i in range(len(state.lambdas)):
             fitting = self._fitting(i, float(state.lambdas[i]))
             flat, y = state.networks.flat[i], [each[i] for each in state.latents.y]
-            every = max(1, fitting.tiling.n_tiles // _MEASURED_TILES)
             grads = fitting.gradients(
                 flat,
                 y,
                 rounded(),
                 0,
                 with_networks=self.alone < 1,
-                some=slice(None, None, every),
+                some=fitting.tiling.sample,
             )
             made.append(grads.measured)
         mse, bits = (np.array(each) for each in zip(*made, strict=True))

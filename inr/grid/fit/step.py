@@ -2,8 +2,7 @@
 
 Order of one step: round the latents softly, add noise, round softly again; draw them and count
 their bits, tile by tile (tile.py); gradients of MSE + lambda * bpp; SOAP for the networks, Adam for
-the latents. While `Move.networks` is 0 the networks stay; in the tail the latents are rounded and
-stay, and only the networks learn.
+the latents. Either may stay: the networks at first, the latents, rounded, in the tail (program.py).
 
 What is compiled is one tile and the networks' update: no program depends on a picture's size. The
 tiles are handed to jax one after the other and computed side by side, a core each.

@@ -13,6 +13,7 @@ from inr.grid.fit.tile import HALO, MARGIN, Tile, n_pixels, window_size
 from inr.grid.structure import Level, Pyramid
 
 SIDE = 128  # of a tile, pixels: what is made on the way stays in cache
+_SAMPLE = 8  # tiles
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Tiling:
     @property
     def n_tiles(self) -> int:
         return self.shape[0] * self.shape[1]
+
+    @property
+    def sample(self) -> slice:
+        """A share of the tiles, about _SAMPLE of them, on which enough can be measured."""
+        return slice(0, self.n_tiles, max(1, self.n_tiles // _SAMPLE))
 
     @property
     def n_window(self) -> int:
