@@ -1,7 +1,7 @@
 """Makes golden files: small files of all that the format has, which every version must decode.
 
 Run it when the format has something new; what is there already is never made again, and never
-removed. Those of kind grid, of priors 0 and 1, were made by encoders that are gone. Beside each
+removed. Those named grid_*, of priors 0 and 1, were made by encoders that are gone. Beside each
 .inr lie the pixels it decoded to (.npy) and the SHA-256 of its integer codes.
 
 Usage: scripts/make_golden.py [FOLDER]   (tests/golden/v1 if not given)
@@ -26,6 +26,7 @@ from helpers.golden import codes_sha256  # noqa: E402
 GOLDEN = ROOT / "tests" / "golden" / "v1"
 MODES = ("grey", "grey_alpha", "rgb", "rgba")  # by the number of channels
 SIREN = "--recipe siren --set fit.steps=60 --target-bytes 700"
+GRID = "--recipe grid --set fit.steps=12"  # of prior 2
 CAE = "--recipe cae"
 
 
@@ -58,6 +59,7 @@ def cases() -> dict[str, Callable[[], bytes]]:
     for n_channels, mode in enumerate(MODES, 1):
         for bit_depth in (8, 16):
             add(f"siren_{mode}{bit_depth}", SIREN, n_channels, bit_depth)
+            add(f"grid2_{mode}{bit_depth}", GRID, n_channels, bit_depth)
         add(f"cae_{mode}8", CAE, n_channels)
     for coder in ("huffman", "zstd", "deflate", "lzma"):
         add(f"siren_{coder}", f"{SIREN} {sets(f'coder={coder}')}")
@@ -70,6 +72,11 @@ def cases() -> dict[str, Callable[[], bytes]]:
     add("siren_wavelet_rgb8", f"{SIREN} {sets('split=wavelet')}")
     levels = sets("split=wavelet", "split.levels=3", "split.wavelet=db2")
     add("siren_wavelet_grey16", f"{SIREN} {levels}", 1, 16)
+    add("grid2_instant", "--recipe grid_instant")
+    add("grid2_fine", f"{GRID} {sets('lambda=0.0001')}")
+    add("grid2_coarse", f"{GRID} {sets('lambda=0.02')}", 1)
+    add("grid2_first_level", f"{GRID} {sets('structure.first_level=2')}")
+    add("grid2_small", f"{GRID} {sets('structure.hidden=4', 'structure.n_taps=6')}")
     add("cae_factorized", f"{CAE} {sets('model=factorized')}")
     add("cae_fine", f"{CAE} {sets('lambda=0.0003')}")
     flat = inr.Picture(np.full((5, 7, 3), (1, 2, 3), np.uint8), b"not a real profile")

@@ -1,6 +1,6 @@
 """Trains the networks of prior 2 (inr/grid/prior.py): `assets/grid/prior_2.npz`.
 
-train_grid_networks.py DATA OUT [--crops N] [--steps N] [--from PRIOR ANALYSIS]
+train_grid_networks.py DATA OUT [--crops N] [--steps N] [--rate R] [--from PRIOR ANALYSIS]
 
 One set of networks is fitted to many crops at once, each with latents of its own and a lambda of
 its own: every number is a polynomial in the place of lambda. The gradient of each crop counts
@@ -48,7 +48,7 @@ from inr.grid.prior import (
 )
 from inr.grid.structure import MAX_RATE, Pyramid, Structure
 
-SEED, RATE, MAX_NORM = 1, 1e-2, 0.1
+SEED, MAX_NORM = 1, 0.1
 FIT = GridFit()
 SAVE_SECONDS = 120
 
@@ -139,7 +139,9 @@ def update(networks: Networks, soap: SoapState, grads: Networks, rate: Any) -> A
     return jax.tree.map(lambda w, u: w - rate * u, networks, updates), soap
 
 
-def make_step(state: State, crops: list[Crop], pyramid: Pyramid, share: float) -> tuple[State, Any]:
+def make_step(
+    state: State, crops: list[Crop], pyramid: Pyramid, share: float, rate_of_networks: float
+) -> tuple[State, Any]:
     """Make one step at a share 0..1 of the training; also log(MSE + lambda bpp) of each crop."""
     rounding = Rounding(
         np.float32(FIT.temperature + (FIT.final_temperature - FIT.temperature) * share),
@@ -167,7 +169,7 @@ def make_step(state: State, crops: list[Crop], pyramid: Pyramid, share: float) -
         moved.append(move_latents(latents, found.latents, rates))
         losses.append(np.log(loss))
     grads = {name: jnp.asarray(g, jnp.float32) for name, g in total.items()}
-    updated, soap = update(state.networks, state.soap, grads, np.float32(RATE * cosine))
+    updated, soap = update(state.networks, state.soap, grads, np.float32(rate_of_networks * cosine))
     return State(updated, soap, moved, state.step + 1), np.array(losses)
 
 
@@ -191,6 +193,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--crops", type=int, default=24)
     parser.add_argument("--steps", type=int, default=450)
+    parser.add_argument("--rate", type=float, default=1e-2, help="of the networks, by SOAP")
     parser.add_argument("--from", type=Path, nargs=2, dest="begin")
     args = parser.parse_args()
     rows = one_of_each_source(training_rows(args.data, SEED))[: args.crops]
@@ -215,7 +218,7 @@ def main() -> None:
         state = State(networks, scale_by_soap().init(networks), latents, 0)
     saved_at = started_at = time.monotonic()
     while state.step < args.steps:
-        state, losses = make_step(state, crops, pyramid, state.step / args.steps)
+        state, losses = make_step(state, crops, pyramid, state.step / args.steps, args.rate)
         if not np.isfinite(losses).all():
             raise SystemExit(f"the loss stopped being a number at step {state.step}")
         is_last = state.step == args.steps

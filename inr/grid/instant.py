@@ -1,4 +1,4 @@
-"""Pictures to grid files without a fit: one pass of the analysis network, networks of the prior.
+"""Pictures to grid files without a fit: latents as they are predicted, networks of the prior.
 
 All in numpy: to load jax and to compile would take longer.
 """
@@ -10,6 +10,7 @@ import numpy as np
 
 from inr.fitting.time_budget import TooShort, budget_of
 from inr.grid.checked_file import pyramid_of, samples_of, write_checked
+from inr.grid.closed_loop import correct_finest
 from inr.grid.fit.analysis import predict_latents
 from inr.grid.fit.result import FitResult
 from inr.grid.network_coding import CodedNetworks, quantize_networks
@@ -88,7 +89,10 @@ def _predict(picture: Picture, pyramid: Pyramid, lambda_: float) -> tuple[FitRes
     """Return the predicted latents, and the networks of the prior."""
     prior = prior_networks(pyramid)
     coded = quantize_networks(prior, dict.fromkeys(pyramid.groups, 0), pyramid)
-    latents = predict_latents(samples_of(picture), rate_place(pyramid.structure.rate), pyramid)
+    samples = samples_of(picture)
+    latents = predict_latents(samples, rate_place(pyramid.structure.rate), pyramid)
+    if not picture.has_alpha:  # what alpha draws no prior knows; only the time is measured
+        latents = correct_finest(latents, samples, pyramid)
     return FitResult(prior, latents, lambda_, 0), coded
 
 

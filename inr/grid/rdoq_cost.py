@@ -1,14 +1,14 @@
 """What networks cost besides their own bytes, MSE + lambda * bpp of the latents, and how that
 changes with each number: gradient and curvature. Measured on a share of the tiles."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 
-from inr.grid.fit.step import COMPILER_OPTIONS, Fitting, ahead, noise_pool, rounded, tile_gradients
+from inr.grid.fit.side_by_side import TileProgram
+from inr.grid.fit.step import Fitting, noise_pool, rounded, tile_gradients
 from inr.grid.fit.tile import Sums, Tile, Weights, split_params, tile_sums
 from inr.grid.structure import Pyramid
 
@@ -43,11 +43,12 @@ class RdoProblem:
         """f64[n] of networks f32[numbers] each."""
         weights = self.fitting.weights
         jobs = (
-            _tile_cost(flat, windows, self.fitting.tiles[i], weights, pyramid=self.pyramid)
+            (flat, windows, self.fitting.tiles[i], weights)
             for flat in networks
             for i, windows in zip(self.which, self.windows, strict=True)
         )
-        costs = np.array([float(sums.weighted) for sums in ahead(jobs)])
+        made = _tile_cost.map(jobs, pyramid=self.pyramid)
+        costs = np.array([float(sums.weighted) for sums in made])
         of_tiles: np.ndarray = costs.reshape(len(networks), len(self.which)).sum(axis=1)
         return of_tiles * self.fitting.lambda_per_bit / self.share
 
@@ -84,22 +85,13 @@ class RdoProblem:
 
     def _gradient(self, flat: np.ndarray, weights: list[Weights]) -> np.ndarray:
         jobs = (
-            tile_gradients(
-                flat,
-                windows,
-                self.fitting.tiles[i],
-                own,
-                rounded(),
-                noise_pool(),
-                np.int32(0),
-                pyramid=self.pyramid,
-                with_networks=True,
-            )
+            (flat, windows, self.fitting.tiles[i], own, rounded(), noise_pool(), np.int32(0))
             for i, windows, own in zip(self.which, self.windows, weights, strict=True)
         )
         total = np.zeros(flat.size)
-        for (_, of_flat), _ in ahead(jobs):
-            total += np.asarray(of_flat)
+        made = tile_gradients.map(jobs, pyramid=self.pyramid, with_networks=True)
+        for (_, of_flat), _ in made:
+            total += of_flat
         return total
 
 
@@ -107,8 +99,10 @@ def _signs(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, 2, shape, np.int8).astype(np.float32) * 2 - 1
 
 
-@functools.partial(jax.jit, static_argnames="pyramid", compiler_options=COMPILER_OPTIONS)
-def _tile_cost(
+def _cost_of_tile(
     flat: jax.Array, windows: jax.Array, tile: Tile, weights: Weights, *, pyramid: Pyramid
 ) -> Sums:
     return tile_sums(split_params(flat, pyramid), windows, tile, weights, pyramid)
+
+
+_tile_cost = TileProgram(_cost_of_tile, static=("pyramid",))

@@ -38,7 +38,7 @@ def grid_instant() -> GridRecipe:
 
 def grid_fast() -> GridRecipe:
     """Return a latent grid after one short fit."""
-    return GridRecipe("grid_fast", Structure(prior=2), GridFit(steps=180))
+    return GridRecipe("grid_fast", Structure(prior=2), GridFit(steps=60, alone=0.0))
 
 
 def grid() -> GridRecipe:

@@ -136,7 +136,7 @@ def test_a_search_that_is_compiled_beforehand_compiles_none_of_its_programs(capl
         first = caplog.text
         caplog.clear()
         optimized(model, LAMBDA, pyramid)
-    for program in ("jit(_tile_cost)", "jit(tile_gradients)"):
+    for program in ("jit(_cost_of_tile)", "jit(_tile_gradients)"):
         assert f"Finished XLA compilation of {program}" in first
         assert f"Finished XLA compilation of {program}" not in caplog.text
 

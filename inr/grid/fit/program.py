@@ -7,6 +7,7 @@ noise, in the tail the networks learn the rounded latents. Where it matters, err
 measured with rounded latents, as the file will have them, on a share of the tiles.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -47,6 +48,7 @@ _SPREAD = 0.3  # of all starts but the first around the prior
 _SNAPSHOTS_FROM = 0.9  # of the fit; before, later ones are always better
 # A low lambda makes latents large, which then have further to go.
 _USUAL_LAMBDA, _RATE_BY_LAMBDA = 1e-3, 0.2
+_MANY_STEPS = 60  # in fewer than these, steps as large would do more harm than good
 _TAIL_RATE = 0.1  # of the peak, where the tail's cosine begins
 STEERED_UNTIL = 0.9  # of the fit: later, lambda changes little; snapshots have one lambda
 
@@ -214,6 +216,7 @@ class GridProgram:
         measured, with_networks = Measured(np.nan, np.nan), block.phase != ALONE
         lambda_ = fitting.lambda_per_bit * self.n_pixels
         finer = (_USUAL_LAMBDA / lambda_) ** _RATE_BY_LAMBDA
+        finer *= min(1.0, math.sqrt(block.n_steps / (block.end - block.begin) / _MANY_STEPS))
         if block.n_steps == 0:  # only to compile
             rounding = _rounding(s, 0.0, is_tail)
             fitting.gradients(

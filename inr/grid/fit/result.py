@@ -20,9 +20,11 @@ class FitResult:
     def latents(self, dead_zone: float = 0.0) -> list[np.ndarray]:
         """Return the latents as int32 codes, rounded with thresholds further from zero by
         dead_zone."""
-        return [
-            (np.sign(y) * np.floor(np.abs(y) + np.float32(0.5 - dead_zone)))
-            .clip(-LATENT_LIMIT, LATENT_LIMIT)
-            .astype(np.int32)
-            for y in self.unrounded
-        ]
+        return [round_codes(y, dead_zone) for y in self.unrounded]
+
+
+def round_codes(y: np.ndarray, dead_zone: float = 0.0) -> np.ndarray:
+    """Round f32 latents to int32 codes, with thresholds further from zero by dead_zone."""
+    rounded = np.sign(y) * np.floor(np.abs(y) + np.float32(0.5 - dead_zone))
+    codes: np.ndarray = rounded.clip(-LATENT_LIMIT, LATENT_LIMIT).astype(np.int32)
+    return codes

@@ -10,7 +10,7 @@ class GridFit:
     """Nothing here is stored in the file. Noise and rates are about those of Cool-chic 5.0."""
 
     steps: int = 1000
-    learning_rate: float = 5e-3  # of the networks, by SOAP
+    learning_rate: float = 7e-3  # of the networks of the context model, by SOAP
     latent_rate: float = 0.32  # codes a step, of the finest latents, by Adam, at lambda = 0.001
     latent_slope: float = 0.5  # log2 by which that grows with each exponent
     alone: float = 0.1  # first fraction of the fit, in which the networks stay

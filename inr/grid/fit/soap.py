@@ -51,9 +51,11 @@ def scale_by_soap(
     """
 
     def init(params: optax.Params) -> SoapState:
-        g, _ = _pad(jax.tree.leaves(params))
-        zeros = jnp.zeros_like(g)
-        basis = jnp.broadcast_to(jnp.eye(g.shape[1]), g.shape)
+        # In numpy: each operation of jax outside a program costs milliseconds.
+        shapes = [_matrix(leaf).shape for leaf in jax.tree.leaves(params)]
+        size = max(map(max, shapes))
+        zeros = jnp.zeros((len(shapes), size, size))
+        basis = jnp.asarray(np.broadcast_to(np.eye(size, dtype=np.float32), zeros.shape))
         return SoapState(jnp.int32(0), zeros, zeros, zeros, zeros, basis, basis)
 
     def update(

@@ -4,12 +4,11 @@ Order of one step: round the latents softly, add noise, round softly again; draw
 their bits, tile by tile (tile.py); gradients of MSE + lambda * bpp; SOAP for the networks, Adam for
 the latents. Either may stay: the networks at first, the latents, rounded, in the tail (program.py).
 
-What is compiled is one tile and the networks' update: no program depends on a picture's size. The
-tiles are handed to jax one after the other and computed side by side, a core each.
+What is compiled is one tile and the networks' update: no program depends on a picture's size.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,22 +17,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from inr.coders.laplace_tables import LATENT_LIMIT
+from inr.grid.fit.analysis import step_of
 from inr.grid.fit.model import soft_round
+from inr.grid.fit.side_by_side import COMPILER_OPTIONS, TileProgram
 from inr.grid.fit.soap import SoapState, scale_by_soap
 from inr.grid.fit.tile import Sums, Tile, Weights, n_pixels, split_params, tile_sums
 from inr.grid.fit.tiling import Tiling
+from inr.grid.prior import GAINED, rate_place
 from inr.grid.structure import Pyramid
 
 # Of the latents. Short means: gradients change quickly as latents cross from code to code.
 _B1, _B2 = 0.8, 0.95
 _EPS = 0.03  # bits a code: smaller gradients move a latent slower
 _MAX_NORM = 0.1  # of the networks' gradient
+# Rates of what draws, against those of the context model. Steps that are as large would at first
+# spoil what the latents have been fitted to, most at low lambdas, where GAINED weights are small.
+_RATE_OF_DRAWING, _RATE_OF_GAINED = 0.2, 0.4
 _WEIGHT_STEP = 2.0**-6  # of the networks' codes, about
 _POOL = 1 << 21  # normal numbers, of which each tile takes a slice: drawing them anew is slow
-_AT_ONCE = 64  # tiles that jax is given before the first is asked for
-# A tile is small: it is computed by one thread, several tiles side by side. The older emitters
-# compile in half the time what runs as fast.
-COMPILER_OPTIONS = {"xla_cpu_multi_thread_eigen": False, "xla_cpu_use_fusion_emitters": False}
 
 
 class Latents(NamedTuple):
@@ -75,10 +76,7 @@ class Gradients(NamedTuple):
     measured: Measured
 
 
-@functools.partial(
-    jax.jit, static_argnames=("pyramid", "with_networks"), compiler_options=COMPILER_OPTIONS
-)
-def tile_gradients(
+def _tile_gradients(
     flat: jax.Array,
     windows: jax.Array,
     tile: Tile,
@@ -114,13 +112,16 @@ def tile_gradients(
     return (of_windows, None), sums
 
 
+tile_gradients = TileProgram(_tile_gradients, static=("pyramid", "with_networks"))
+
+
 @functools.partial(jax.jit, static_argnames="pyramid", compiler_options=COMPILER_OPTIONS)
 def _update_networks(
     networks: Networks,
     gradient: jax.Array,
     prior: jax.Array,
     per_bit: jax.Array,
-    rate: jax.Array,
+    rates: jax.Array,
     *,
     pyramid: Pyramid,
 ) -> Networks:
@@ -129,12 +130,13 @@ def _update_networks(
     Args:
       gradient: of MSE + lambda * bpp of latents, f32[numbers].
       per_bit: what a bit of the networks costs.
+      rates: f32[numbers].
     """
     gradient = gradient + per_bit * jax.grad(network_bits)(networks.flat, prior)
     gradient *= jnp.minimum(1.0, _MAX_NORM / jnp.maximum(jnp.linalg.norm(gradient), 1e-30))
     updates, soap = scale_by_soap().update(split_params(gradient, pyramid), networks.soap)
     flat_updates = jnp.concatenate([updates[name].reshape(-1) for name in pyramid.shapes])
-    return Networks(networks.flat - rate * flat_updates, soap)
+    return Networks(networks.flat - rates * flat_updates, soap)
 
 
 def network_bits(flat: jax.Array, prior: jax.Array) -> jax.Array:
@@ -193,24 +195,15 @@ class Fitting:
         which = range(len(windows))[some]
         of_networks, errors, bits = np.zeros(flat.size), 0.0, 0.0
         of_windows = np.zeros_like(windows)
+        weights = self.weights
         jobs = (
-            tile_gradients(
-                flat,
-                windows[i],
-                self.tiles[i],
-                self.weights,
-                rounding,
-                noise,
-                places[i],
-                pyramid=pyramid,
-                with_networks=with_networks,
-            )
-            for i in which
+            (flat, windows[i], self.tiles[i], weights, rounding, noise, places[i]) for i in which
         )
-        for i, ((of_window, of_flat), sums) in zip(which, ahead(jobs), strict=True):
+        made = tile_gradients.map(jobs, pyramid=pyramid, with_networks=with_networks)
+        for i, ((of_window, of_flat), sums) in zip(which, made, strict=True):
             of_windows[i] = of_window
             if with_networks:
-                of_networks += np.asarray(of_flat)
+                of_networks += of_flat
             errors += float(sums.errors)
             bits += float(sums.bits)
         share = len(which) / len(windows)
@@ -222,16 +215,6 @@ class Fitting:
 def rounded() -> Rounding:
     """Return how a file has the latents."""
     return Rounding(np.float32(1), np.float32(0), np.bool_(True))
-
-
-def ahead(jobs: Iterator[Any], n: int = _AT_ONCE) -> Iterator[Any]:
-    """Yield what jobs make, up to n of them begun before the first is waited for."""
-    begun: list[Any] = []
-    for job in jobs:
-        begun.append(job)
-        if len(begun) == n:
-            yield begun.pop(0)
-    yield from begun
 
 
 @functools.lru_cache(maxsize=4)
@@ -256,8 +239,8 @@ def start_latents(predicted: Sequence[np.ndarray]) -> Latents:
 
 def start_networks(params: dict[str, np.ndarray], pyramid: Pyramid) -> Networks:
     """Begin with tensors of pyramid.shapes."""
-    flat = jnp.asarray(flatten(params, pyramid))
-    return Networks(flat, scale_by_soap().init(split_params(flat, pyramid)))
+    soap = scale_by_soap().init({name: params[name] for name in pyramid.shapes})
+    return Networks(jnp.asarray(flatten(params, pyramid)), soap)
 
 
 def flatten(params: dict[str, np.ndarray], pyramid: Pyramid) -> np.ndarray:
@@ -268,7 +251,8 @@ def flatten(params: dict[str, np.ndarray], pyramid: Pyramid) -> np.ndarray:
 
 def unflatten(flat: np.ndarray, pyramid: Pyramid) -> dict[str, np.ndarray]:
     """Undo `flatten`."""
-    return {name: np.asarray(w) for name, w in split_params(jnp.asarray(flat), pyramid).items()}
+    tensors: dict[str, np.ndarray] = split_params(np.asarray(flat), pyramid)  # type: ignore
+    return tensors
 
 
 def move_latents(latents: Latents, grads: list[np.ndarray], rates: Sequence[float]) -> Latents:
@@ -286,6 +270,20 @@ def move_latents(latents: Latents, grads: list[np.ndarray], rates: Sequence[floa
     return moved
 
 
+@functools.lru_cache(maxsize=8)
+def _relative_rates(pyramid: Pyramid) -> np.ndarray:
+    """f32[numbers], of each network against the rate of all."""
+    rates = dict.fromkeys(pyramid.shapes, 1.0)
+    if not pyramid.has_alpha:  # else what draws begins with random numbers
+        gain = float(step_of(rate_place(pyramid.structure.rate)) / step_of(0))
+        in_context = {name for group in pyramid.context_groups.values() for name in group}
+        for name in pyramid.shapes.keys() - in_context:
+            rates[name] = _RATE_OF_GAINED * gain if name in GAINED else _RATE_OF_DRAWING
+    return flatten(
+        {name: np.full(shape, rates[name]) for name, shape in pyramid.shapes.items()}, pyramid
+    )
+
+
 def move_networks(
     networks: Networks, gradient: np.ndarray, fitting: Fitting, network_rate: float, rate: float
 ) -> Networks:
@@ -294,6 +292,7 @@ def move_networks(
     Args:
       gradient: of bits + MSE / lambda_per_bit, f32[numbers].
       network_rate: weight of the networks' bits against those of the latents.
+      rate: of the context model; see _RATE_OF_DRAWING.
     """
     per_bit = np.float32(fitting.lambda_per_bit)
     moved: Networks = _update_networks(
@@ -301,7 +300,7 @@ def move_networks(
         gradient * per_bit,
         fitting.prior,
         per_bit * np.float32(network_rate),
-        np.float32(rate),
+        np.float32(rate) * _relative_rates(fitting.tiling.pyramid),
         pyramid=fitting.tiling.tile_pyramid,
     )
     return moved

@@ -1,0 +1,257 @@
+"""Steps and rate of kind grid: what a fit of so many steps takes, and what it is worth.
+
+python experiments/steps_and_rate/run.py [--pictures PICTURE...] [--tiny | --plot-only]
+"""
+
+import csv
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import charts
+import lab
+
+import inr
+
+PICTURES = [lab.ASSETS / f"{name}.png" for name in ("kodim05", "kodim08", "kodim15", "kodim23")]
+SCALE = lab.Scale(side=1024)  # no crops
+LAMBDAS = ("0.004", "0.001", "0.0004", "0.0001")
+WARM, COLD = "grid", "5cd0d85"  # now, and the commit whose fits began with no latents
+STEPS = {WARM: (0, 30, 100, 300, 1000, 3000), COLD: (100, 300, 1000)}
+# What single parts are worth, at one lambda and number of steps.
+ABLATION_LAMBDA, ABLATION_STEPS = "0.001", 100
+ABLATIONS = {
+    "all": {},
+    "latents alone": {"fit.alone": "1"},
+    "one rate for all levels": {"fit.latent_slope": "0"},
+    "levels' rates twice apart": {"fit.latent_slope": "1"},
+    "soft rounding from 0.3 on": {"fit.temperature": "0.3"},
+    "no tail": {"fit.tail": "0.0001"},
+    "networks' bits not counted": {"fit.network_rate": "0"},
+}
+ANCHORS = ("webp", "avif")
+COOL_CHIC = Path(__file__).with_name("cool_chic.json")
+_BEFORE = "import sys; from inr.cli import main; sys.exit(main())"
+
+
+def fit(run: lab.Run) -> list[lab.Row]:
+    """Encode with each number of steps what work/rows.jsonl does not have yet."""
+    work = run.folder / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    if run.is_tiny:
+        plan = [(WARM, "all", {}, "0.01", n_steps) for n_steps in (0, 2)]
+        return [_row(work, picture, *each) for picture in run.pictures for each in plan]
+    plan = [
+        (codec, "all", {}, lambda_, n_steps)
+        for codec, steps in STEPS.items()
+        for n_steps in steps
+        for lambda_ in LAMBDAS
+    ]
+    plan += [
+        (WARM, name, settings, ABLATION_LAMBDA, ABLATION_STEPS)
+        for name, settings in ABLATIONS.items()
+        if settings
+    ]
+    rows = _classical(work, run.pictures)
+    for codec, name, settings, lambda_, n_steps in plan:
+        for picture in run.pictures:
+            rows.append(_row(work, picture, codec, name, settings, lambda_, n_steps))
+    return rows
+
+
+def _row(
+    work: Path,
+    picture: Path,
+    codec: str,
+    ablation: str,
+    settings: dict[str, str],
+    lambda_: str,
+    n_steps: int,
+) -> lab.Row:
+    """Encode and decode in processes of their own, or read the row of an earlier run."""
+    key = {"picture": picture.name, "codec": codec, "ablation": ablation}
+    key |= {"lambda": float(lambda_), "steps": n_steps}
+    kept = work / "rows.jsonl"
+    for line in kept.read_text().splitlines() if kept.exists() else ():
+        row: lab.Row = json.loads(line)
+        if row.items() >= key.items():
+            return row
+    start, environment = _program(work, codec)
+    with tempfile.TemporaryDirectory() as folder:
+        coded, decoded = Path(folder) / "a.inr", Path(folder) / "a.png"
+        options = ["--recipe", "grid", "--set", f"lambda={lambda_}"]
+        options += ["--set", f"fit.steps={n_steps}"]
+        for path, value in settings.items():
+            options += ["--set", f"{path}={value}"]
+        before, started_at = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        _run([*start, "encode", str(picture), "-o", str(coded), "-q", *options], environment)
+        seconds = time.monotonic() - started_at
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        _run([*start, "decode", str(coded), "-o", str(decoded), "-q"], environment)
+        original, drawn = (np.asarray(Image.open(path)) for path in (picture, decoded))
+        n_bytes = coded.stat().st_size
+    cpu_seconds = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    figures = {
+        "n_bytes": n_bytes,
+        "bpp": inr.bpp(n_bytes, *original.shape[:2]),
+        "psnr_db": inr.psnr_db(original, drawn),
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+    }
+    row = key | figures | lab.origin()
+    print(json.dumps(row), file=sys.stderr, flush=True)
+    with kept.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    return row
+
+
+def _program(work: Path, codec: str) -> tuple[list[str], dict[str, str]]:
+    """Return what starts `inr`, and under which variables, of this checkout or of COLD."""
+    if codec == WARM:
+        return list(lab.INR), dict(os.environ)
+    before = (work / codec).absolute()
+    if not before.exists():
+        archive = subprocess.run(
+            ["git", "archive", codec], cwd=lab.HERE.parent, check=True, capture_output=True
+        )
+        before.mkdir()
+        subprocess.run(["tar", "x", "-C", str(before)], input=archive.stdout, check=True)
+    return [sys.executable, "-c", _BEFORE], dict(os.environ) | {"PYTHONPATH": str(before)}
+
+
+def _run(command: Sequence[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(done.stderr.strip())
+
+
+def _classical(work: Path, pictures: Sequence[Path]) -> list[lab.Row]:
+    """Return the points of the classical codecs, by `inr compare`."""
+    output = work / "compare"
+    if not (output / "rows.csv").exists():
+        codecs = [option for name in ANCHORS for option in ("--codec", name)]
+        command = [*lab.INR, "compare", *map(str, pictures), "-o", str(output), "-q"]
+        _run([*command, *codecs, "--recipe", "grid_instant", "--anchor", "webp"], dict(os.environ))
+    with (output / "rows.csv").open(newline="") as file:
+        return [
+            {"picture": row["picture"], "codec": row["codec"]}
+            | {name: float(row[name]) for name in ("bpp", "psnr_db")}
+            for row in csv.DictReader(file)
+            if row["codec"] in ANCHORS
+        ]
+
+
+Curve = tuple[list[float], list[float]]  # bpp and PSNR of each point
+
+
+def _anchors(rows: list[lab.Row]) -> dict[str, dict[str, Curve]]:
+    """Return the curves to compare with, by codec and picture's stem."""
+    found: dict[str, dict[str, Curve]] = {name: {} for name in ANCHORS}
+    for row in rows:
+        if row["codec"] in ANCHORS:
+            bpps, qualities = found[row["codec"]].setdefault(Path(row["picture"]).stem, ([], []))
+            bpps.append(row["bpp"])
+            qualities.append(row["psnr_db"])
+    pictures = json.loads(COOL_CHIC.read_text())["pictures"]
+    found["cool-chic 5.0"] = {stem: (it["bpp"], it["psnr"]) for stem, it in pictures.items()}
+    return found
+
+
+def _fits(rows: list[lab.Row]) -> dict[tuple[str, int], list[lab.Row]]:
+    """Return the rows of whole curves, by codec and steps."""
+    groups: dict[tuple[str, int], list[lab.Row]] = {}
+    for row in rows:
+        if row.get("ablation") == "all":
+            groups.setdefault((row["codec"], row["steps"]), []).append(row)
+    return groups
+
+
+def _mean_bd_rate(group: list[lab.Row], anchor: dict[str, Curve]) -> float | None:
+    """Return the mean over pictures in percent; None where curves do not meet or have too few
+    points."""
+    found = []
+    for stem in {Path(row["picture"]).stem for row in group}:
+        own = [row for row in group if Path(row["picture"]).stem == stem]
+        if stem not in anchor or len(own) < len(LAMBDAS):
+            return None
+        curve = [row["bpp"] for row in own], [row["psnr_db"] for row in own]
+        try:
+            found.append(inr.bd_rate(*anchor[stem], *curve).percent)
+        except inr.InrError:
+            return None
+    return sum(found) / len(found)
+
+
+def table_of(rows: list[lab.Row]) -> str:
+    """Write a line a number of steps, and one for each part that is left out."""
+    anchors, lines = _anchors(rows), []
+    for (codec, n_steps), group in sorted(_fits(rows).items()):
+        times = [sum(row[name] for row in group) / len(group) for name in _TIMES]
+        rates = [_mean_bd_rate(group, anchor) for anchor in anchors.values()]
+        lines.append([codec, n_steps, *times, *rates])
+    columns = [
+        "codec",
+        "steps",
+        "seconds",
+        "CPU seconds",
+        *(f"BD-rate, {name}" for name in anchors),
+    ]
+    parts = charts.table(columns, lines)
+    losses: dict[str, list[float]] = {}
+    for row in rows:
+        if (
+            row["codec"] == WARM
+            and row["steps"] == ABLATION_STEPS
+            and row["lambda"] == float(ABLATION_LAMBDA)
+        ):
+            loss = 10 ** (-row["psnr_db"] / 10) + row["lambda"] * row["bpp"]
+            losses.setdefault(row["ablation"], []).append(loss)
+    whole = sum(losses.get("all", []))
+    shown = [[name, 100 * (sum(each) / whole - 1)] for name, each in losses.items()]
+    return parts + "\n\n" + charts.table(["changed", "loss, percent"], shown)
+
+
+_TIMES = ("seconds", "cpu_seconds")
+
+
+def plot(path: Path, rows: list[lab.Row]) -> None:
+    anchors, fits = _anchors(rows), _fits(rows)
+    panels = []
+    for name, anchor in anchors.items():
+        series: dict[str, list[tuple[float, float]]] = {}
+        for (codec, _), group in sorted(fits.items()):
+            rate = _mean_bd_rate(group, anchor)
+            cpu_seconds = sum(row["cpu_seconds"] for row in group) / len(group)
+            if rate is not None:
+                series.setdefault(codec, []).append((cpu_seconds, rate))
+        panels.append(
+            charts.Panel(f"Against {name}", "CPU seconds", "BD-rate, %", series, log_x=True)
+        )
+    charts.plot(path, panels)
+
+
+EXPERIMENT = lab.Experiment(
+    Path(__file__).parent,
+    __doc__,
+    PICTURES,
+    SCALE,
+    fit,
+    plot,
+    table_of,
+    n_tiny_rows=8,  # four pictures, two numbers of steps
+    full=None,
+)
+
+
+if __name__ == "__main__":
+    EXPERIMENT.main()
