@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from inr.cli import cae as cli_cae
 from inr.cli import studies as cli_studies
 from inr.cli.compilation_cache import keep_compilations
+from inr.cli.memory import use_few_arenas
 from inr.cli.output import (
     Force,
     Json,
@@ -332,6 +333,7 @@ def main() -> None:
     from inr.errors import InrError
 
     prepare()
+    use_few_arenas()
     try:
         try:
             with _end_at_sigterm():
