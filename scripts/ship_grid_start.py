@@ -1,10 +1,11 @@
 """Puts trained files of kind grid among the shipped ones: assets/grid and the manifest.
 
-    scripts/ship_grid_start.py PRIOR ANALYSIS --data TEXT --licences TEXT --machine TEXT \
-        --training TEXT
+    scripts/ship_grid_start.py [--analysis FILE] [--prior FILE --number N] --data TEXT \
+        --licences TEXT --machine TEXT --training TEXT
 
-PRIOR is what train_grid_networks.py wrote, ANALYSIS what train_grid_analysis.py wrote. Before the
-first release set 2 may be replaced; afterwards files are counted from it, and it never changes.
+FILE is what train_grid_analysis.py or train_grid_networks.py wrote. Files do not know the analysis
+network: another takes its place. A set of networks gets a number that no set has yet, since files
+are counted from it.
 """
 
 import argparse
@@ -17,19 +18,24 @@ ASSETS = Path(__file__).parents[1] / "assets"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("prior", type=Path)
-    parser.add_argument("analysis", type=Path)
+    parser.add_argument("--analysis", type=Path)
+    parser.add_argument("--prior", type=Path)
+    parser.add_argument("--number", type=int, help="of the prior's set")
     for name in ("data", "licences", "machine", "training"):
         parser.add_argument(f"--{name}", required=True)
     given = parser.parse_args()
     facts = {name: vars(given)[name] for name in ("data", "licences", "machine", "training")}
     path = ASSETS / "manifest.json"
     manifest = json.loads(path.read_text())
-    prior = _ship(given.prior, 2, "prior_2", "scripts/train_grid_networks.py")
-    others = [each for each in manifest["grid"] if each["id"] != 2]
-    manifest["grid"] = [*others, prior | facts]
-    analysis = _ship(given.analysis, 1, "analysis", "scripts/train_grid_analysis.py")
-    manifest["grid_analysis"] = [analysis | facts]
+    if given.prior is not None:
+        n = given.number
+        if n is None or any(entry["id"] == n for entry in manifest["grid"]):
+            raise SystemExit(f"--number {n}: expected one that no shipped set has")
+        made_by = "scripts/train_grid_networks.py"
+        manifest["grid"].append(_ship(given.prior, n, f"prior_{n}", made_by) | facts)
+    if given.analysis is not None:
+        analysis = _ship(given.analysis, 1, "analysis", "scripts/train_grid_analysis.py")
+        manifest["grid_analysis"] = [analysis | facts]
     path.write_text(json.dumps(manifest, indent=1) + "\n")
 
 
