@@ -163,6 +163,25 @@ def test_a_real_fit_is_better_than_a_flat_picture():
     assert open_file(encoded.data).content.pyramid.structure == structure
 
 
+@pytest.mark.slow  # compiles a fit
+@pytest.mark.parametrize(("steps", "side"), [(0, 768), (12, 512)])
+def test_no_seam_shows(steps, side):
+    """The error within 4 pixels of the edges of tiles is that of elsewhere."""
+    rng = np.random.default_rng(0)
+    noise = np.fft.rfft2(rng.standard_normal((3, side, side)))
+    y, x = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)
+    texture = np.fft.irfft2(noise / (0.01 + np.hypot(y, x)))  # alike everywhere
+    pixels = np.clip(128 + 40 * texture / texture.std(), 0, 255).astype(np.uint8)
+    picture = Picture(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    recipe = with_settings(inr.recipes.named("grid_fast"), {"fit.steps": steps, "lambda": 0.002})
+    decoded = inr.decode(encode_picture(picture, recipe, EncodeOptions()).data)
+    squares = ((decoded.astype(float) - picture.pixels) ** 2).mean(axis=2)
+    within = (np.arange(side) + 4) % 128 < 8
+    within[:4] = within[-4:] = False  # edges of the picture are none of tiles
+    is_near = within[:, None] | within
+    assert squares[is_near].mean() < 1.02 * squares[~is_near].mean()
+
+
 # ---------------------------------------------------------------- recipes
 
 

@@ -1,7 +1,7 @@
 """Programs of one tile, run for many tiles: one on each core.
 
 jax itself gives a CPU one program after the other, and shares the loops of each among the cores.
-Those of a tile are too short for that: on two cores a step took 1.5 times as long.
+Those of a tile are too short for that: on two cores a step took 1.25 times as long.
 """
 
 import functools

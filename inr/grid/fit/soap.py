@@ -51,7 +51,7 @@ def scale_by_soap(
     """
 
     def init(params: optax.Params) -> SoapState:
-        # In numpy: each operation of jax outside a program costs milliseconds.
+        # As few operations of jax as can be: outside a program each costs milliseconds.
         shapes = [_matrix(leaf).shape for leaf in jax.tree.leaves(params)]
         size = max(map(max, shapes))
         zeros = jnp.zeros((len(shapes), size, size))
