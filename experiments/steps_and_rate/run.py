@@ -158,16 +158,21 @@ Curve = tuple[list[float], list[float]]  # bpp and PSNR of each point
 
 
 def _anchors(rows: list[lab.Row]) -> dict[str, dict[str, Curve]]:
-    """Return the curves to compare with, by codec and picture's stem."""
+    """Return the curves to compare with, by codec and picture."""
     found: dict[str, dict[str, Curve]] = {name: {} for name in ANCHORS}
     for row in rows:
         if row["codec"] in ANCHORS:
-            bpps, qualities = found[row["codec"]].setdefault(Path(row["picture"]).stem, ([], []))
+            bpps, qualities = found[row["codec"]].setdefault(_name(row), ([], []))
             bpps.append(row["bpp"])
             qualities.append(row["psnr_db"])
     pictures = json.loads(COOL_CHIC.read_text())["pictures"]
-    found["cool-chic 5.0"] = {stem: (it["bpp"], it["psnr"]) for stem, it in pictures.items()}
+    found["cool-chic 5.0"] = {name: (it["bpp"], it["psnr"]) for name, it in pictures.items()}
     return found
+
+
+def _name(row: lab.Row) -> str:
+    """Return "kodim05" of "kodim05_768x512.png"."""
+    return Path(row["picture"]).stem.split("_")[0]
 
 
 def _fits(rows: list[lab.Row]) -> dict[tuple[str, int], list[lab.Row]]:
@@ -183,13 +188,13 @@ def _mean_bd_rate(group: list[lab.Row], anchor: dict[str, Curve]) -> float | Non
     """Return the mean over pictures in percent; None where curves do not meet or have too few
     points."""
     found = []
-    for stem in {Path(row["picture"]).stem for row in group}:
-        own = [row for row in group if Path(row["picture"]).stem == stem]
-        if stem not in anchor or len(own) < len(LAMBDAS):
+    for name in {_name(row) for row in group}:
+        own = [row for row in group if _name(row) == name]
+        if name not in anchor or len(own) < len(LAMBDAS):
             return None
         curve = [row["bpp"] for row in own], [row["psnr_db"] for row in own]
         try:
-            found.append(inr.bd_rate(*anchor[stem], *curve).percent)
+            found.append(inr.bd_rate(*anchor[name], *curve).percent)
         except inr.InrError:
             return None
     return sum(found) / len(found)

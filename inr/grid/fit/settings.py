@@ -9,7 +9,7 @@ from inr.errors import UsageError
 class GridFit:
     """Nothing here is stored in the file. Noise and rates are about those of Cool-chic 5.0."""
 
-    steps: int = 1500
+    steps: int = 1400
     learning_rate: float = 7e-3  # of the networks of the context model, by SOAP
     latent_rate: float = 0.32  # codes a step, of the finest latents, by Adam, at lambda = 0.001
     latent_slope: float = 0.5  # log2 by which that grows with each exponent
