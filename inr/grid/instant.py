@@ -22,7 +22,7 @@ from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
 from inr.options import Candidate, Job
 
-_SAMPLE_SIDE = 256  # pixels, of the crop on which coding is measured
+_SAMPLE_SIDES = 16, 32, 192  # pixels, of the crops on which coding is measured
 _LOADING = 4.0  # seconds: to load jax and a fit's programs from a cache
 _LONG = 60.0  # seconds left in which to load jax matters to no picture
 _STEPS_FOR_ALPHA = 60
@@ -73,16 +73,19 @@ def encode_instant(job: Job[GridRecipe]) -> Candidate:
 
 def seconds_to_code(picture: Picture, recipe: GridRecipe) -> float:
     """Measure on a crop how long it takes to analyse, draw, code and decode the whole picture."""
-    seconds = 0.0
-    for side in (16, _SAMPLE_SIDE):  # the first loads tables and starts threads
+    taken, n_pixels = [], picture.height * picture.width
+    for side in _SAMPLE_SIDES:  # the first loads tables and starts threads
         crop = Picture(np.ascontiguousarray(picture.pixels[:side, :side]))
         started_at = time.monotonic()
         pyramid = pyramid_of(crop, recipe)
         result, coded = _predict(crop, pyramid, recipe.lambda_)
         write_checked(crop, pyramid, coded, result.latents())
-        n_pixels = crop.height * crop.width
-        seconds = (time.monotonic() - started_at) * picture.height * picture.width / n_pixels
-    return seconds
+        taken.append((crop.height * crop.width, time.monotonic() - started_at))
+    (_, _), (n_small, at_least), (n_large, seconds) = taken
+    if n_large <= n_small:
+        return seconds * n_pixels / n_large
+    a_pixel = max(0.0, seconds - at_least) / (n_large - n_small)
+    return at_least + a_pixel * (n_pixels - n_small)
 
 
 def _predict(picture: Picture, pyramid: Pyramid, lambda_: float) -> tuple[FitResult, CodedNetworks]:
