@@ -3,6 +3,7 @@
 python experiments/steps_and_rate/run.py [--pictures PICTURE...] [--tiny | --plot-only]
 """
 
+import contextlib
 import csv
 import json
 import os
@@ -33,7 +34,6 @@ RECIPES = {WARM: "grid_fast", COLD: "grid"}
 # What single parts are worth, at one lambda and number of steps.
 ABLATION_LAMBDA, ABLATION_STEPS = "0.001", 100
 ABLATIONS = {
-    "all": {},
     "latents alone": {"fit.alone": "1"},
     "one rate for all levels": {"fit.latent_slope": "0"},
     "levels' rates twice apart": {"fit.latent_slope": "1"},
@@ -42,7 +42,7 @@ ABLATIONS = {
     "no tail": {"fit.tail": "0.0001"},
     "networks' bits not counted": {"fit.network_rate": "0"},
 }
-ANCHORS = ("webp", "avif")
+ANCHORS = ("jpeg420", "webp", "avif")
 COOL_CHIC = Path(__file__).with_name("cool_chic.json")
 _BEFORE = "import sys; from inr.cli import main; sys.exit(main())"
 
@@ -63,7 +63,6 @@ def fit(run: lab.Run) -> list[lab.Row]:
     plan += [
         (WARM, name, settings, ABLATION_LAMBDA, ABLATION_STEPS)
         for name, settings in ABLATIONS.items()
-        if settings
     ]
     rows = _classical(work, run.pictures)
     for codec, name, settings, lambda_, n_steps in plan:
@@ -184,32 +183,35 @@ def _fits(rows: list[lab.Row]) -> dict[tuple[str, int], list[lab.Row]]:
     return groups
 
 
-def _mean_bd_rate(group: list[lab.Row], anchor: dict[str, Curve]) -> float | None:
-    """Return the mean over pictures in percent; None where curves do not meet or have too few
+def _bd_rates(group: list[lab.Row], anchor: dict[str, Curve]) -> dict[str, float | None]:
+    """Return percents by picture, and "mean"; None where curves do not meet or have too few
     points."""
-    found = []
-    for name in {_name(row) for row in group}:
+    found: dict[str, float | None] = {}
+    for name in sorted({_name(row) for row in group}):
         own = [row for row in group if _name(row) == name]
-        if name not in anchor or len(own) < len(LAMBDAS):
-            return None
         curve = [row["bpp"] for row in own], [row["psnr_db"] for row in own]
-        try:
-            found.append(inr.bd_rate(*anchor[name], *curve).percent)
-        except inr.InrError:
-            return None
-    return sum(found) / len(found)
+        found[name] = None
+        if name in anchor and len(own) >= len(LAMBDAS):
+            with contextlib.suppress(inr.InrError):
+                found[name] = inr.bd_rate(*anchor[name], *curve).percent
+    known = [percent for percent in found.values() if percent is not None]
+    mean = sum(known) / len(known) if len(known) == len(found) else None
+    return found | {"mean": mean}
 
 
 def table_of(rows: list[lab.Row]) -> str:
-    """Write a line a number of steps, and one for each part that is left out."""
+    """Write a line a number of steps and picture, and one for each setting that is changed."""
     anchors, lines = _anchors(rows), []
     for (codec, n_steps), group in sorted(_fits(rows).items()):
-        times = [sum(row[name] for row in group) / len(group) for name in _TIMES]
-        rates = [_mean_bd_rate(group, anchor) for anchor in anchors.values()]
-        lines.append([codec, n_steps, *times, *rates])
+        rates = [_bd_rates(group, anchor) for anchor in anchors.values()]
+        for picture in rates[0]:
+            own = [row for row in group if picture in (_name(row), "mean")]
+            times = [sum(row[name] for row in own) / len(own) for name in _TIMES]
+            lines.append([codec, n_steps, picture, *times, *(each[picture] for each in rates)])
     columns = [
         "codec",
         "steps",
+        "picture",
         "seconds",
         "CPU seconds",
         *(f"BD-rate, {name}" for name in anchors),
@@ -235,10 +237,10 @@ _TIMES = ("seconds", "cpu_seconds")
 def plot(path: Path, rows: list[lab.Row]) -> None:
     anchors, fits = _anchors(rows), _fits(rows)
     panels = []
-    for name, anchor in anchors.items():
+    for name, anchor in list(anchors.items())[1:]:
         series: dict[str, list[tuple[float, float]]] = {}
         for (codec, _), group in sorted(fits.items()):
-            rate = _mean_bd_rate(group, anchor)
+            rate = _bd_rates(group, anchor)["mean"]
             cpu_seconds = sum(row["cpu_seconds"] for row in group) / len(group)
             if rate is not None:
                 series.setdefault(codec, []).append((cpu_seconds, rate))

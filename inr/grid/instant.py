@@ -81,7 +81,7 @@ def seconds_to_code(picture: Picture, recipe: GridRecipe) -> float:
         result, coded = _predict(crop, pyramid, recipe.lambda_)
         write_checked(crop, pyramid, coded, result.latents())
         taken.append((crop.height * crop.width, time.monotonic() - started_at))
-    (_, _), (n_small, at_least), (n_large, seconds) = taken
+    (n_small, at_least), (n_large, seconds) = taken[1:]
     if n_large <= n_small:
         return seconds * n_pixels / n_large
     a_pixel = max(0.0, seconds - at_least) / (n_large - n_small)

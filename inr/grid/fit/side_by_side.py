@@ -33,8 +33,10 @@ class TileProgram:
     def map(self, jobs: Iterable[tuple[Any, ...]], **static: Hashable) -> Iterator[Any]:
         """Yield what the function makes of each job's arrays, in their order, as numpy arrays."""
         begun: deque[Future[Any]] = deque()
+        compiled = None  # looked up once: all jobs have the same shapes
         for job in jobs:
-            begun.append(_pool().submit(_run, self._compile(job, static), job))
+            compiled = compiled or self._compile(job, static)
+            begun.append(_pool().submit(_run, compiled, job))
             if len(begun) == _AT_ONCE:
                 yield begun.popleft().result()
         while begun:
