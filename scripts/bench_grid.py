@@ -57,9 +57,13 @@ def bench_step() -> None:
             for step in range(1 + _N_STEPS):
                 started_at = time.monotonic()
                 grads = fitting.gradients(
-                    networks.flat, latents.y, rounding, step, with_networks=with_networks
+                    networks.flat,
+                    latents.y,
+                    rounding,
+                    step,
+                    networks_by=slice(step % 2, None, 2) if with_networks else None,
                 )
-                latents = move_latents(latents, grads.latents, [0.3] * len(blank))
+                latents = move_latents(latents, grads.latents, [0.3] * len(blank), pyramid)
                 if grads.networks is not None:
                     networks = move_networks(networks, grads.networks, fitting, 2.0, 5e-3)
                     jax.block_until_ready(networks)
@@ -88,7 +92,7 @@ def bench_exact() -> None:
     flat = flatten(values, opened.pyramid)
     fitting = Fitting.of(samples, opened.pyramid, 1e-3, flat)
     floats = [y.astype(np.float32) for y in latents]
-    in_float = fitting.gradients(flat, floats, rounded(), 0, with_networks=False).measured
+    in_float = fitting.gradients(flat, floats, rounded(), 0).measured
     float_bytes = in_float.bits / 8
     exact_bytes = len(opened.sections[SECTION_LATENTS])
     # Samples of the float picture are neither clipped nor rounded.

@@ -26,7 +26,7 @@ from helpers.golden import codes_sha256  # noqa: E402
 GOLDEN = ROOT / "tests" / "golden" / "v1"
 MODES = ("grey", "grey_alpha", "rgb", "rgba")  # by the number of channels
 SIREN = "--recipe siren --set fit.steps=60 --target-bytes 700"
-GRID = "--recipe grid --set fit.steps=12"  # of prior 2
+GRID2, GRID3 = (f"--recipe {name} --set fit.steps=12" for name in ("grid_fast", "grid"))
 CAE = "--recipe cae"
 
 
@@ -59,7 +59,7 @@ def cases() -> dict[str, Callable[[], bytes]]:
     for n_channels, mode in enumerate(MODES, 1):
         for bit_depth in (8, 16):
             add(f"siren_{mode}{bit_depth}", SIREN, n_channels, bit_depth)
-            add(f"grid2_{mode}{bit_depth}", GRID, n_channels, bit_depth)
+            add(f"grid2_{mode}{bit_depth}", GRID2, n_channels, bit_depth)
         add(f"cae_{mode}8", CAE, n_channels)
     for coder in ("huffman", "zstd", "deflate", "lzma"):
         add(f"siren_{coder}", f"{SIREN} {sets(f'coder={coder}')}")
@@ -73,10 +73,15 @@ def cases() -> dict[str, Callable[[], bytes]]:
     levels = sets("split=wavelet", "split.levels=3", "split.wavelet=db2")
     add("siren_wavelet_grey16", f"{SIREN} {levels}", 1, 16)
     add("grid2_instant", "--recipe grid_instant")
-    add("grid2_fine", f"{GRID} {sets('lambda=0.0001')}")
-    add("grid2_coarse", f"{GRID} {sets('lambda=0.02')}", 1)
-    add("grid2_first_level", f"{GRID} {sets('structure.first_level=2')}")
-    add("grid2_small", f"{GRID} {sets('structure.hidden=4', 'structure.n_taps=6')}")
+    add("grid2_fine", f"{GRID2} {sets('lambda=0.0001')}")
+    add("grid2_coarse", f"{GRID2} {sets('lambda=0.02')}", 1)
+    add("grid2_first_level", f"{GRID2} {sets('structure.first_level=2')}")
+    add("grid2_small", f"{GRID2} {sets('structure.hidden=4', 'structure.n_taps=6')}")
+    for n_channels, mode in enumerate(MODES, 1):
+        add(f"grid3_{mode}8", GRID3, n_channels)
+    add("grid3_rgb16", GRID3, 3, 16)
+    add("grid3_fine", f"{GRID3} {sets('lambda=0.0001')}")
+    add("grid3_coarse", f"{GRID3} {sets('lambda=0.02', 'structure.n_hyper=1')}")
     add("cae_factorized", f"{CAE} {sets('model=factorized')}")
     add("cae_fine", f"{CAE} {sets('lambda=0.0003')}")
     flat = inr.Picture(np.full((5, 7, 3), (1, 2, 3), np.uint8), b"not a real profile")

@@ -24,10 +24,10 @@ from optax import contrib
 from training_crops import read_crops, training_rows
 
 from inr.files import write_whole
-from inr.grid.fit.analysis import first_weights, predict, step_of
+from inr.grid.fit.analysis import first_weights, in_codes, predict, step_of
 from inr.grid.fit.model import soft_round
 from inr.grid.fit.tile import HALO, MARGIN, Tile, Weights, tile_sums
-from inr.grid.prior import GAINED, LAMBDA_RANGE, SCALED_UNIT_BITS
+from inr.grid.prior import GAINED, LAMBDA_RANGE, RATE_UNIT_BITS
 from inr.grid.structure import Pyramid, Structure
 
 SIDE, BATCH, SEED = 256, 4, 1
@@ -73,7 +73,7 @@ def loss_of_crop(weights, crop, place, key, temperature, prior, pool):
         name: (a + place * b + place**2 * c) * (gain if name in GAINED else 1.0)
         for name, (a, b, c) in prior.items()
     }
-    latents = predict(picture, place, weights, jnp)
+    latents = in_codes(predict(picture, place, weights, jnp), PYRAMID)
     starts = jax.random.randint(key, (len(latents),), 0, pool.size - SIDE * SIDE)
     seen = []
     for y, begin in zip(latents, starts, strict=True):
@@ -153,7 +153,7 @@ def main() -> None:
     pool = jnp.asarray(np.random.default_rng([SEED, 0]).random(POOL, np.float32) - 0.5)
     with np.load(args.prior) as stored:
         prior = {
-            name: jnp.asarray(np.ldexp(stored[name], -SCALED_UNIT_BITS), jnp.float32)
+            name: jnp.asarray(np.ldexp(stored[name], -RATE_UNIT_BITS), jnp.float32)
             for name in PYRAMID.shapes
         }
     weights = first_weights(np.random.default_rng(SEED))

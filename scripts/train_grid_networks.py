@@ -1,15 +1,15 @@
-"""Trains the networks of prior 2 (inr/grid/prior.py): `assets/grid/prior_2.npz`.
+"""Trains a set of networks that depends on lambda (inr/grid/prior.py): `assets/grid/prior_3.npz`.
 
-train_grid_networks.py DATA OUT [--crops N] [--steps N] [--rate R] [--from PRIOR ANALYSIS]
+train_grid_networks.py DATA BEGIN ANALYSIS OUT [--crops N] [--steps N] [--rate R]
 
 One set of networks is fitted to many crops at once, each with latents of its own and a lambda of
 its own: every number is a polynomial in the place of lambda. The gradient of each crop counts
-relative to its loss, so that all crops and lambdas count alike. With `--from` networks begin with
-those of another leg and latents as an analysis network predicts them, so that what latents mean
-stays near to what that network knows; else latents begin at zero. DATA: see training_crops.py; all
-kinds of crops. OUT, a file, is written every now and then, and a run that ended goes on from
-OUT.state. A set that has been released never changes: files are counted from it. Another machine
-gives other numbers of the same worth.
+relative to its loss, so that all crops and lambdas count alike. Networks begin with those of BEGIN,
+an earlier set or leg, and latents as the analysis network of ANALYSIS predicts them, so that what
+latents mean stays near to what that network knows. DATA: see training_crops.py; all kinds of crops.
+OUT, a file, is written every now and then, and a run that ended goes on from OUT.state. A set that
+has been released never changes: files are counted from it. Another machine gives other numbers of
+the same worth.
 """
 
 import argparse
@@ -25,8 +25,7 @@ import optax
 from training_crops import one_of_each_source, read_crops, training_rows
 
 from inr.files import write_whole
-from inr.grid.fit.analysis import predict, step_of
-from inr.grid.fit.init import CUBIC
+from inr.grid.fit.analysis import in_codes, predict, step_of
 from inr.grid.fit.settings import GridFit
 from inr.grid.fit.soap import SoapState, scale_by_soap
 from inr.grid.fit.step import (
@@ -42,7 +41,7 @@ from inr.grid.prior import (
     GAIN_BITS,
     GAINED,
     PRIOR_LIMIT,
-    SCALED_UNIT_BITS,
+    RATE_UNIT_BITS,
     lambda_of,
     rate_place,
 )
@@ -68,29 +67,7 @@ class Crop(NamedTuple):
     lambda_: float
 
 
-def first_networks(pyramid: Pyramid) -> dict[str, np.ndarray]:
-    """Make networks that draw the sum of the levels, grey, and know little of their densities."""
-    rng, tensors = np.random.default_rng(SEED), {}
-    for name, shape in pyramid.shapes.items():
-        w = np.zeros(shape)
-        if name.startswith("up"):
-            w = np.array(CUBIC)
-        elif name == "synth_linear":
-            w = np.ones(shape)
-        elif name == "synth_b1":
-            w = np.full(shape, 0.5 - 1 / 16)
-        elif name == "conv_b0":
-            w = np.full(shape, 1 / 16)  # at 0 its rectifier would pass no gradient
-        elif name.endswith("_b2"):
-            w = np.array([0.0, -1.0])
-        elif len(shape) == 2 and not name.startswith("conv"):
-            gain = {"synth_w0": 2.0, "synth_w1": 0.1}.get(name, 0.3)
-            w = gain * rng.uniform(-1, 1, shape) / np.sqrt(shape[1])
-        tensors |= {f"{name} 0": w, f"{name} 1": 0 * w, f"{name} 2": 0 * w}
-    return {name: w.astype(np.float32) for name, w in tensors.items()}
-
-
-def warm_start(
+def first_leg(
     prior: Path,
     analysis: Path,
     pictures: list[np.ndarray],
@@ -100,14 +77,14 @@ def warm_start(
     """Begin with the networks of a set, and with what an analysis network predicts."""
     with np.load(prior) as stored:
         networks = {
-            f"{name} {k}": jnp.asarray(np.ldexp(stored[name][k], -SCALED_UNIT_BITS), jnp.float32)
+            f"{name} {k}": jnp.asarray(np.ldexp(stored[name][k], -RATE_UNIT_BITS), jnp.float32)
             for name in pyramid.shapes
             for k in range(3)
         }
     with np.load(analysis) as stored:
         weights = {name: stored[name].astype(np.float32) for name in stored.files}
     latents = [
-        start_latents(predict(picture, np.float32(crop.place), weights))
+        start_latents(in_codes(predict(picture, np.float32(crop.place), weights), pyramid))
         for picture, crop in zip(pictures, crops, strict=True)
     ]
     return networks, latents
@@ -158,7 +135,7 @@ def make_step(
             latents.y,
             rounding,
             state.step,
-            with_networks=True,
+            networks_by=slice(None),
         )
         loss = found.measured.mse + fitting.lambda_per_bit * found.measured.bits
         relative = fitting.lambda_per_bit / (loss * len(crops))
@@ -166,7 +143,7 @@ def make_step(
             total[name] += g
         rate = FIT.latent_rate * (1e-3 / lambda_) ** 0.2 * cosine  # as in fit/program.py
         rates = [rate * 2 ** (FIT.latent_slope * octaves) for octaves in pyramid.octaves]
-        moved.append(move_latents(latents, found.latents, rates))
+        moved.append(move_latents(latents, found.latents, rates, pyramid))
         losses.append(np.log(loss))
     grads = {name: jnp.asarray(g, jnp.float32) for name, g in total.items()}
     updated, soap = update(state.networks, state.soap, grads, np.float32(rate_of_networks * cosine))
@@ -178,7 +155,7 @@ def export(networks: Networks, pyramid: Pyramid, out: Path) -> None:
     stored = {}
     for name in pyramid.shapes:
         w = np.stack([np.asarray(networks[f"{name} {k}"], np.float64) for k in range(3)])
-        stored[name] = np.rint(np.ldexp(w, SCALED_UNIT_BITS)).astype(np.int32)
+        stored[name] = np.rint(np.ldexp(w, RATE_UNIT_BITS)).astype(np.int32)
         if np.abs(w).sum(axis=0).max() >= (1.0 if name.startswith("up") else PRIOR_LIMIT):
             raise SystemExit(f"{name}: a number is too large for a prior")
     gains = [step_of(rate_place(rate)) for rate in range(MAX_RATE + 1)]
@@ -190,15 +167,16 @@ def export(networks: Networks, pyramid: Pyramid, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
+    parser.add_argument("begin", type=Path)
+    parser.add_argument("analysis", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--crops", type=int, default=24)
     parser.add_argument("--steps", type=int, default=450)
     parser.add_argument("--rate", type=float, default=1e-2, help="of the networks, by SOAP")
-    parser.add_argument("--from", type=Path, nargs=2, dest="begin")
     args = parser.parse_args()
     rows = one_of_each_source(training_rows(args.data, SEED))[: args.crops]
     pictures = [crop.astype(np.float32) / 255 for crop in read_crops(args.data, rows)]
-    pyramid = Pyramid(*pictures[0].shape[1:], 3, Structure(prior=2))
+    pyramid = Pyramid(*pictures[0].shape[1:], 3, Structure(prior=3))
     zeros = flatten({name: np.zeros(shape) for name, shape in pyramid.shapes.items()}, pyramid)
     crops = []
     for i, (picture, rate) in enumerate(
@@ -210,11 +188,7 @@ def main() -> None:
     if kept.exists():
         state = jax.tree.map(lambda x: x, pickle.loads(kept.read_bytes()))
     else:
-        networks = jax.tree.map(jnp.asarray, first_networks(pyramid))
-        blank = [np.zeros((level.height, level.width)) for level in pyramid.levels]
-        latents = [start_latents(blank) for _ in crops]
-        if args.begin is not None:
-            networks, latents = warm_start(*args.begin, pictures, crops, pyramid)
+        networks, latents = first_leg(args.begin, args.analysis, pictures, crops, pyramid)
         state = State(networks, scale_by_soap().init(networks), latents, 0)
     saved_at = started_at = time.monotonic()
     while state.step < args.steps:

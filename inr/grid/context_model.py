@@ -10,7 +10,7 @@ to multiples of 2**-ACTIVATION_BITS, r(v) = floor(v * 2**10 + 0.5) / 2**10:
     mean index  = floor(mean * 32 + 0.5), clipped to +-LATENT_LIMIT * 32
     scale       = floor(clip(log_scale, -5, 5) * 16 + 0.5) + 80
 
-In scaled structures all latents, so taps and levels before too, count 2**-octaves (structure.py);
+All latents, so taps and levels before too, count 2**-octaves (Pyramid.octaves, mostly 0);
 mean is then taken times 2**octaves, and log_scale plus octaves * 11 / 16.
 
 The numbers are carried by float64, in which BLAS may do sums that are exact in any order (see

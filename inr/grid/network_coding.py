@@ -3,7 +3,7 @@
 Each tensor is the prior's (prior.py) plus its codes times the step of its group, 2**-octaves. The
 section of networks holds
 
-    present   in scaled structures only: a bit a group, in the order of Pyramid.groups, the first
+    present   in structures with a rate: a bit a group, in the order of Pyramid.groups, the first
               lowest, and zeros to a whole byte; groups whose bit is 0 have no codes but zeros, and
               nothing more of them follows
     octaves   4 bits a group, likewise; a last half byte is 0
@@ -76,7 +76,7 @@ def code_limit(group: str, octaves: int) -> int:
 def write_networks(coded: CodedNetworks, pyramid: Pyramid) -> bytes:
     """Return the section of networks; the inverse of `read_networks`."""
     codes, head = coded.by_group(pyramid), b""
-    if pyramid.structure.is_scaled:
+    if pyramid.structure.has_rate:
         is_present = {group: bool(each.any()) for group, each in codes.items()}
         head = _pack_bits(list(is_present.values()), 1)
         codes = {group: each for group, each in codes.items() if is_present[group]}
@@ -90,9 +90,9 @@ def read_networks(data: bytes, pyramid: Pyramid) -> CodedNetworks:
     Raises:
       FormatError: the bytes are not what `write_networks` makes of networks of this pyramid.
     """
-    groups, is_scaled = list(pyramid.groups), pyramid.structure.is_scaled
+    groups, has_rate = list(pyramid.groups), pyramid.structure.has_rate
     reader = Reader(data, "the section of networks")
-    if is_scaled:
+    if has_rate:
         bits = _unpack_bits(reader, len(groups), 1, "bits after those of the groups are")
         groups = [group for group, is_present in zip(groups, bits, strict=True) if is_present]
     octaves = dict.fromkeys(pyramid.groups, 0)
@@ -109,7 +109,7 @@ def read_networks(data: bytes, pyramid: Pyramid) -> CodedNetworks:
         largest = code_limit(group, octaves[group])
         if np.abs(tensor).max() > largest:
             raise FormatError(f"networks: a code of {group} lies outside -{largest}..{largest}")
-        if is_scaled and not tensor.any():
+        if has_rate and not tensor.any():
             raise FormatError(f"networks: {group} is said to have codes, but all of them are 0")
         flat[group] = tensor
     for group, shapes in pyramid.groups.items():

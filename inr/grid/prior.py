@@ -8,8 +8,9 @@ Set 1, made by a script of commit 60bdc74, was fitted for pictures of three chan
 0..5 of the pyramid. Columns and kernels of coarser levels repeat those of the coarsest that is
 known; grey is the mean of the three colours; what is left, such as the row of alpha, has no prior.
 
-Set 2, made by scripts/train_grid_networks.py, depends on lambda. It holds three numbers a, b, c for
-each one of the networks, all multiples of 2**-16; at `Structure.rate` = 0..64 that is
+Sets 2 and 3, made by scripts/train_grid_networks.py, depend on lambda. Set 3 is set 2, trained on
+with the steps of coarse latents that structure.py tells. They hold three numbers a, b, c for each
+one of the networks, all multiples of 2**-16; at `Structure.rate` = 0..64 that is
 
     floor((a + t b + t**2 c) g * 2**16 + 0.5) / 2**16,  t = (rate - 32) / 32
 
@@ -28,11 +29,11 @@ from inr.format.shipped import SHIPPED
 from inr.grid.structure import MAX_RATE, Pyramid, Shape, Structure
 
 UNIT_BITS = 12  # set 1: stored are int16 multiples of 2**-12
-SCALED_UNIT_BITS = 16  # set 2: int32 multiples of 2**-16
+RATE_UNIT_BITS = 16  # sets 2 and 3: int32 multiples of 2**-16
 GAIN_BITS = 12
 GAINED = ("synth_w0", "synth_linear")
 PRIOR_LIMIT = 8.0
-LAMBDA_RANGE = 1e-4, 2e-2  # set 2
+LAMBDA_RANGE = 1e-4, 2e-2  # of sets 2 and 3
 _N_COLOURS = 3
 _MIDDLE_RATE = MAX_RATE // 2
 
@@ -58,13 +59,13 @@ def rate_place(rate: float) -> float:
 @functools.lru_cache(maxsize=8)
 def prior_networks(pyramid: Pyramid) -> dict[str, np.ndarray]:
     """Make f64 tensors of all shapes of the pyramid, not to be written to: multiples of
-    2**-SCALED_UNIT_BITS within +-PRIOR_LIMIT, 0 where there is no prior.
+    2**-RATE_UNIT_BITS within +-PRIOR_LIMIT, 0 where there is no prior.
 
     Raises:
       FormatError: the file of the set is damaged or missing.
     """
     shipped = _at_rate(pyramid.structure)
-    find = _find_scaled if pyramid.structure.is_scaled else _find_known
+    find = _find_with_rate if pyramid.structure.has_rate else _find_known
     fitted = {}
     for name, shape in pyramid.shapes.items():
         fitted[name] = np.zeros(shape)
@@ -80,7 +81,7 @@ def _at_rate(structure: Structure) -> dict[str, np.ndarray]:
     if structure.prior == 0:
         return {}
     stored = _shipped(structure.prior)
-    if not structure.is_scaled:
+    if not structure.has_rate:
         return {name: w * 2.0**-UNIT_BITS for name, w in stored.items()}
     by, tensors = structure.rate - _MIDDLE_RATE, {}
     for name in stored.keys() - {"gain"}:
@@ -89,13 +90,13 @@ def _at_rate(structure: Structure) -> dict[str, np.ndarray]:
         unit = _MIDDLE_RATE**2
         if name in GAINED:
             sums, unit = sums * stored["gain"][structure.rate], unit << GAIN_BITS
-        tensors[name] = ((2 * sums + unit) // (2 * unit)) * 2.0**-SCALED_UNIT_BITS
+        tensors[name] = ((2 * sums + unit) // (2 * unit)) * 2.0**-RATE_UNIT_BITS
     return tensors
 
 
 @functools.cache
 def _shipped(n: int) -> dict[str, np.ndarray]:
-    """Read set n: int64 tensors as they are stored; in set 2 a, b, c on a first axis."""
+    """Read set n: int64 tensors as they are stored; in the others a, b, c on a first axis."""
     entry = next(entry for entry in SHIPPED.entries("grid") if entry.id == n)
     with np.load(io.BytesIO(SHIPPED.read(entry))) as stored:
         return {name: stored[name].astype(np.int64) for name in stored.files}
@@ -123,10 +124,11 @@ def _find_known(
     return known
 
 
-def _find_scaled(
+def _find_with_rate(
     name: str, shape: Shape, shipped: dict[str, np.ndarray], pyramid: Pyramid
 ) -> np.ndarray | None:
-    """Return the first rows of a tensor as set 2 has them; None if it does not know the tensor."""
+    """Return the first rows of a tensor as a set with a rate has them; None if it does not know
+    the tensor."""
     s, n_channels = pyramid.structure, pyramid.n_channels
     if name.startswith("feature"):
         name = f"feature{int(name[7:]) + s.first_level}"
@@ -143,7 +145,7 @@ def _find_scaled(
         known = known.reshape(_N_COLOURS, 9 * n_channels)
     is_by_colour = name.startswith("conv") or name in ("synth_linear", "synth_w1", "synth_b1")
     if is_by_colour and n_channels < _N_COLOURS:
-        known = _round_to(known.mean(axis=0, keepdims=True), SCALED_UNIT_BITS)
+        known = _round_to(known.mean(axis=0, keepdims=True), RATE_UNIT_BITS)
     return known
 
 

@@ -20,10 +20,10 @@ class GridRecipe:
     def __post_init__(self) -> None:
         if not 0 < self.lambda_ < 1e3:
             raise UsageError(f"lambda={self.lambda_}: expected a number above 0, such as 0.001")
-        if not self.structure.is_scaled:
+        if not self.structure.has_rate:
             raise UsageError(
                 f"structure.prior={self.structure.prior}: such files are read, and no longer made; "
-                "give 2"
+                "give 2 or 3"
             )
         try:
             write_structure(self.structure)
@@ -38,18 +38,21 @@ def grid_instant() -> GridRecipe:
 
 def grid_fast() -> GridRecipe:
     """Return a latent grid after one short fit."""
-    return GridRecipe("grid_fast", Structure(prior=2), GridFit(steps=60, alone=0.0))
+    return GridRecipe(
+        "grid_fast",
+        Structure(prior=2),
+        GridFit(steps=85, learning_rate=7e-3, drawing_rate=0.3, latent_rate=0.5),
+    )
 
 
 def grid() -> GridRecipe:
-    """Return a pyramid of latents, its context model and its synthesis; lambda steers size and
-    quality."""
-    return GridRecipe("grid", Structure(prior=2), GridFit())
+    """Return a latent grid after a long fit; lambda steers size and quality."""
+    return GridRecipe("grid", Structure(prior=3), GridFit())
 
 
 def grid_best() -> GridRecipe:
     """Return the same, fitted ten times as long."""
-    return GridRecipe("grid_best", Structure(prior=2), GridFit(steps=14000))
+    return GridRecipe("grid_best", Structure(prior=3), GridFit(steps=20000))
 
 
 RECIPES: dict[str, Callable[[], GridRecipe]] = {

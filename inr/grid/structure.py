@@ -6,10 +6,12 @@ each comes just before the level of its size. Of each latent's own level the con
 TAPS[:n_taps], all of which lie before it in the order of the wavefront x + FRONT_SLOPE * y, so
 that a decoder can treat all latents of one front at once.
 
-Structures of prior 2 are scaled: they always have the exponents 0..COARSEST_SCALED, a latent of
-exponent e counts 2**-e for the networks, since a coarse latent stands for more pixels and is worth
-finer steps, and the context model is a network of its own for each exponent up to N_CONTEXTS - 2,
-and one for all coarser ones.
+Structures of priors 2 and 3 have a rate, for which their networks are taken: they always have the
+exponents 0..COARSEST_EXPONENT, and the context model is a network of its own for each exponent up
+to N_CONTEXTS - 2, and one for all coarser ones. In those of prior 2 a latent of exponent e counts
+2**-e for the networks: a coarse latent stands for more pixels, and where nothing mends how it is
+rounded, it is worth finer steps. Long fits mend it, and then that costs 3 to 4 %: in those of prior
+3 all count 1.
 
 Source of the layout: Cool-chic 5.0 (Orange, https://github.com/Orange-OpenSource/Cool-Chic) and C3
 (Kim et al., https://arxiv.org/abs/2312.02753).
@@ -32,11 +34,11 @@ TAPS = (
     (0, -3), (-3, 0), (-2, 2), (-2, -2), (-1, -3), (-3, 1), (-3, -1), (-2, 3), (0, -4), (-2, -3),
 )  # fmt: skip
 REACH = 4  # rows above and columns to either side that taps need
-N_PRIORS = 2  # sets that there are, see prior.py
+N_PRIORS = 3  # sets that there are, see prior.py
 MAX_RATE = 64  # of Structure.rate
-COARSEST_SCALED, N_CONTEXTS = 5, 4  # of scaled structures
+COARSEST_EXPONENT, N_CONTEXTS = 5, 4  # of structures with a rate
 _COARSEST = 12  # pixels of the longer side of the coarsest level of others, about
-_FIRST_SCALED = 2  # prior
+_FIRST_WITH_RATE, _WITH_OCTAVES = 2, 2  # prior
 _RATE = VarintField(0, MAX_RATE)
 
 
@@ -51,7 +53,7 @@ class Structure:
     n_feature_levels: int = 40  # last levels that have such features
     hidden: int = 48  # width of the synthesis
     prior: int = 0  # set of shipped networks that this file's are counted from; 0 for none
-    rate: int = 0  # of prior 2: lambda for which the set is taken, on the scale of prior.py
+    rate: int = 0  # of priors 2 and 3: lambda for which the set is taken, on the scale of prior.py
 
     WIRE: ClassVar[Wire] = (
         ("first_level", VarintField(0, 3)),
@@ -62,30 +64,30 @@ class Structure:
         ("hidden", VarintField(1, 256)),
         ("prior", VarintField(0, N_PRIORS)),
     )
-    SCALED_WIRE: ClassVar[Wire] = (*WIRE, ("rate", _RATE))
+    WIRE_WITH_RATE: ClassVar[Wire] = (*WIRE, ("rate", _RATE))
 
     @property
-    def is_scaled(self) -> bool:
+    def has_rate(self) -> bool:
         """Whether coarse latents count less, see the head of this module."""
-        return self.prior >= _FIRST_SCALED
+        return self.prior >= _FIRST_WITH_RATE
 
     @property
     def wire(self) -> Wire:
         """The fields that a file of this structure holds."""
-        return self.SCALED_WIRE if self.is_scaled else self.WIRE
+        return self.WIRE_WITH_RATE if self.has_rate else self.WIRE
 
 
 def write_structure(structure: Structure) -> bytes:
     """Write what `read_structure` reads; UsageError for what it would refuse."""
-    if structure.rate and not structure.is_scaled:
-        raise UsageError(f"rate={structure.rate} needs prior={_FIRST_SCALED}")
+    if structure.rate and not structure.has_rate:
+        raise UsageError(f"rate={structure.rate} needs prior={_FIRST_WITH_RATE}")
     return write_fields(structure, structure.wire)
 
 
 def read_structure(reader: Reader) -> Structure:
     """Read the fields of a structure; raises FormatError."""
     structure = read_fields(Structure, Structure.WIRE, reader)
-    if not structure.is_scaled:
+    if not structure.has_rate:
         return structure
     return replace(structure, rate=_RATE.read(reader, "rate"))
 
@@ -115,7 +117,7 @@ class Pyramid:
 
     def at_rate(self, rate: int) -> "Pyramid":
         """Return the pyramid at another rate; one whose structure has none, as it is."""
-        if not self.structure.is_scaled:
+        if not self.structure.has_rate:
             return self
         return replace(self, structure=replace(self.structure, rate=rate))
 
@@ -123,8 +125,8 @@ class Pyramid:
     def levels(self) -> tuple[Level, ...]:
         """In the order of coding, the coarsest first; at least one that is not hyper."""
         coarsest = max(0, math.ceil(math.log2(max(self.height, self.width) / _COARSEST)))
-        if self.structure.is_scaled:
-            coarsest = COARSEST_SCALED
+        if self.structure.has_rate:
+            coarsest = COARSEST_EXPONENT
         first = min(self.structure.first_level, coarsest)
         levels = []
         for e in reversed(range(first, coarsest + 1)):
@@ -162,13 +164,16 @@ class Pyramid:
     @property
     def octaves(self) -> tuple[int, ...]:
         """For each level: a latent counts 2**-octaves for the networks."""
-        is_scaled = self.structure.is_scaled
-        return tuple(level.exponent if is_scaled else 0 for level in self.levels)
+        return tuple(self.octaves_at(level.exponent) for level in self.levels)
+
+    def octaves_at(self, exponent: int) -> int:
+        """Return those of a level of that exponent."""
+        return exponent if self.structure.prior == _WITH_OCTAVES else 0
 
     @cached_property
     def context_of(self) -> tuple[str, ...]:
         """For each level, how the names of its context network's tensors begin."""
-        if not self.structure.is_scaled:
+        if not self.structure.has_rate:
             return ("context",) * len(self.levels)
         return tuple(f"context{min(level.exponent, N_CONTEXTS - 1)}" for level in self.levels)
 
@@ -188,7 +193,7 @@ class Pyramid:
             name = self.feature_name(level)
             if name is not None:
                 features[context][name] = (s.n_features, level)
-        if self.structure.is_scaled:
+        if self.structure.has_rate:
             groups: dict[str, dict[str, Shape]] = {}
             for context, of_context in features.items():
                 inner: dict[str, Shape] = {f"{context}_w{i}": (width, width) for i in range(2)}

@@ -1,13 +1,13 @@
 """Draws a grid picture: upsampling and synthesis of `inr.grid.fit.model` in exact fixed point.
 
     round(v, k)     floor(v * 2**k + 0.5) * 2**-k
-    latents         integers, which count 2**-octaves in scaled structures (structure.py)
+    latents         integers, which count 2**-octaves (Pyramid.octaves)
     features        round(., 10) once an octave, after the pass over rows and that over columns
     hidden          exact, or rounded as `inr.grid.synthesis_bounds` says
     colours         round(., 20) and clipped to +-8, then round(., 20) after each convolution
     samples         round(colour in 0..1 * peak, 0)
 
-In scaled structures the latents go on beyond the picture as their edges are, and features and
+In structures with a rate the latents go on beyond the picture as their edges are, and features and
 colours there follow from them; in the others each size of features, and the colours that the second
 convolution sees, are repeated at the edges.
 
@@ -92,7 +92,7 @@ def synthesize(
         out[y : y + row.size, x : x + col.size] = round_in_place(samples).transpose(1, 2, 0)
 
     with tile_pool(n_threads) as pool:
-        is_endless = pyramid.structure.is_scaled
+        is_endless = pyramid.structure.has_rate
         cols = _spans(params, widths, region.x, region.width, width, is_endless)
         rows = _spans(params, heights, region.y, region.height, height, is_endless)
         for _ in pool.map(synthesize_tile, product(rows, cols)):
@@ -118,9 +118,8 @@ def _planes(latents: list[np.ndarray], pyramid: Pyramid) -> list[list[np.ndarray
 
 def _units(pyramid: Pyramid) -> list[float]:
     """By exponent, what a latent counts, in units of features."""
-    is_scaled = pyramid.structure.is_scaled
     exponents = range(pyramid.levels[0].exponent + 1)
-    return [math.ldexp(1 / _FEATURE_UNIT, -e if is_scaled else 0) for e in exponents]
+    return [math.ldexp(1 / _FEATURE_UNIT, -pyramid.octaves_at(e)) for e in exponents]
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def _bound_features(
     coarsest = pyramid.levels[0].exponent
 
     def planes(exponent: int) -> Bounds:
-        octaves = exponent if pyramid.structure.is_scaled else 0
+        octaves = pyramid.octaves_at(exponent)
         return Bounds.of([math.ceil(max_latent / 2**octaves)] * drawn.count(exponent), octaves)
 
     features = planes(coarsest)

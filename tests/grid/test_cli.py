@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from helpers.built_files import SCALED_GRID, SMALL_GRID, built_grid
+from helpers.built_files import GRID_WITH_RATE, SMALL_GRID, built_grid
 from helpers.cli_runs import Ran, main_runner, names, noise, opened, run_process
 from PIL import Image
 
@@ -142,7 +142,7 @@ def test_a_comparison_along_lambda(run, tmp_path):
 # ---------------------------------------------------------------- processes
 
 
-@pytest.mark.parametrize("structure", [SMALL_GRID, SCALED_GRID])
+@pytest.mark.parametrize("structure", [SMALL_GRID, GRID_WITH_RATE])
 def test_reading_loads_no_jax_and_threads_change_nothing(tmp_path, structure):
     data = built_grid(height=140, width=150, seed=3, structure=structure)  # four tiles
     (tmp_path / "a.inr").write_bytes(data)

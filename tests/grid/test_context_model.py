@@ -49,7 +49,7 @@ def test_hand_worked_features():
     np.testing.assert_array_equal(found[:-1], expected)
 
 
-def test_hand_worked_features_of_a_scaled_structure():
+def test_hand_worked_features_of_levels_with_octaves():
     pyramid = Pyramid(40, 24, 3, Structure(prior=2))  # the last but four of 3 x 2, after 2 x 1
     networks, latents = made(pyramid)
     weights = prior_networks(pyramid)["feature4"]  # [n_features, 1]

@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from helpers.built_files import SCALED_GRID, SMALL_GRID, built_file, built_grid, stages_of
+from helpers.built_files import GRID_WITH_RATE, SMALL_GRID, built_file, built_grid, stages_of
 
 import inr
 from inr.codec import decode_picture, describe
@@ -25,7 +25,7 @@ from inr.kinds import open_file
 from inr.options import DecodeOptions
 
 PLAIN = built_grid(height=23, width=18)
-SCALED = built_grid(height=23, width=18, structure=SCALED_GRID)
+WITH_RATE = built_grid(height=23, width=18, structure=GRID_WITH_RATE)
 NETWORKS, LATENTS = container.SECTION_NETWORKS, container.SECTION_LATENTS
 
 
@@ -95,7 +95,7 @@ def test_the_checksum_is_of_samples_in_little_endian_order():
 @pytest.mark.parametrize("bit_depth", [8, 16])
 @pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (9, 1), (13, 26)])
-@pytest.mark.parametrize("structure", [SMALL_GRID, SCALED_GRID])
+@pytest.mark.parametrize("structure", [SMALL_GRID, GRID_WITH_RATE])
 def test_files_of_every_kind_and_size_come_back(height, width, n_channels, bit_depth, structure):
     data = built_grid(
         n_channels=n_channels,
@@ -149,7 +149,7 @@ def test_smaller_sizes_are_the_native_picture_resampled(scale, size):
         np.testing.assert_array_equal(drawn, inr.decode(PLAIN, scale=scale))
 
 
-@pytest.mark.parametrize("data", [PLAIN, SCALED], ids=["plain", "scaled"])
+@pytest.mark.parametrize("data", [PLAIN, WITH_RATE], ids=["plain", "scaled"])
 def test_larger_sizes_are_drawn_of_interpolated_features(data):
     coded, latents = read_grid(open_file(data).content)
     pyramid = open_file(data).content.pyramid
@@ -159,7 +159,7 @@ def test_larger_sizes_are_drawn_of_interpolated_features(data):
 
 
 @pytest.mark.parametrize("scale", [None, 1.5])
-@pytest.mark.parametrize("data", [PLAIN, SCALED], ids=["plain", "scaled"])
+@pytest.mark.parametrize("data", [PLAIN, WITH_RATE], ids=["plain", "scaled"])
 def test_a_region_holds_the_pixels_of_the_whole(scale, data):
     whole = inr.decode(data, scale=scale)
     part = inr.decode(data, scale=scale, region=(3, 5, 10, 7))
@@ -169,7 +169,7 @@ def test_a_region_holds_the_pixels_of_the_whole(scale, data):
 # ---------------------------------------------------------------- damage
 
 
-@pytest.mark.parametrize("structure", [SMALL_GRID, SCALED_GRID])
+@pytest.mark.parametrize("structure", [SMALL_GRID, GRID_WITH_RATE])
 def test_truncated_at_every_byte_or_one_byte_changed(structure):
     data = built_grid(structure=structure)
     for n in range(len(data)):
@@ -179,7 +179,7 @@ def test_truncated_at_every_byte_or_one_byte_changed(structure):
             inr.decode(data[:n] + bytes([data[n] ^ 0x5A]) + data[n + 1 :])
 
 
-@pytest.mark.parametrize("structure", [SMALL_GRID, SCALED_GRID])
+@pytest.mark.parametrize("structure", [SMALL_GRID, GRID_WITH_RATE])
 def test_sections_truncated_at_every_byte_with_the_checksum_repaired(structure):
     data = built_grid(structure=structure)
     for tag, payload in unpack(data)[1].items():
@@ -189,7 +189,7 @@ def test_sections_truncated_at_every_byte_with_the_checksum_repaired(structure):
 
 
 @pytest.mark.parametrize("tag", [NETWORKS, LATENTS])
-@pytest.mark.parametrize("structure", [SMALL_GRID, SCALED_GRID])
+@pytest.mark.parametrize("structure", [SMALL_GRID, GRID_WITH_RATE])
 def test_changed_sections_give_the_same_picture_or_none(tag, structure):
     data = built_grid(structure=structure)
     pixels, payload = inr.decode(data), unpack(data)[1][tag]
@@ -238,8 +238,8 @@ def test_sections_of_the_other_kind():
         (with_structure(PLAIN, n_hyper=2), "networks|range coder|latents|pixels"),
         (with_structure(PLAIN, prior=1), "networks|range coder|latents|pixels"),
         (with_structure(PLAIN, prior=2), "networks|range coder|latents|pixels"),
-        (with_structure(SCALED, prior=1, rate=0), "networks|range coder|latents|pixels"),
-        (with_structure(SCALED, rate=64), "networks|range coder|latents|pixels"),
+        (with_structure(WITH_RATE, prior=1, rate=0), "networks|range coder|latents|pixels"),
+        (with_structure(WITH_RATE, rate=64), "networks|range coder|latents|pixels"),
     ],
 )
 def test_wrong_files(data, message):
@@ -291,7 +291,7 @@ def test_the_description_adds_up():
 
 
 def test_the_description_of_a_scaled_file():
-    told = describe(SCALED)
+    told = describe(WITH_RATE)
     assert told["structure"]["rate"] == 20
     assert "rate" not in describe(PLAIN)["structure"]
     assert [level["exponent"] for level in told["levels"]] == [5, 4, 3, 2, 1, 0]

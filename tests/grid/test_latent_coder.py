@@ -185,15 +185,16 @@ def write_latents(writer, values, modelled):
 
 
 @pytest.mark.parametrize(
-    "scaled",
+    "settings",
     [
         {},  # 5 x 7 hyper, 5 x 7, 9 x 13
         {"prior": 2},
         {"prior": 2, "first_level": 1, "n_feature_levels": 40},
+        {"prior": 3},
     ],
 )
-def test_a_second_implementation_writes_the_same_bytes(scaled):
-    structure = {"n_hyper": 1, "n_taps": 8, "n_features": 2, "n_feature_levels": 2} | scaled
+def test_a_second_implementation_writes_the_same_bytes(settings):
+    structure = {"n_hyper": 1, "n_taps": 8, "n_features": 2, "n_feature_levels": 2} | settings
     pyramid = pyramid_of(9, 13, **structure)
     params, latents = random_params(pyramid, 3), random_latents(pyramid, 3)
     exact = {name: np.vectorize(Fraction)(each).tolist() for name, each in params.items()}
@@ -254,7 +255,7 @@ def test_too_large_sums_are_refused():
         decode_latents(b"", params, pyramid)
 
 
-def test_too_large_sums_of_a_scaled_structure_are_refused():
+def test_too_large_sums_of_coarse_latents_are_refused():
     pyramid = pyramid_of(9, 9, prior=2)
     for context in pyramid.contexts:
         params = random_params(pyramid)

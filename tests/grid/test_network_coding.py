@@ -22,7 +22,7 @@ from inr.grid.structure import Pyramid, Structure
 SMALLEST = Pyramid(1, 1, 1, Structure(n_taps=1, n_features=1, hidden=1))
 PYRAMID = Pyramid(30, 40, 3, Structure(n_hyper=1, n_taps=4, n_features=2, hidden=5))
 # Two levels, two contexts: context3 and context2 of three groups each, and six of the synthesis.
-SCALED = Pyramid(9, 9, 1, Structure(prior=2, first_level=2, n_taps=3, n_features=2, hidden=4))
+WITH_RATE = Pyramid(9, 9, 1, Structure(prior=2, first_level=2, n_taps=3, n_features=2, hidden=4))
 
 
 def random_networks(pyramid, seed=0, scale=0.5):
@@ -161,7 +161,7 @@ def read_or_refused(data, pyramid):
     for group, shapes in pyramid.groups.items():
         for name in shapes:
             assert np.abs(coded.codes[name]).max() <= code_limit(group, coded.octaves[group])
-        if pyramid.structure.is_scaled and not any(coded.codes[name].any() for name in shapes):
+        if pyramid.structure.has_rate and not any(coded.codes[name].any() for name in shapes):
             assert coded.octaves[group] == 0
     return True
 
@@ -180,7 +180,7 @@ def test_cut_short_anywhere(pyramid):
     assert n_refused > 0.8 * len(data)
 
 
-@pytest.mark.parametrize("pyramid", [SMALLEST, PYRAMID, SCALED])
+@pytest.mark.parametrize("pyramid", [SMALLEST, PYRAMID, WITH_RATE])
 def test_one_changed_byte_is_refused_or_keeps_to_the_limits(pyramid):
     data = write_networks(quantize_networks(*random_networks(pyramid), pyramid), pyramid)
     n_refused = 0
@@ -196,7 +196,7 @@ def test_one_changed_byte_is_refused_or_keeps_to_the_limits(pyramid):
 def test_any_bytes_are_refused_or_keep_to_the_limits(data):
     read_or_refused(data, SMALLEST)
     read_or_refused(data, PYRAMID)
-    read_or_refused(data, SCALED)
+    read_or_refused(data, WITH_RATE)
 
 
 def test_a_group_of_zeros_costs_next_to_nothing():
@@ -206,33 +206,33 @@ def test_a_group_of_zeros_costs_next_to_nothing():
     assert len(write_networks(zeros, PYRAMID)) <= 6 + 22 + 4
 
 
-# Scaled structures
+# Structures with a rate
 
 
 def test_hand_worked_presence():
-    assert len(SCALED.groups) == 12
-    octaves = dict.fromkeys(SCALED.groups, 9)
-    coded = coded_zeros(SCALED, octaves)
-    assert write_networks(coded, SCALED) == b"\0\0"
-    assert read_networks(b"\0\0", SCALED).octaves == dict.fromkeys(SCALED.groups, 0)
-    first, ninth, last = (list(SCALED.groups)[i] for i in (0, 8, 11))
+    assert len(WITH_RATE.groups) == 12
+    octaves = dict.fromkeys(WITH_RATE.groups, 9)
+    coded = coded_zeros(WITH_RATE, octaves)
+    assert write_networks(coded, WITH_RATE) == b"\0\0"
+    assert read_networks(b"\0\0", WITH_RATE).octaves == dict.fromkeys(WITH_RATE.groups, 0)
+    first, ninth, last = (list(WITH_RATE.groups)[i] for i in (0, 8, 11))
     assert (first, ninth, last) == ("context3_w", "synth_w1", "conv_b")
     for group, octave in ((first, 7), (ninth, 8), (last, 15)):
         octaves[group] = octave
-        coded.codes[next(iter(SCALED.groups[group]))].flat[-1] = -1
-    data = write_networks(coded, SCALED)
+        coded.codes[next(iter(WITH_RATE.groups[group]))].flat[-1] = -1
+    data = write_networks(coded, WITH_RATE)
     # Bits 0, 8 and 11; then 7 and 8 in one byte, the first in the low half, and 15 in another.
     assert data[:4] == bytes([0b0000_0001, 0b0000_1001, 0x87, 0x0F])
-    sizes = [sum(coded.codes[n].size for n in SCALED.groups[g]) for g in (first, ninth, last)]
+    sizes = [sum(coded.codes[n].size for n in WITH_RATE.groups[g]) for g in (first, ninth, last)]
     tensors = RangeCoder().decode(data[4:], sizes)
     assert [int(each.sum()) for each in tensors] == [-1, -1, -1]
-    expected = dict.fromkeys(SCALED.groups, 0) | {first: 7, ninth: 8, last: 15}
-    assert_same(CodedNetworks(expected, coded.codes), read_networks(data, SCALED))
+    expected = dict.fromkeys(WITH_RATE.groups, 0) | {first: 7, ninth: 8, last: 15}
+    assert_same(CodedNetworks(expected, coded.codes), read_networks(data, WITH_RATE))
 
 
-@pytest.mark.parametrize("pyramid", [SCALED, Pyramid(30, 4, 4, Structure(prior=2, rate=64))])
+@pytest.mark.parametrize("pyramid", [WITH_RATE, Pyramid(30, 4, 4, Structure(prior=2, rate=64))])
 @pytest.mark.parametrize("scale", [0.0, 0.01, 1.0, 1000.0])
-def test_scaled_round_trip(pyramid, scale):
+def test_round_trip_with_a_rate(pyramid, scale):
     coded = quantize_networks(*around_prior(pyramid, int(scale), scale), pyramid)
     found = read_networks(write_networks(coded, pyramid), pyramid)
     by_group = coded.by_group(pyramid)
@@ -247,34 +247,34 @@ def test_bits_after_those_of_the_groups_must_be_zero():
     for bit in range(12, 16):
         data = (1 << bit).to_bytes(2, "little")
         with pytest.raises(FormatError, match="networks: the bits after those of the groups are n"):
-            read_networks(data, SCALED)
+            read_networks(data, WITH_RATE)
 
 
 def test_the_unused_half_byte_of_present_groups_must_be_zero():
-    params, octaves = around_prior(SCALED)
+    params, octaves = around_prior(WITH_RATE)
     params["conv_b1"][:] += 1  # the last group too: seven are present
-    data = write_networks(quantize_networks(params, octaves, SCALED), SCALED)
+    data = write_networks(quantize_networks(params, octaves, WITH_RATE), WITH_RATE)
     assert sum(each.bit_count() for each in data[:2]) == 7
     with pytest.raises(FormatError, match="half byte after the steps is not 0"):
-        read_networks(data[:5] + bytes([data[5] | 0x10]) + data[6:], SCALED)
+        read_networks(data[:5] + bytes([data[5] | 0x10]) + data[6:], WITH_RATE)
 
 
 def test_a_present_group_of_zeros_is_refused():
     """It could be left out: one and the same network would have two files."""
-    sizes = {g: sum(map(int, map(np.prod, s.values()))) for g, s in SCALED.groups.items()}
+    sizes = {g: sum(map(int, map(np.prod, s.values()))) for g, s in WITH_RATE.groups.items()}
     data = b"\1\0" + b"\3" + RangeCoder().encode([np.zeros(sizes["context3_w"], np.int32)])
     with pytest.raises(FormatError, match="context3_w is said to have codes, but all of them are"):
-        read_networks(data, SCALED)
+        read_networks(data, WITH_RATE)
 
 
 def test_nothing_may_follow_absent_groups():
     with pytest.raises(FormatError):
-        read_networks(b"\0\0" + b"\1", SCALED)
+        read_networks(b"\0\0" + b"\1", WITH_RATE)
     with pytest.raises(FormatError, match="cut short"):
-        read_networks(b"\0", SCALED)
+        read_networks(b"\0", WITH_RATE)
 
 
 def test_scaled_sections_cut_short_anywhere():
-    data = write_networks(quantize_networks(*around_prior(SCALED), SCALED), SCALED)
-    n_refused = sum(not read_or_refused(data[:n], SCALED) for n in range(len(data)))
+    data = write_networks(quantize_networks(*around_prior(WITH_RATE), WITH_RATE), WITH_RATE)
+    n_refused = sum(not read_or_refused(data[:n], WITH_RATE) for n in range(len(data)))
     assert n_refused > 0.8 * len(data)

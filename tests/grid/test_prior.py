@@ -20,7 +20,7 @@ from inr.grid.fit.init import first_networks
 from inr.grid.network_coding import quantize_networks, read_networks, write_networks
 from inr.grid.prior import (
     PRIOR_LIMIT,
-    SCALED_UNIT_BITS,
+    RATE_UNIT_BITS,
     UNIT_BITS,
     lambda_of,
     prior_networks,
@@ -43,7 +43,9 @@ def shipped():
     return {name: w / 2.0**UNIT_BITS for name, w in stored(1).items()}
 
 
-@pytest.mark.parametrize(("n", "start"), [(1, "fac34ab0595f1ce7"), (2, "b75d531f6927dea2")])
+@pytest.mark.parametrize(
+    ("n", "start"), [(1, "fac34ab0595f1ce7"), (2, "b75d531f6927dea2"), (3, "157e36cc37256fcf")]
+)
 def test_a_released_set_never_changes(n, start):
     set_ = shipped() if n == 1 else stored(n)
     told = hashlib.sha256(b"".join(set_[name].tobytes() for name in sorted(set_)))
@@ -54,7 +56,7 @@ def test_there_are_all_sets():
     assert {entry.id for entry in SHIPPED.entries("grid")} == set(range(1, N_PRIORS + 1))
 
 
-@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize("change", ["write_bytes(b'other networks')", "unlink()"])
 def test_a_damaged_package_says_so_in_one_line(tmp_path, change, n):
     package = Path(inr.__file__).parent
@@ -107,7 +109,7 @@ def test_pictures_of_its_own_kind_get_all_of_it():
 def test_all_shapes(pyramid):
     prior = prior_networks(pyramid)
     assert {name: w.shape for name, w in prior.items()} == pyramid.shapes
-    unit_bits = SCALED_UNIT_BITS if pyramid.structure.is_scaled else UNIT_BITS
+    unit_bits = RATE_UNIT_BITS if pyramid.structure.has_rate else UNIT_BITS
     for w in prior.values():
         units = np.ldexp(w, unit_bits)
         assert np.array_equal(units, np.rint(units))
@@ -179,19 +181,23 @@ def test_values_are_the_prior_and_whole_steps():
             assert np.array_equal(difference / step, coded.codes[name])
 
 
-# Set 2
+# Sets with a rate: 2 and 3
 
 
-def scaled(n_channels=3, **structure):
-    return Pyramid(20, 30, n_channels, Structure(prior=2, **structure))
+of_both_sets = pytest.mark.parametrize("prior", [2, 3])
 
 
+def with_rate(n_channels=3, prior=2, **structure):
+    return Pyramid(20, 30, n_channels, Structure(prior=prior, **structure))
+
+
+@of_both_sets
 @pytest.mark.parametrize("rate", [0, 1, 20, 32, 33, 63, 64])
-def test_set_2_is_a_parabola_in_the_rate(rate):
-    tensors, t = stored(2), Fraction(rate - 32, 32)
-    prior = prior_networks(scaled(rate=rate))
-    assert tensors.keys() - {"gain"} == prior.keys()
-    for name, w in prior.items():
+def test_a_set_is_a_parabola_in_the_rate(prior, rate):
+    tensors, t = stored(prior), Fraction(rate - 32, 32)
+    networks = prior_networks(with_rate(prior=prior, rate=rate))
+    assert tensors.keys() - {"gain"} == networks.keys()
+    for name, w in networks.items():
         is_gained = name in ("synth_w0", "synth_linear")
         gain = Fraction(int(tensors["gain"][rate]), 2**12) if is_gained else 1
         numbers = tensors[name].reshape(3, -1).tolist()
@@ -200,11 +206,18 @@ def test_set_2_is_a_parabola_in_the_rate(rate):
             assert Fraction(found) * 2**16 == math.floor(exact + Fraction(1, 2)), name
 
 
-def test_all_rates_keep_to_the_limits():
+@of_both_sets
+def test_all_rates_keep_to_the_limits(prior):
     for rate in range(MAX_RATE + 1):
-        prior = prior_networks(scaled(rate=rate))
-        assert max(np.abs(w).max() for w in prior.values()) < PRIOR_LIMIT
-        assert max(np.abs(prior[f"up{e}"]).max() for e in range(5)) < 1
+        networks = prior_networks(with_rate(prior=prior, rate=rate))
+        assert max(np.abs(w).max() for w in networks.values()) < PRIOR_LIMIT
+        assert max(np.abs(networks[f"up{e}"]).max() for e in range(5)) < 1
+
+
+def test_coarse_latents_of_set_2_alone_count_less():
+    assert with_rate(prior=2, first_level=1).octaves == (5, 4, 3, 2, 1)
+    assert with_rate(prior=3).octaves == (0,) * 6
+    assert Pyramid(256, 256, 3, Structure(prior=1)).octaves == (0,) * 6
 
 
 def test_rates_and_lambdas():
@@ -215,14 +228,19 @@ def test_rates_and_lambdas():
     assert [rate_place(rate) for rate in (0, 16, 32, 64)] == [-1, -0.5, 0, 1]
 
 
-def test_set_2_is_the_same_for_all_sizes():
-    small, large = (prior_networks(Pyramid(*s, 3, scaled().structure)) for s in ((1, 1), (999, 7)))
+def test_a_set_is_the_same_for_all_sizes():
+    small, large = (
+        prior_networks(Pyramid(*s, 3, with_rate().structure)) for s in ((1, 1), (999, 7))
+    )
     for name, w in small.items():
         assert np.array_equal(large[name], w)
 
 
-def test_set_2_without_the_finest_levels():
-    whole, half = prior_networks(scaled(rate=9)), prior_networks(scaled(rate=9, first_level=2))
+def test_a_set_without_the_finest_levels():
+    whole, half = (
+        prior_networks(with_rate(rate=9)),
+        prior_networks(with_rate(rate=9, first_level=2)),
+    )
     for name in ("synth_w0", "synth_linear"):
         assert np.array_equal(half[name], whole[name][:, :-2])
     # Names count from the last level.
@@ -232,9 +250,9 @@ def test_set_2_without_the_finest_levels():
         assert np.array_equal(half[name], whole[name])
 
 
-def test_grey_of_set_2_is_the_mean_of_rows_and_the_sum_of_columns():
-    colours, grey = prior_networks(scaled()), prior_networks(scaled(1))
-    half = 2.0 ** -(SCALED_UNIT_BITS + 1)
+def test_grey_of_a_set_is_the_mean_of_rows_and_the_sum_of_columns():
+    colours, grey = prior_networks(with_rate()), prior_networks(with_rate(1))
+    half = 2.0 ** -(RATE_UNIT_BITS + 1)
     for name in ("synth_linear", "synth_w1", "synth_b1", "conv_b0", "conv_b1"):
         assert np.abs(grey[name][0] - colours[name].mean(axis=0)).max() <= half
     for name in ("conv_w0", "conv_w1"):
@@ -247,7 +265,7 @@ def test_grey_of_set_2_is_the_mean_of_rows_and_the_sum_of_columns():
 
 @pytest.mark.parametrize("n_colours", [1, 3])
 def test_colours_beside_alpha_are_as_without_and_alpha_has_no_prior(n_colours):
-    without, beside = prior_networks(scaled(n_colours)), prior_networks(scaled(n_colours + 1))
+    without, beside = prior_networks(with_rate(n_colours)), prior_networks(with_rate(n_colours + 1))
     for name in ("synth_linear", "synth_w1", "synth_b1", "conv_b0", "conv_b1"):
         assert np.array_equal(beside[name][:-1], without[name])
         assert not beside[name][-1].any()
@@ -261,7 +279,7 @@ def test_colours_beside_alpha_are_as_without_and_alpha_has_no_prior(n_colours):
 
 def test_a_picture_of_equal_colours_is_drawn_as_grey():
     """Where all three rows of colours are the same, so is what they draw."""
-    colours, grey = prior_networks(scaled()), prior_networks(scaled(1))
+    colours, grey = prior_networks(with_rate()), prior_networks(with_rate(1))
     rng = np.random.default_rng(0)
     around = rng.random(9)
     for i in range(2):
@@ -270,8 +288,9 @@ def test_a_picture_of_equal_colours_is_drawn_as_grey():
         assert of_one[0] == pytest.approx(of_three.mean(), abs=1e-4)  # rounded to 2**-16
 
 
-def test_networks_that_are_set_2_take_two_bytes():
-    pyramid = scaled(rate=5)
+@of_both_sets
+def test_networks_that_are_the_set_take_two_bytes(prior):
+    pyramid = with_rate(prior=prior, rate=5)
     coded = quantize_networks(prior_networks(pyramid), dict.fromkeys(pyramid.groups, 0), pyramid)
     data = write_networks(coded, pyramid)
     assert data == bytes(-(-len(pyramid.groups) // 8))  # no group is present
@@ -280,8 +299,8 @@ def test_networks_that_are_set_2_take_two_bytes():
         assert np.array_equal(values[name], w)
 
 
-def test_values_around_set_2_are_multiples_of_2_to_the_minus_16():
-    pyramid, rng = scaled(rate=5), np.random.default_rng(0)
+def test_values_around_a_set_are_multiples_of_2_to_the_minus_16():
+    pyramid, rng = with_rate(rate=5), np.random.default_rng(0)
     params = {name: rng.normal(0, 0.3, shape) for name, shape in pyramid.shapes.items()}
     coded = quantize_networks(params, dict.fromkeys(pyramid.groups, 15), pyramid)
     for w in coded.values(pyramid).values():

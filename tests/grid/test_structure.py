@@ -198,12 +198,12 @@ def test_values_that_no_file_may_hold(data, message):
 
 # Scaled structures
 
-SCALED = Structure(prior=2)
+WITH_RATE = Structure(prior=2)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (33, 64), (512, 768), (16384, 16384)])
 def test_scaled_structures_always_have_exponents_0_to_5(size):
-    pyramid = Pyramid(*size, 3, SCALED)
+    pyramid = Pyramid(*size, 3, WITH_RATE)
     assert [level.exponent for level in pyramid.levels] == [5, 4, 3, 2, 1, 0]
     for level in pyramid.levels:
         assert (level.height, level.width) == pyramid.size_at(level.exponent)
@@ -229,7 +229,7 @@ def test_scaled_levels_without_the_finest_and_with_hyper_levels():
 
 
 def test_each_fine_exponent_has_a_context_network_of_its_own():
-    pyramid = Pyramid(1, 1, 1, SCALED)
+    pyramid = Pyramid(1, 1, 1, WITH_RATE)
     coarse = ("context3",) * 3  # of exponents 5, 4 and 3
     assert pyramid.context_of == (*coarse, "context2", "context1", "context0")
     assert pyramid.contexts == ("context3", "context2", "context1", "context0")
@@ -260,12 +260,12 @@ def test_hand_worked_groups_of_a_scaled_structure():
 
 
 def test_shapes_do_not_depend_on_the_size():
-    shapes = [Pyramid(*size, 3, SCALED).shapes for size in ((1, 1), (128, 128), (9, 4000))]
+    shapes = [Pyramid(*size, 3, WITH_RATE).shapes for size in ((1, 1), (128, 128), (9, 4000))]
     assert shapes[0] == shapes[1] == shapes[2]
 
 
 def test_the_pyramid_at_another_rate():
-    pyramid = Pyramid(5, 6, 3, SCALED)
+    pyramid = Pyramid(5, 6, 3, WITH_RATE)
     assert pyramid.at_rate(7) == Pyramid(5, 6, 3, Structure(prior=2, rate=7))
     assert pyramid.at_rate(7).at_rate(0) == pyramid
     other = Pyramid(5, 6, 3, Structure(prior=1))

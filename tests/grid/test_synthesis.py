@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from helpers import grid_loops
-from helpers.grid_models import SMALL, SMALL_SCALED, moderate, with_fractions, zeros
+from helpers.grid_models import SMALL, SMALL_WITH_RATE, moderate, with_fractions, zeros
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,7 +43,7 @@ def test_hand_worked_hidden_values():
     assert samples[0, :, 0].tolist() == [16384, 0, 0, 32768]  # of 65535: halves are rounded up
 
 
-def test_hand_worked_scaled_upsampling():
+def test_hand_worked_endless_upsampling():
     pyramid = Pyramid(1, 8, 1, Structure(prior=2, first_level=1, hidden=1))
     params = zeros(pyramid)
     params["up0"] = np.array([0, 0.5, 0.5, 0])  # means of this and the last, or this and the next
@@ -56,7 +56,7 @@ def test_hand_worked_scaled_upsampling():
     assert samples[0, :, 0].tolist() == np.floor(quarters * 255 / 4 + 0.5).tolist()
 
 
-def test_hand_worked_scaled_edges():
+def test_hand_worked_endless_edges():
     """Colours beyond the picture are no copies of its edge, but follow from latents that are."""
     pyramid = Pyramid(1, 3, 1, Structure(prior=2, hidden=1))
     params = zeros(pyramid)
@@ -82,8 +82,9 @@ def test_hand_worked_context_of_hyper_levels_is_not_drawn():
 
 STRUCTURES = [
     SMALL,
-    SMALL_SCALED,
+    SMALL_WITH_RATE,
     Structure(prior=2, hidden=2, first_level=2, n_hyper=3, rate=9),
+    Structure(prior=3, hidden=5, rate=40),
 ]
 
 
@@ -99,7 +100,7 @@ def test_fractions_draw_the_same(size, bit_depth, structure):
 
 @pytest.mark.parametrize("n_channels", [1, 2, 4])
 def test_fractions_draw_the_same_of_other_channels(n_channels):
-    latents, params, pyramid = moderate(5, 9, n_channels, structure=SMALL_SCALED)
+    latents, params, pyramid = moderate(5, 9, n_channels, structure=SMALL_WITH_RATE)
     samples = synthesize(latents, params, pyramid, 16)
     assert np.array_equal(samples, with_fractions(latents, params, pyramid, 16))
 

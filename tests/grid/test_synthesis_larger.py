@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from helpers import grid_loops
-from helpers.grid_models import SMALL, SMALL_SCALED, moderate
+from helpers.grid_models import SMALL, SMALL_WITH_RATE, moderate
 
 from inr.grid.synthesis import synthesize
 from inr.image.region import Region
@@ -14,7 +14,7 @@ SIZES = [((20, 30), (40, 60)), ((20, 30), (20, 31)), ((9, 7), (100, 7)), ((1, 1)
 
 def in_floats(latents, params, pyramid, height, width):
     """u8, of features that are interpolated, all in float64."""
-    if not pyramid.structure.is_scaled:
+    if not pyramid.structure.has_rate:
         features = grid_loops.features_repeated(latents, params, pyramid)
         wide = resample(features.transpose(1, 2, 0), height, width).transpose(2, 0, 1)
         colours = grid_loops.colours_of_repeated(wide, params)
@@ -34,7 +34,7 @@ def in_floats(latents, params, pyramid, height, width):
 
 @pytest.mark.parametrize(("own", "size"), SIZES)
 @pytest.mark.parametrize("n_channels", [1, 3, 4])
-@pytest.mark.parametrize("structure", [SMALL, SMALL_SCALED])
+@pytest.mark.parametrize("structure", [SMALL, SMALL_WITH_RATE])
 def test_against_a_float_model(own, size, n_channels, structure):
     latents, params, pyramid = moderate(*own, n_channels, structure=structure)
     drawn = synthesize(latents, params, pyramid, 8, size=size)
@@ -45,7 +45,7 @@ def test_against_a_float_model(own, size, n_channels, structure):
     assert (difference > 0).mean() < 0.02
 
 
-@pytest.mark.parametrize("structure", [SMALL, SMALL_SCALED])
+@pytest.mark.parametrize("structure", [SMALL, SMALL_WITH_RATE])
 def test_regions_and_threads_give_the_same_pixels(structure):
     latents, params, pyramid = moderate(150, 170, structure=structure)
     size = (400, 333)
@@ -58,7 +58,7 @@ def test_regions_and_threads_give_the_same_pixels(structure):
         assert np.array_equal(part, whole[rows, region.x : region.x + region.width])
 
 
-@pytest.mark.parametrize("structure", [SMALL, SMALL_SCALED])
+@pytest.mark.parametrize("structure", [SMALL, SMALL_WITH_RATE])
 def test_its_own_size_is_the_usual_picture(structure):
     latents, params, pyramid = moderate(40, 50, structure=structure)
     usual = synthesize(latents, params, pyramid, 8)

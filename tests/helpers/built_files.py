@@ -27,7 +27,7 @@ from inr.mlp.tags import Stages
 
 SMALL = Siren(hidden=6, n_layers=2)
 SMALL_GRID = Structure(n_taps=5, n_features=2, hidden=4)
-SCALED_GRID = Structure(n_taps=5, n_features=2, hidden=4, prior=2, rate=20)
+GRID_WITH_RATE = Structure(n_taps=5, n_features=2, hidden=4, prior=2, rate=20)
 _CAE_MODELS = ("hyperprior", "factorized", "slimmable")
 
 

@@ -164,7 +164,7 @@ def _structure(number: int) -> Structure:
             return Structure(prior=2, rate=20)
     rng = np.random.default_rng(number)
     drawn = Structure(*(_spread(low + 1, high + 1, rng) - 1 for low, high in _LIMITS))
-    rate = int(rng.integers(0, MAX_RATE + 1)) if drawn.is_scaled else 0
+    rate = int(rng.integers(0, MAX_RATE + 1)) if drawn.has_rate else 0
     return dataclasses.replace(drawn, rate=rate)
 
 
@@ -174,7 +174,7 @@ _LIMITS = [(form.low, form.high) for _, form in Structure.WIRE]
 @functools.lru_cache(maxsize=1000)
 def _networks(pyramid: Pyramid) -> bytes:
     """The section of networks whose codes are all zero; see inr/grid/network_coding.py."""
-    if pyramid.structure.is_scaled:
+    if pyramid.structure.has_rate:
         return bytes(-(-len(pyramid.groups) // 8))  # none is present
     writer = new_writer()
     for shapes in pyramid.groups.values():

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.built_files import (
-    SCALED_GRID,
+    GRID_WITH_RATE,
     built_cae,
     built_file,
     built_grid,
@@ -68,8 +68,8 @@ def built_files() -> list[bytes]:
         built_grid(height=1, width=40, n_channels=2, bit_depth=16),
         built_grid(height=30, width=3, n_channels=4, icc_profile=bytes(range(200))),
         built_grid(n_channels=1, structure=Structure(n_hyper=2, first_level=1, hidden=3)),
-        built_grid(structure=SCALED_GRID),
-        built_grid(height=30, width=3, n_channels=4, bit_depth=16, structure=Structure(prior=2)),
+        built_grid(structure=GRID_WITH_RATE),
+        built_grid(height=30, width=3, n_channels=4, bit_depth=16, structure=Structure(prior=3)),
         built_cae(icc_profile=bytes(range(200))),
         built_cae("factorized", height=30, width=3, n_channels=4),
         built_cae("slimmable", height=1, width=40, n_channels=1),

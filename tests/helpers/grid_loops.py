@@ -165,7 +165,7 @@ def colours_of_repeated(x, params):
 
 def colours(latents, params, pyramid):
     """f64[c, height, width], not clipped."""
-    if not pyramid.structure.is_scaled:
+    if not pyramid.structure.has_rate:
         return colours_of_repeated(features_repeated(latents, params, pyramid), params)
     x = mixed(features(latents, params, pyramid, margin=2), params)
     return convolved(convolved(x, params, 0), params, 1)

@@ -10,7 +10,7 @@ from inr.grid.synthesis_bounds import Rounding
 
 NEAREST = np.array([0.0, 1.0, 0.0, 0.0])  # even and odd positions both repeat theirs
 SMALL = Structure(hidden=5)
-SMALL_SCALED = Structure(prior=2, hidden=5)
+SMALL_WITH_RATE = Structure(prior=2, hidden=5)
 EXACT = Rounding((None,) * 9, None)
 
 
@@ -63,8 +63,8 @@ def _rounded(x, bits):
 def with_fractions(latents, params, pyramid, bit_depth, rounding=EXACT):
     """The whole definition once more, a number at a time and without rounding errors."""
     f = {name: _fractions(w) for name, w in params.items()}
-    is_scaled = pyramid.structure.is_scaled
-    features = (_endless_features if is_scaled else _repeated_features)(
+    has_rate = pyramid.structure.has_rate
+    features = (_endless_features if has_rate else _repeated_features)(
         latents, f, pyramid, rounding
     )
     shape = pyramid.n_channels, *features.shape[1:]
@@ -77,7 +77,7 @@ def with_fractions(latents, params, pyramid, bit_depth, rounding=EXACT):
         out = f["synth_w1"] @ np.array(hidden, object) + f["synth_linear"] @ here + f["synth_b1"]
         colours[:, y, x] = [min(max(_round(v, 20), Fraction(-8)), Fraction(8)) for v in out]
     for i in range(2):
-        if not is_scaled:  # of which the margin shrinks by a pixel
+        if not has_rate:  # of which the margin shrinks by a pixel
             colours = np.pad(colours, ((0, 0), (1, 1), (1, 1)), mode="edge")
         before, (_, height, width) = colours, colours.shape
         colours = np.empty((shape[0], height - 2, width - 2), object)
@@ -144,6 +144,6 @@ def _endless_features(latents, f, pyramid, rounding):
             stack[i] = _rounded(doubled(tall.T, taps, begin, -margin, ends[1]).T, 10)
         for own, y in every:
             if own == e:
-                counted = _fractions(y) * Fraction(1, 2**e)
+                counted = _fractions(y) * Fraction(1, 2 ** pyramid.octaves_at(e))
                 stack.append(np.pad(counted, -begin, mode="edge"))
     return np.stack(stack)

@@ -22,14 +22,14 @@ import numpy as np
 from inr.format.shipped import SHIPPED
 from inr.grid.fit.init import CUBIC
 from inr.grid.prior import LAMBDA_RANGE
-from inr.grid.structure import COARSEST_SCALED, Pyramid
+from inr.grid.structure import COARSEST_EXPONENT, Pyramid
 
 Array = Any  # of numpy or jax.numpy, f32
 Weights = dict[str, Array]
 
 CHANNELS = (24, 32, 48, 48, 48)  # of exponents 1..5
 _REACH = 64  # pixels around a tile that still count: more than 64 change little
-_TILE = 512  # pixels a side, without them: a multiple of 2**COARSEST_SCALED
+_TILE = 512  # pixels a side, without them: a multiple of 2**COARSEST_EXPONENT
 _HEAD_UNIT = 0.1  # of brightness: heads sum many numbers, and a step of training moves them all
 _STEP_AT_MIDDLE = 0.11  # of brightness: the step of exponent 0 that pays at the middle lambda
 # A step goes with the root of lambda.
@@ -61,32 +61,33 @@ def first_weights(rng: np.random.Generator) -> dict[str, np.ndarray]:
         linear(f"down{e}", n, 4 * n_finer, 1.0)
         block(f"down{e}_block", n)
         block(f"up{e}_block", n)
-        if e < COARSEST_SCALED:
+        if e < COARSEST_EXPONENT:
             linear(f"up{e}", n, CHANNELS[e], 0.5)
         weights[f"head{e}"] = np.zeros((1, n))
     weights["head0"] = np.zeros((4, CHANNELS[0]))
-    weights["gain"] = np.zeros((3, COARSEST_SCALED + 1))  # of log gain, for 1, t, t**2
+    weights["gain"] = np.zeros((3, COARSEST_EXPONENT + 1))  # of log gain, for 1, t, t**2
     return {name: w.astype(np.float32) for name, w in weights.items()}
 
 
 def predict(picture: Array, place: Array, weights: Weights, xp: ModuleType = np) -> list[Array]:
-    """Predict the latents of one picture, in codes, neither rounded nor limited.
+    """Predict the latents of one picture, neither rounded nor limited.
 
     Args:
-      picture: f32[3, height, width] in 0..1; both sides multiples of 2**COARSEST_SCALED.
+      picture: f32[3, height, width] in 0..1; both sides multiples of 2**COARSEST_EXPONENT.
       place: of lambda, f32[] or a float, -1..1, see `prior.rate_place`.
     Returns:
-      f32[height / 2**e, width / 2**e] for e = COARSEST_SCALED..0.
+      f32[height / 2**e, width / 2**e] for e = COARSEST_EXPONENT..0, as the networks of a file see
+      them; see `in_codes`.
     """
     powers = xp.stack([xp.ones_like(place), place, place**2])
     down, x = [], picture - 0.5
-    for e in range(1, COARSEST_SCALED + 1):
+    for e in range(1, COARSEST_EXPONENT + 1):
         x = _mix(weights[f"down{e}"], _gather(x))
         x = _block(x, f"down{e}_block", powers, weights, xp)
         down.append(x)
     heads = []
-    for e in range(COARSEST_SCALED, 0, -1):
-        if e < COARSEST_SCALED:
+    for e in range(COARSEST_EXPONENT, 0, -1):
+        if e < COARSEST_EXPONENT:
             x = down[e - 1] + _repeat(_mix(weights[f"up{e}"], x), xp)
         x = _block(x, f"up{e}_block", powers, weights, xp)
         heads.append(_mix(weights[f"head{e}"], x)[0])
@@ -95,8 +96,8 @@ def predict(picture: Array, place: Array, weights: Weights, xp: ModuleType = np)
     log_gains = powers @ weights["gain"]
     step = step_of(place, xp)
     latents = []
-    for band, head, e in zip(bands, heads, range(COARSEST_SCALED, -1, -1), strict=True):
-        latents.append((band + _HEAD_UNIT * head) * (2.0**e / step * xp.exp(log_gains[e])))
+    for band, head, e in zip(bands, heads, range(COARSEST_EXPONENT, -1, -1), strict=True):
+        latents.append((band + _HEAD_UNIT * head) * (xp.exp(log_gains[e]) / step))
     return latents
 
 
@@ -143,7 +144,7 @@ def _repeat(x: Array, xp: ModuleType) -> Array:
 def _laplacian_pyramid(x: Array, xp: ModuleType) -> list[Array]:
     """f32[h, w] as bands, the coarsest first, whose doubled sum is the picture."""
     bands = []
-    for _ in range(COARSEST_SCALED):
+    for _ in range(COARSEST_EXPONENT):
         h, w = x.shape
         coarser = x.reshape(h // 2, 2, w // 2, 2).mean(axis=(1, 3))
         bands.append(x - _double(_double(coarser, xp).T, xp).T)
@@ -166,33 +167,39 @@ def predict_latents(picture: np.ndarray, place: float, pyramid: Pyramid) -> list
     Args:
       picture: f32[c, height, width] in 0..1.
       place: of lambda, -1..1.
-      pyramid: of the picture, and scaled.
+      pyramid: of the picture; its structure has a rate.
     Returns:
       f32[h, w] of each level, in codes, neither rounded nor limited.
     """
     weights = _shipped()
     height, width = pyramid.height, pyramid.width
-    unit = 1 << COARSEST_SCALED
+    unit = 1 << COARSEST_EXPONENT
     sides = [-(-side // unit) * unit for side in (height, width)]
     margins = [
         (_REACH, side - size + _REACH) for side, size in zip(sides, (height, width), strict=True)
     ]
     padded = np.pad(as_colours(picture), ((0, 0), *margins), mode="edge")
     whole = [
-        np.empty((sides[0] >> e, sides[1] >> e), np.float32) for e in range(COARSEST_SCALED + 1)
+        np.empty((sides[0] >> e, sides[1] >> e), np.float32) for e in range(COARSEST_EXPONENT + 1)
     ]
     for top in range(0, sides[0], _TILE):
         for left in range(0, sides[1], _TILE):
             bottom, right = min(top + _TILE, sides[0]), min(left + _TILE, sides[1])
             tile = padded[:, top : bottom + 2 * _REACH, left : right + 2 * _REACH]
             found = predict(tile, np.float32(place), weights)
-            for e, y in zip(range(COARSEST_SCALED, -1, -1), found, strict=True):
+            for e, y in zip(range(COARSEST_EXPONENT, -1, -1), found, strict=True):
                 inner = y[
                     _REACH >> e : y.shape[0] - (_REACH >> e),
                     _REACH >> e : y.shape[1] - (_REACH >> e),
                 ]
                 whole[e][top >> e : bottom >> e, left >> e : right >> e] = inner
-    return [whole[level.exponent][: level.height, : level.width] for level in pyramid.levels]
+    found = [whole[level.exponent][: level.height, : level.width] for level in pyramid.levels]
+    return in_codes(found, pyramid)
+
+
+def in_codes(latents: list[Array], pyramid: Pyramid) -> list[Array]:
+    """Count latents of each level of a pyramid in its codes."""
+    return [y * 2.0**octaves for y, octaves in zip(latents, pyramid.octaves, strict=True)]
 
 
 def as_colours(picture: np.ndarray) -> np.ndarray:

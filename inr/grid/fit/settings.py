@@ -9,11 +9,14 @@ from inr.errors import UsageError
 class GridFit:
     """Nothing here is stored in the file. Noise and rates are about those of Cool-chic 5.0."""
 
-    steps: int = 1400
-    learning_rate: float = 7e-3  # of the networks of the context model, by SOAP
-    latent_rate: float = 0.32  # codes a step, of the finest latents, by Adam, at lambda = 0.001
+    steps: int = 2000
+    learning_rate: float = 1e-2  # of the networks of the context model, by SOAP
+    # Of what draws, against that. Steps that are as large would at first spoil what the latents
+    # have been fitted to, which short fits do not make good.
+    drawing_rate: float = 0.7
+    latent_rate: float = 0.8  # codes a step, of the finest latents, by Adam, at lambda = 0.001
     latent_slope: float = 0.5  # log2 by which that grows with each exponent
-    alone: float = 0.1  # first fraction of the fit, in which the networks stay
+    alone: float = 0.0  # first fraction of the fit, in which the networks stay
     n_starts: int = 1  # first networks that are tried; the best goes on
     trial: float = 0.03  # fraction of the fit after which only the best start goes on
     tail: float = 0.05  # last fraction, in which the networks learn the rounded latents
@@ -39,6 +42,6 @@ class GridFit:
         for name in positive:
             if not 0 < vars(self)[name] < float("inf"):
                 raise UsageError(f"fit.{name}={vars(self)[name]}: expected a number above 0")
-        for name in ("network_rate", "noise", "final_noise", "latent_slope"):
+        for name in ("drawing_rate", "network_rate", "noise", "final_noise", "latent_slope"):
             if not 0 <= vars(self)[name] < float("inf"):
                 raise UsageError(f"fit.{name}={vars(self)[name]}: expected a number from 0")

@@ -28,11 +28,10 @@ from inr.grid.structure import Pyramid
 
 # Of the latents. Short means: gradients change quickly as latents cross from code to code.
 _B1, _B2 = 0.8, 0.95
-_EPS = 0.03  # bits a code: smaller gradients move a latent slower
+# Bits a code, of a latent that counts for one pixel: much smaller gradients move a latent in
+# proportion, as the curvature is about the same everywhere, and do not make it restless.
+_EPS = 10.0
 _MAX_NORM = 0.1  # of the networks' gradient
-# Rates of what draws, against those of the context model. Steps that are as large would at first
-# spoil what the latents have been fitted to, most at low lambdas, where GAINED weights are small.
-_RATE_OF_DRAWING, _RATE_OF_GAINED = 0.2, 0.4
 _WEIGHT_STEP = 2.0**-6  # of the networks' codes, about
 _POOL = 1 << 21  # normal numbers, of which each tile takes a slice: drawing them anew is slow
 
@@ -184,32 +183,43 @@ class Fitting:
         rounding: Rounding,
         step: int,
         *,
-        with_networks: bool,
         some: slice = slice(None),
+        networks_by: slice | None = None,
     ) -> Gradients:
-        """Compute the gradients of all tiles, or of some, counted for all."""
+        """Compute the gradients of all tiles, or of some, counted for all.
+
+        networks_by: tiles that the gradient of the networks is measured on; None for no such
+          gradient.
+        """
         windows = self.tiling.cut(latents)
         noise, pyramid = noise_pool(), self.tiling.tile_pyramid
         rng, last = np.random.default_rng([*self.seed, step]), noise.size - windows.shape[1]
         places = rng.integers(0, last, len(windows), np.int32)
-        which = range(len(windows))[some]
+        tiles = range(len(windows))
+        which = tiles[some]
+        with_networks = tiles[networks_by] if networks_by is not None else range(0)
         of_networks, errors, bits = np.zeros(flat.size), 0.0, 0.0
         of_windows = np.zeros_like(windows)
-        weights = self.weights
-        jobs = (
-            (flat, windows[i], self.tiles[i], weights, rounding, noise, places[i]) for i in which
-        )
-        made = tile_gradients.map(jobs, pyramid=pyramid, with_networks=with_networks)
-        for i, ((of_window, of_flat), sums) in zip(which, made, strict=True):
-            of_windows[i] = of_window
-            if with_networks:
-                of_networks += of_flat
-            errors += float(sums.errors)
-            bits += float(sums.bits)
+        weights, n_measured = self.weights, 0
+        for by_networks in (True, False):
+            part = [i for i in which if (i in with_networks) == by_networks]
+            jobs = (
+                (flat, windows[i], self.tiles[i], weights, rounding, noise, places[i]) for i in part
+            )
+            made = tile_gradients.map(jobs, pyramid=pyramid, with_networks=by_networks)
+            for i, ((of_window, of_flat), sums) in zip(part, made, strict=True):
+                of_windows[i] = of_window
+                if by_networks:
+                    of_networks += of_flat
+                    n_measured += 1
+                errors += float(sums.errors)
+                bits += float(sums.bits)
         share = len(which) / len(windows)
+        of_flat = None
+        if networks_by is not None:
+            of_flat = (of_networks * (len(windows) / n_measured)).astype(np.float32)
         measured = Measured(errors / (share * self.picture_size), bits / share)
-        by_networks = (of_networks / share).astype(np.float32) if with_networks else None
-        return Gradients(self.tiling.add(of_windows), by_networks, measured)
+        return Gradients(self.tiling.add(of_windows), of_flat, measured)
 
 
 def rounded() -> Rounding:
@@ -255,14 +265,20 @@ def unflatten(flat: np.ndarray, pyramid: Pyramid) -> dict[str, np.ndarray]:
     return tensors
 
 
-def move_latents(latents: Latents, grads: list[np.ndarray], rates: Sequence[float]) -> Latents:
+def move_latents(
+    latents: Latents, grads: list[np.ndarray], rates: Sequence[float], pyramid: Pyramid
+) -> Latents:
     """Make one step of Adam; rates: of each level, in codes."""
     n = latents.n_steps + 1  # numpy scalar
     moved = Latents([], [], [], n)
-    for y, mean, square, g, rate in zip(*latents[:3], grads, rates, strict=True):
+    epsilons = [
+        _EPS * 2.0 ** (level.exponent - octaves)
+        for level, octaves in zip(pyramid.levels, pyramid.octaves, strict=True)
+    ]
+    for y, mean, square, g, rate, eps in zip(*latents[:3], grads, rates, epsilons, strict=True):
         mean = _B1 * mean + np.float32(1 - _B1) * g
         square = _B2 * square + np.float32(1 - _B2) * g * g
-        size = np.sqrt(square / np.float32(1 - _B2**n)) + np.float32(_EPS)
+        size = np.sqrt(square / np.float32(1 - _B2**n)) + np.float32(eps)
         y = y - np.float32(rate / (1 - _B1**n)) * mean / size
         moved.y.append(np.clip(y, -LATENT_LIMIT, LATENT_LIMIT, out=y))
         moved.mean.append(mean)
@@ -271,28 +287,34 @@ def move_latents(latents: Latents, grads: list[np.ndarray], rates: Sequence[floa
 
 
 @functools.lru_cache(maxsize=8)
-def _relative_rates(pyramid: Pyramid) -> np.ndarray:
-    """f32[numbers], of each network against the rate of all."""
+def _relative_rates(pyramid: Pyramid, drawing_rate: float) -> np.ndarray:
+    """f32[numbers], of each network against the rate of the context model's."""
     rates = dict.fromkeys(pyramid.shapes, 1.0)
     if not pyramid.has_alpha:  # else what draws begins with random numbers
         gain = float(step_of(rate_place(pyramid.structure.rate)) / step_of(0))
         in_context = {name for group in pyramid.context_groups.values() for name in group}
         for name in pyramid.shapes.keys() - in_context:
-            rates[name] = _RATE_OF_GAINED * gain if name in GAINED else _RATE_OF_DRAWING
+            rates[name] = drawing_rate * (gain if name in GAINED else 1.0)
     return flatten(
         {name: np.full(shape, rates[name]) for name, shape in pyramid.shapes.items()}, pyramid
     )
 
 
 def move_networks(
-    networks: Networks, gradient: np.ndarray, fitting: Fitting, network_rate: float, rate: float
+    networks: Networks,
+    gradient: np.ndarray,
+    fitting: Fitting,
+    network_rate: float,
+    rate: float,
+    drawing_rate: float = 1.0,
 ) -> Networks:
     """Make one step of SOAP.
 
     Args:
       gradient: of bits + MSE / lambda_per_bit, f32[numbers].
       network_rate: weight of the networks' bits against those of the latents.
-      rate: of the context model; see _RATE_OF_DRAWING.
+      rate: of the context model.
+      drawing_rate: of what draws, against that. Of GAINED weights it goes with their gain.
     """
     per_bit = np.float32(fitting.lambda_per_bit)
     moved: Networks = _update_networks(
@@ -300,7 +322,7 @@ def move_networks(
         gradient * per_bit,
         fitting.prior,
         per_bit * np.float32(network_rate),
-        np.float32(rate) * _relative_rates(fitting.tiling.pyramid),
+        np.float32(rate) * _relative_rates(fitting.tiling.pyramid, drawing_rate),
         pyramid=fitting.tiling.tile_pyramid,
     )
     return moved

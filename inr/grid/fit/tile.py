@@ -6,7 +6,7 @@ drawn of, and all that its own latents have as context. So the sums over the til
 those of the whole picture, and gradients too, once those of windows are added where they overlap:
 tiles leave no seams. All tiles of all pictures have one shape, and so one program.
 
-The shape is that of a `Pyramid` of one tile's size at rate 0. Only scaled structures are fitted
+The shape is that of a `Pyramid` of one tile's size at rate 0. Only those with a rate are fitted
 (structure.py), whose number of levels does not depend on the size.
 
 A tile's pixels stand in rows of side + 2 MARGIN, of which the last 2 MARGIN are not counted: so

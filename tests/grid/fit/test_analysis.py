@@ -10,6 +10,7 @@ from inr.grid.fit import analysis
 from inr.grid.fit.analysis import (
     as_colours,
     first_weights,
+    in_codes,
     predict,
     predict_latents,
     step_of,
@@ -18,7 +19,7 @@ from inr.grid.fit.init import CUBIC
 from inr.grid.prior import LAMBDA_RANGE, rate_place
 from inr.grid.structure import Pyramid, Structure
 
-SCALED = Structure(prior=2)
+WITH_RATE = Structure(prior=2)
 EXPONENTS = (5, 4, 3, 2, 1, 0)
 
 
@@ -67,8 +68,9 @@ def drawn(latents, pyramid, place):
 @pytest.mark.parametrize("place", [-1.0, -0.3, 0.0, 1.0])
 @pytest.mark.parametrize("size", [(160, 192), (192, 224)])
 def test_without_training_latents_are_a_laplacian_pyramid(size, place):
-    picture, pyramid = noise(*size), Pyramid(*size, 3, SCALED)
+    picture, pyramid = noise(*size), Pyramid(*size, 3, WITH_RATE)
     latents = predict(picture, np.float32(place), first_weights(np.random.default_rng(0)))
+    latents = in_codes(latents, pyramid)
     assert [y.shape for y in latents] == [(size[0] >> e, size[1] >> e) for e in EXPONENTS]
     assert {y.dtype for y in latents} == {np.dtype(np.float32)}
     # Near the edges the pyramid repeats them at each size, where latents that are drawn go on.
@@ -80,7 +82,7 @@ def test_without_training_latents_are_a_laplacian_pyramid(size, place):
 @pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize("size", [(150, 210), (200, 161)])
 def test_the_sum_of_what_is_predicted_is_a_picture_of_any_size(size):
-    picture, pyramid = waves(*size), Pyramid(*size, 3, SCALED)
+    picture, pyramid = waves(*size), Pyramid(*size, 3, WITH_RATE)
     found = drawn(predict_latents(picture, 0.0, pyramid), pyramid, 0.0)
     error = np.abs(found - picture.mean(axis=0))
     inside = slice(64, -64)
@@ -92,14 +94,14 @@ def test_the_coarsest_latent_is_the_mean():
     picture = noise(32, 32)
     latents = predict(picture, np.float32(0), first_weights(np.random.default_rng(0)))
     assert latents[0].shape == (1, 1)
-    expected = (picture.mean() - 0.5) * 32 / step_of(0.0)
+    expected = (picture.mean() - 0.5) / step_of(0.0)
     assert latents[0][0, 0] == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_grey_picture_of_one_colour_has_latents_of_0_but_for_the_coarsest():
     picture = np.full((3, 64, 64), 0.75, np.float32)
     coarsest, *others = predict(picture, np.float32(0), first_weights(np.random.default_rng(0)))
-    assert np.allclose(coarsest, 0.25 * 32 / step_of(0.0), rtol=1e-5)
+    assert np.allclose(coarsest, 0.25 / step_of(0.0), rtol=1e-5)
     assert max(np.abs(y).max() for y in others) < 1e-4
 
 
@@ -139,7 +141,7 @@ def test_what_is_trained_reaches_every_exponent():
 @pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("size", [(1, 1), (1, 70), (33, 64), (50, 7)])
 def test_all_sizes_and_channels(size, n_channels):
-    for structure in (SCALED, Structure(prior=2, first_level=1, n_hyper=2)):
+    for structure in (WITH_RATE, Structure(prior=2, first_level=1, n_hyper=2)):
         pyramid = Pyramid(*size, n_channels, structure)
         latents = predict_latents(noise(*size, n_channels), 0.1, pyramid)
         assert [y.shape for y in latents] == [(y.height, y.width) for y in pyramid.levels]
@@ -158,18 +160,18 @@ def test_hyper_levels_are_predicted_like_the_levels_of_their_size():
 
 @pytest.mark.usefixtures("untrained")
 def test_what_lies_beyond_a_small_picture_repeats_its_edges():
-    picture, pyramid = waves(40, 70), Pyramid(40, 70, 3, SCALED)
+    picture, pyramid = waves(40, 70), Pyramid(40, 70, 3, WITH_RATE)
     latents = predict_latents(picture, 0.0, pyramid)
     padded = np.pad(picture, ((0, 0), (64, 64 + 24), (64, 64 + 26)), mode="edge")
     whole = predict(padded, np.float32(0), first_weights(np.random.default_rng(0)))
     for level, y, around in zip(pyramid.levels, latents, whole, strict=True):
         n = 64 >> level.exponent
-        expected = around[n : n + level.height, n : n + level.width]
-        assert np.allclose(y, expected, atol=1e-4 * np.abs(around).max())
+        expected = around[n : n + level.height, n : n + level.width] * 2.0**level.exponent
+        assert np.allclose(y, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_tiles_of_a_large_picture_are_those_of_the_whole(monkeypatch, somehow_trained):
-    picture, pyramid = waves(200, 330), Pyramid(200, 330, 3, SCALED)
+    picture, pyramid = waves(200, 330), Pyramid(200, 330, 3, WITH_RATE)
     whole = predict_latents(picture, 0.2, pyramid)
     monkeypatch.setattr(analysis, "_TILE", 64)
     tiles = predict_latents(picture, 0.2, pyramid)
@@ -181,7 +183,7 @@ def test_tiles_of_a_large_picture_are_those_of_the_whole(monkeypatch, somehow_tr
 
 @pytest.mark.usefixtures("untrained")
 def test_without_training_only_the_edges_of_tiles_differ(monkeypatch):
-    picture, pyramid = noise(200, 330), Pyramid(200, 330, 3, SCALED)
+    picture, pyramid = noise(200, 330), Pyramid(200, 330, 3, WITH_RATE)
     whole = predict_latents(picture, 0.2, pyramid)
     monkeypatch.setattr(analysis, "_TILE", 64)
     for one, other in zip(whole, predict_latents(picture, 0.2, pyramid), strict=True):

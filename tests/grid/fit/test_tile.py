@@ -35,7 +35,7 @@ STRUCTURES = [
     Structure(prior=2),
     Structure(prior=2, rate=64, n_hyper=1, n_taps=20, n_features=3),
     Structure(prior=2, first_level=1, n_hyper=2, n_taps=1, n_feature_levels=1),
-    Structure(prior=2, n_feature_levels=0),
+    Structure(prior=3, n_feature_levels=0, rate=12),
 ]
 SIZES = [(1, 1), (1, 9), (130, 37), (130, 200)]  # of one, one, two and four tiles
 

@@ -137,7 +137,7 @@ def test_sums_of_all_tiles_are_those_of_the_picture(size, n_channels, structure)
     fitting, params, latents, picture = problem(size, n_channels, structure)
     flat = flatten(params, fitting.tiling.pyramid)
     for rounding, seen in ((SOFT, latents), (rounded(), [np.round(y) for y in latents])):
-        found = fitting.gradients(flat, latents, rounding, 0, with_networks=False)
+        found = fitting.gradients(flat, latents, rounding, 0)
         assert found.networks is None
         errors, bits = grid_loops.errors_and_bits(seen, params, picture, fitting.tiling.pyramid)
         assert found.measured.mse == pytest.approx(errors / picture.size, rel=1e-3)  # f32
@@ -149,7 +149,7 @@ def test_gradients_of_all_tiles_are_numerical_differences(size, n_channels, stru
     fitting, params, latents, picture = problem(size, n_channels, structure)
     pyramid, rng = fitting.tiling.pyramid, np.random.default_rng(1)
     flat = flatten(params, pyramid)
-    found = fitting.gradients(flat, latents, SOFT, 0, with_networks=True)
+    found = fitting.gradients(flat, latents, SOFT, 0, networks_by=slice(None))
     assert [g.shape for g in found.latents] == [y.shape for y in latents]
     assert found.networks.shape == flat.shape
     of_params = unflatten(found.networks, pyramid)
@@ -201,10 +201,10 @@ def test_some_tiles_count_for_all():
     fitting, params, latents, _ = problem((20, 2 * SIDE), 3, Structure(prior=2, hidden=6))
     flat = flatten(params, fitting.tiling.pyramid)
     halves = [
-        fitting.gradients(flat, latents, SOFT, 0, with_networks=True, some=slice(i, None, 2))
+        fitting.gradients(flat, latents, SOFT, 0, networks_by=slice(None), some=slice(i, None, 2))
         for i in range(2)
     ]
-    whole = fitting.gradients(flat, latents, SOFT, 0, with_networks=True)
+    whole = fitting.gradients(flat, latents, SOFT, 0, networks_by=slice(None))
     for name in ("mse", "bits"):
         means = np.mean([getattr(each.measured, name) for each in halves])
         assert means == pytest.approx(getattr(whole.measured, name), rel=1e-6)
@@ -219,7 +219,7 @@ def test_noise_is_another_at_each_step_and_for_each_seed():
     other = Fitting.of(picture, fitting.tiling.pyramid, 1e-3, flat, seed=(1,))
 
     def seen(fitting, step):
-        return fitting.gradients(flat, latents, noisy, step, with_networks=False).measured
+        return fitting.gradients(flat, latents, noisy, step).measured
 
     assert seen(fitting, 3) == seen(fitting, 3)
     assert len({seen(fitting, 3), seen(fitting, 4), seen(other, 3)}) == 3
@@ -256,6 +256,6 @@ def test_the_fit_sees_what_the_decoder_draws(size, n_channels):
         assert np.abs(np.clip(inside, 0, 1) - expected).max() < 1e-3
     picture = rng.random((n_channels, *size)).astype(np.float32)
     fitting = Fitting.of(picture, pyramid, 1e-3, flat)
-    seen = fitting.gradients(flat, floats, rounded(), 0, with_networks=False).measured
+    seen = fitting.gradients(flat, floats, rounded(), 0).measured
     # Rounding of means and scales, and bits of large latents that are coded as they are.
     assert seen.bits == pytest.approx(latent_bits(latents, params, pyramid), rel=2e-3, abs=8)
