@@ -28,16 +28,17 @@ PICTURES = [lab.ASSETS / f"{name}.png" for name in ("kodim05", "kodim08", "kodim
 SCALE = lab.Scale(side=1024)  # no crops
 LAMBDAS = ("0.004", "0.001", "0.0004", "0.0001")
 WARM, COLD = "grid", "5cd0d85"  # now, and the commit whose fits began with no latents
-STEPS = {WARM: (0, 30, 60, 100, 300, 1000, 3000), COLD: (100, 300, 1000)}
-# The one whose fits begin with all networks, as is best for few steps.
-RECIPES = {WARM: "grid_fast", COLD: "grid"}
+STEPS = {WARM: (0, 30, 85, 300, 1000, 2000, 3000), COLD: (100, 300, 1000)}
+FEW_STEPS = 100  # for so many, grid_fast is the better recipe
 # What single parts are worth, at one lambda and number of steps.
-ABLATION_LAMBDA, ABLATION_STEPS = "0.001", 100
+ABLATION_LAMBDA, ABLATION_STEPS = "0.001", 85
 ABLATIONS = {
     "latents alone": {"fit.alone": "1"},
     "one rate for all levels": {"fit.latent_slope": "0"},
     "levels' rates twice apart": {"fit.latent_slope": "1"},
     "a tenth of it latents alone": {"fit.alone": "0.1"},
+    "what draws as fast as the context model": {"fit.drawing_rate": "1"},
+    "coarse steps as large as fine ones": {"structure.prior": "3"},
     "soft rounding from 0.3 on": {"fit.temperature": "0.3"},
     "no tail": {"fit.tail": "0.0001"},
     "networks' bits not counted": {"fit.network_rate": "0"},
@@ -91,7 +92,8 @@ def _row(
     start, environment = _program(work, codec)
     with tempfile.TemporaryDirectory() as folder:
         coded, decoded = Path(folder) / "a.inr", Path(folder) / "a.png"
-        options = ["--recipe", RECIPES[codec], "--set", f"lambda={lambda_}"]
+        recipe = "grid_fast" if codec == WARM and n_steps <= FEW_STEPS else "grid"
+        options = ["--recipe", recipe, "--set", f"lambda={lambda_}"]
         options += ["--set", f"fit.steps={n_steps}"]
         for path, value in settings.items():
             options += ["--set", f"{path}={value}"]

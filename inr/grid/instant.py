@@ -26,6 +26,7 @@ _SAMPLE_SIDES = 16, 32, 192  # pixels, of the crops on which coding is measured
 _LOADING = 4.0  # seconds: to load jax and a fit's programs from a cache
 _LONG = 60.0  # seconds left in which to load jax matters to no picture
 _STEPS_FOR_ALPHA = 60
+_PRIOR = 2  # the better one where no fit mends how coarse latents are rounded
 _PASSES_OF_TARGET = 6  # that a search for a target takes, about, in time of the coding of a file
 
 
@@ -50,7 +51,7 @@ def is_instant(job: Job[GridRecipe]) -> bool:
 
 
 def encode_instant(job: Job[GridRecipe]) -> Candidate:
-    """Make a file without a fit.
+    """Make a file without a fit, also where the recipe has one.
 
     Raises:
       UsageError: a picture that is too large or has alpha, or a time budget that is too short.
@@ -58,6 +59,9 @@ def encode_instant(job: Job[GridRecipe]) -> Candidate:
     """
     if job.picture.has_alpha:
         raise TooShort("a picture with alpha needs a fit, for which the time budget is too short")
+    if job.recipe.fit.steps:
+        structure = replace(job.recipe.structure, prior=_PRIOR)
+        job = replace(job, recipe=replace(job.recipe, structure=structure))
     budget = budget_of(job.options)
     is_search = job.options.target.is_given
     if budget is not None:

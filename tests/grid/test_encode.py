@@ -194,7 +194,10 @@ def test_older_structures_are_no_longer_made(prior):
 
 def test_the_recipes():
     made = {name: inr.recipes.named(name) for name in ("grid_instant", "grid_fast", "grid")}
-    assert {each.structure for each in made.values()} == {Structure(prior=2)}
+    priors = {"grid_instant": 2, "grid_fast": 2, "grid": 3}
+    assert {name: each.structure for name, each in made.items()} == {
+        name: Structure(prior=prior) for name, prior in priors.items()
+    }
     assert made["grid_instant"].fit.steps == 0
     assert 0 < made["grid_fast"].fit.steps < made["grid"].fit.steps
     assert made["grid"].fit.steps < inr.recipes.grid_best().fit.steps
