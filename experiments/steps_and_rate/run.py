@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.interpolate import PchipInterpolator
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import charts
@@ -208,7 +209,7 @@ def table_of(rows: list[lab.Row]) -> str:
         rates = [_bd_rates(group, anchor) for anchor in anchors.values()]
         for picture in rates[0]:
             own = [row for row in group if picture in (_name(row), "mean")]
-            times = [sum(row[name] for row in own) / len(own) for name in _TIMES]
+            times = [_mean(own, name) for name in _TIMES]
             lines.append([codec, n_steps, picture, *times, *(each[picture] for each in rates)])
     columns = [
         "codec",
@@ -230,10 +231,47 @@ def table_of(rows: list[lab.Row]) -> str:
             losses.setdefault(row["ablation"], []).append(loss)
     whole = sum(losses.get("all", []))
     shown = [[name, 100 * (sum(each) / whole - 1)] for name, each in losses.items()]
+    parts += "\n\n" + _table_of_points(rows, anchors)
     return parts + "\n\n" + charts.table(["changed", "loss, percent"], shown)
 
 
+def _table_of_points(rows: list[lab.Row], anchors: dict[str, dict[str, Curve]]) -> str:
+    """Write the bits of each file of the middle lambda, against what others need for its PSNR."""
+    lines = []
+    for (codec, n_steps), group in sorted(_fits(rows).items()):
+        for row in group:
+            if row["lambda"] == float(ABLATION_LAMBDA):
+                others = [_bpp_at(row, anchor) for anchor in anchors.values()]
+                percents = [100 * (row["bpp"] / bpp - 1) if bpp else None for bpp in others]
+                figures = [row.get(name) for name in ("bpp", "psnr_db", "seconds")]
+                lines.append([codec, n_steps, _name(row), *figures, *percents])
+    names = [f"bits, percent of {name}" for name in anchors]
+    return charts.table(["codec", "steps", "picture", "bpp", "PSNR dB", "seconds", *names], lines)
+
+
+def _bpp_at(row: lab.Row, anchor: dict[str, Curve]) -> float | None:
+    """Return the bits a pixel of a codec at the PSNR of a row; None where its curve does not have
+    that."""
+    if _name(row) not in anchor:
+        return None
+    points = sorted(zip(*reversed(anchor[_name(row)]), strict=True))
+    qualities, bpps = np.unique(np.array(points).T[0]), {}
+    for quality, bpp in points:
+        bpps.setdefault(quality, bpp)  # of equal qualities the smallest
+    if not qualities[0] <= row["psnr_db"] <= qualities[-1]:
+        return None
+    curve = PchipInterpolator(qualities, np.log([bpps[quality] for quality in qualities]))
+    return float(np.exp(curve(row["psnr_db"])))
+
+
 _TIMES = ("seconds", "cpu_seconds")
+
+
+def _mean(rows: list[lab.Row], name: str) -> float | None:
+    """Return the mean of a column over the rows that have it: a run that was held up has no
+    times."""
+    values = [row[name] for row in rows if name in row]
+    return sum(values) / len(values) if values else None
 
 
 def plot(path: Path, rows: list[lab.Row]) -> None:
@@ -243,8 +281,8 @@ def plot(path: Path, rows: list[lab.Row]) -> None:
         series: dict[str, list[tuple[float, float]]] = {}
         for (codec, _), group in sorted(fits.items()):
             rate = _bd_rates(group, anchor)["mean"]
-            cpu_seconds = sum(row["cpu_seconds"] for row in group) / len(group)
-            if rate is not None:
+            cpu_seconds = _mean(group, "cpu_seconds")
+            if rate is not None and cpu_seconds is not None:
                 series.setdefault(codec, []).append((cpu_seconds, rate))
         panels.append(
             charts.Panel(f"Against {name}", "CPU seconds", "BD-rate, %", series, log_x=True)

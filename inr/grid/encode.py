@@ -29,7 +29,7 @@ from inr.options import Candidate, Job, Report
 # Rounds of moves of the networks' codes: one for so many steps of the fit, at most.
 _STEPS_A_ROUND, _MOST_ROUNDS = 50, 8
 # A round takes as long as so many steps of the fit, and what comes before the first one.
-_STEPS_OF_A_ROUND, _STEPS_BEFORE = 2.5, 8
+_STEPS_OF_A_ROUND, _STEPS_BEFORE = 3.1, 10
 _SHARE_OF_SEARCH = 0.1  # of a time budget, at most
 _STEP_OF_CODING = 0.1  # a step of the fit takes this part of drawing, coding and decoding, or more
 

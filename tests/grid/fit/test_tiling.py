@@ -212,6 +212,23 @@ def test_some_tiles_count_for_all():
     np.testing.assert_allclose(networks, whole.networks, rtol=1e-4, atol=1e-3)
 
 
+def test_the_gradient_of_the_networks_may_be_measured_on_some_tiles():
+    fitting, params, latents, _ = problem((20, 2 * SIDE), 3, Structure(prior=2, hidden=6))
+    flat = flatten(params, fitting.tiling.pyramid)
+    whole = fitting.gradients(flat, latents, SOFT, 0, networks_by=slice(None))
+    halves = [
+        fitting.gradients(flat, latents, SOFT, 0, networks_by=slice(i, None, 2)) for i in range(2)
+    ]
+    for half in halves:  # all tiles count for the latents
+        assert half.measured == pytest.approx(whole.measured, rel=1e-6)
+        for found, expected in zip(half.latents, whole.latents, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+    assert not np.allclose(halves[0].networks, halves[1].networks, rtol=0.1)
+    networks = np.mean([each.networks for each in halves], axis=0)
+    np.testing.assert_allclose(networks, whole.networks, rtol=1e-4, atol=1e-3)
+    assert fitting.gradients(flat, latents, SOFT, 0).networks is None
+
+
 def test_noise_is_another_at_each_step_and_for_each_seed():
     fitting, params, latents, picture = problem((20, 30), 1, Structure(prior=2, hidden=6))
     flat = flatten(params, fitting.tiling.pyramid)
