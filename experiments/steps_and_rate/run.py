@@ -6,6 +6,7 @@ python experiments/steps_and_rate/run.py [--pictures PICTURE...] [--tiny | --plo
 import contextlib
 import csv
 import json
+import math
 import os
 import resource
 import subprocess
@@ -254,14 +255,12 @@ def _bpp_at(row: lab.Row, anchor: dict[str, Curve]) -> float | None:
     that."""
     if _name(row) not in anchor:
         return None
-    points = sorted(zip(*reversed(anchor[_name(row)]), strict=True))
-    qualities, bpps = np.unique(np.array(points).T[0]), {}
-    for quality, bpp in points:
-        bpps.setdefault(quality, bpp)  # of equal qualities the smallest
-    if not qualities[0] <= row["psnr_db"] <= qualities[-1]:
-        return None
-    curve = PchipInterpolator(qualities, np.log([bpps[quality] for quality in qualities]))
-    return float(np.exp(curve(row["psnr_db"])))
+    bpps, qualities = anchor[_name(row)]
+    falling = sorted(zip(qualities, bpps, strict=True), reverse=True)
+    x, y = zip(*sorted(dict(falling).items()), strict=True)  # of equal qualities the smallest
+    curve = PchipInterpolator(x, np.log(y), extrapolate=False)
+    bpp = float(np.exp(curve(row["psnr_db"])))
+    return None if math.isnan(bpp) else bpp
 
 
 _TIMES = ("seconds", "cpu_seconds")

@@ -96,7 +96,7 @@ def _at_rate(structure: Structure) -> dict[str, np.ndarray]:
 
 @functools.cache
 def _shipped(n: int) -> dict[str, np.ndarray]:
-    """Read set n: int64 tensors as they are stored; in the others a, b, c on a first axis."""
+    """Read set n: int64 tensors as they are stored; a, b, c on a first axis but in set 1."""
     entry = next(entry for entry in SHIPPED.entries("grid") if entry.id == n)
     with np.load(io.BytesIO(SHIPPED.read(entry))) as stored:
         return {name: stored[name].astype(np.int64) for name in stored.files}
