@@ -26,7 +26,11 @@ from helpers.golden import codes_sha256  # noqa: E402
 GOLDEN = ROOT / "tests" / "golden" / "v1"
 MODES = ("grey", "grey_alpha", "rgb", "rgba")  # by the number of channels
 SIREN = "--recipe siren --set fit.steps=60 --target-bytes 700"
-GRID2, GRID3 = (f"--recipe {name} --set fit.steps=12" for name in ("grid_fast", "grid"))
+# Each with the set of networks that its name tells.
+GRID2, GRID3, GRID4 = (
+    f"--recipe {name} --set fit.steps=12 --set structure.prior={prior} --set screen_prior=0"
+    for name, prior in (("grid_fast", 2), ("grid", 3), ("grid", 4))
+)
 CAE = "--recipe cae"
 
 
@@ -72,7 +76,7 @@ def cases() -> dict[str, Callable[[], bytes]]:
     add("siren_wavelet_rgb8", f"{SIREN} {sets('split=wavelet')}")
     levels = sets("split=wavelet", "split.levels=3", "split.wavelet=db2")
     add("siren_wavelet_grey16", f"{SIREN} {levels}", 1, 16)
-    add("grid2_instant", "--recipe grid_instant")
+    add("grid2_instant", "--recipe grid_instant --set screen_prior=0")
     add("grid2_fine", f"{GRID2} {sets('lambda=0.0001')}")
     add("grid2_coarse", f"{GRID2} {sets('lambda=0.02')}", 1)
     add("grid2_first_level", f"{GRID2} {sets('structure.first_level=2')}")
@@ -82,6 +86,11 @@ def cases() -> dict[str, Callable[[], bytes]]:
     add("grid3_rgb16", GRID3, 3, 16)
     add("grid3_fine", f"{GRID3} {sets('lambda=0.0001')}")
     add("grid3_coarse", f"{GRID3} {sets('lambda=0.02', 'structure.n_hyper=1')}")
+    for n_channels, mode in enumerate(MODES, 1):
+        add(f"grid4_{mode}8", GRID4, n_channels)
+    add("grid4_instant", "--recipe grid_instant --set structure.prior=4")
+    add("grid4_fine", f"{GRID4} {sets('lambda=0.0001')}")
+    add("grid4_coarse", f"{GRID4} {sets('lambda=0.02', 'structure.first_level=1')}")
     add("cae_factorized", f"{CAE} {sets('model=factorized')}")
     add("cae_fine", f"{CAE} {sets('lambda=0.0003')}")
     flat = inr.Picture(np.full((5, 7, 3), (1, 2, 3), np.uint8), b"not a real profile")

@@ -1,7 +1,7 @@
 """Puts trained files of kind grid among the shipped ones: assets/grid and the manifest.
 
-    scripts/ship_grid_start.py [--analysis FILE] [--prior FILE --number N] --data TEXT \
-        --licences TEXT --machine TEXT --training TEXT
+    scripts/ship_grid_start.py [--analysis FILE [--screens]] [--prior FILE --number N] \
+        --data TEXT --licences TEXT --machine TEXT --training TEXT
 
 FILE is what train_grid_analysis.py or train_grid_networks.py wrote. Files do not know the analysis
 network: another takes its place. A set of networks gets a number that no set has yet, since files
@@ -19,6 +19,7 @@ ASSETS = Path(__file__).parents[1] / "assets"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--analysis", type=Path)
+    parser.add_argument("--screens", action="store_true", help="the analysis network is for these")
     parser.add_argument("--prior", type=Path)
     parser.add_argument("--number", type=int, help="of the prior's set")
     for name in ("data", "licences", "machine", "training"):
@@ -34,8 +35,10 @@ def main() -> None:
         made_by = "scripts/train_grid_networks.py"
         manifest["grid"].append(_ship(given.prior, n, f"prior_{n}", made_by) | facts)
     if given.analysis is not None:
-        analysis = _ship(given.analysis, 1, "analysis", "scripts/train_grid_analysis.py")
-        manifest["grid_analysis"] = [analysis | facts]
+        number, name = (2, "analysis_screens") if given.screens else (1, "analysis")
+        analysis = _ship(given.analysis, number, name, "scripts/train_grid_analysis.py")
+        others = [entry for entry in manifest["grid_analysis"] if entry["id"] != number]
+        manifest["grid_analysis"] = sorted([*others, analysis | facts], key=lambda entry: entry["id"])
     path.write_text(json.dumps(manifest, indent=1) + "\n")
 
 

@@ -1,16 +1,18 @@
-"""Trains the analysis network (inr/grid/fit/analysis.py): `assets/grid/analysis.npz`.
+"""Trains an analysis network (inr/grid/fit/analysis.py): `assets/grid/analysis.npz`, or with
+`--screens` `assets/grid/analysis_screens.npz`.
 
-train_grid_analysis.py DATA PRIOR OUT [--steps N] [--from FILE]
+train_grid_analysis.py DATA PRIOR OUT [--screens] [--steps N] [--from FILE]
 
 The network makes the latents of a crop, noise stands for their rounding, and the networks of PRIOR
 (train_grid_networks.py) draw them and count their bits. The loss is the mean over crops of
 log(MSE + lambda * bits per pixel), so that all crops and lambdas count alike. DATA: see
-training_crops.py; all kinds of crops. OUT, a file, is written every few minutes, and a run that
+training_crops.py; all kinds of crops, or those of screens, and pages of text. OUT, a file, is written every few minutes, and a run that
 ended goes on from OUT.state. `--from` begins a further leg with the file of another. Files do not
 know this network: a better one may take its place at any time.
 """
 
 import argparse
+import functools
 import pickle
 import time
 from pathlib import Path
@@ -21,13 +23,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from optax import contrib
+from rendered_pages import render_pages
 from training_crops import read_crops, training_rows
 
 from inr.files import write_whole
 from inr.grid.fit.analysis import first_weights, in_codes, predict, step_of
 from inr.grid.fit.model import soft_round
 from inr.grid.fit.tile import HALO, MARGIN, Tile, Weights, tile_sums
-from inr.grid.prior import GAINED, LAMBDA_RANGE, RATE_UNIT_BITS
+from inr.grid.prior import GAINED, LAMBDA_RANGE, RATE_UNIT_BITS, SCREENS
 from inr.grid.structure import Pyramid, Structure
 
 SIDE, BATCH, SEED = 256, 4, 1
@@ -36,7 +39,7 @@ WARMUP = 50  # steps
 TEMPERATURES = 0.3, 0.1  # of soft rounding, at the start and at the end
 STEPS_A_BLOCK = 10
 SAVE_SECONDS = 180
-PYRAMID = Pyramid(SIDE, SIDE, 3, Structure(prior=2))
+N_PAGES = 600  # of text
 POOL = 1 << 21  # uniform numbers, of which each crop takes slices
 ADAM_NAMES = ("_b", "_gain", "gain", "head")  # what is no matrix of a layer
 
@@ -49,20 +52,18 @@ class State(NamedTuple):
     step: Any
 
 
-def inside() -> tuple[np.ndarray, np.ndarray]:
+@functools.cache
+def inside(pyramid: Pyramid) -> tuple[np.ndarray, np.ndarray]:
     """Tell which places of a crop are pixels, and which latents of windows are its own."""
     is_pixel = np.arange(SIDE * (SIDE + 2 * MARGIN)) % (SIDE + 2 * MARGIN) < SIDE
     is_latent = [
         np.pad(np.ones((level.height, level.width), np.float32), HALO).reshape(-1)
-        for level in PYRAMID.levels
+        for level in pyramid.levels
     ]
     return is_pixel.astype(np.float32), np.concatenate(is_latent)
 
 
-IS_INSIDE = inside()
-
-
-def loss_of_crop(weights, crop, place, key, temperature, prior, pool):
+def loss_of_crop(weights, crop, place, key, temperature, prior, pool, pyramid):
     """log(MSE + lambda * bits per pixel) of u8[3, SIDE, SIDE].
 
     Noise is as wide as rounding is: what is predicted cannot bend to it, as fitted latents can.
@@ -73,7 +74,7 @@ def loss_of_crop(weights, crop, place, key, temperature, prior, pool):
         name: (a + place * b + place**2 * c) * (gain if name in GAINED else 1.0)
         for name, (a, b, c) in prior.items()
     }
-    latents = in_codes(predict(picture, place, weights, jnp), PYRAMID)
+    latents = in_codes(predict(picture, place, weights, jnp), pyramid)
     starts = jax.random.randint(key, (len(latents),), 0, pool.size - SIDE * SIDE)
     seen = []
     for y, begin in zip(latents, starts, strict=True):
@@ -82,7 +83,8 @@ def loss_of_crop(weights, crop, place, key, temperature, prior, pool):
         seen.append(jnp.pad(disturbed, HALO, mode="edge").reshape(-1))
     picture = jnp.pad(picture, ((0, 0), (0, 0), (0, 2 * MARGIN))).reshape(3, -1)
     plain = Weights(jnp.float32(0), jnp.float32(0), jnp.float32(0))
-    sums = tile_sums(params, jnp.concatenate(seen), Tile(picture, *IS_INSIDE), plain, PYRAMID)
+    tile = Tile(picture, *inside(pyramid))
+    sums = tile_sums(params, jnp.concatenate(seen), tile, plain, pyramid)
     low, high = LAMBDA_RANGE
     lambda_ = low * (high / low) ** ((place + 1) / 2)
     return jnp.log(sums.errors / (3 * SIDE**2) + lambda_ * sums.bits / SIDE**2)
@@ -106,8 +108,8 @@ def muon() -> optax.GradientTransformation:
     )
 
 
-@jax.jit
-def run_block(state, crops, places, keys, rates, temperatures, prior, pool):
+@functools.partial(jax.jit, static_argnames="pyramid")
+def run_block(state, crops, places, keys, rates, temperatures, prior, pool, *, pyramid):
     """Make one step for each u8[BATCH, 3, SIDE, SIDE] of crops."""
 
     def step(state, given):
@@ -115,7 +117,7 @@ def run_block(state, crops, places, keys, rates, temperatures, prior, pool):
 
         def add(total, each):
             loss, grads = jax.value_and_grad(loss_of_crop)(
-                state.weights, *each, temperature, prior, pool
+                state.weights, *each, temperature, prior, pool, pyramid
             )
             return jax.tree.map(lambda a, b: a + b / BATCH, total, grads), loss
 
@@ -146,15 +148,21 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("prior", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--screens", action="store_true")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--from", type=Path, dest="begin")
     args = parser.parse_args()
-    crops = np.stack(list(read_crops(args.data, training_rows(args.data))))
+    pyramid = Pyramid(SIDE, SIDE, 3, Structure(prior=SCREENS if args.screens else 2))
+    rows = training_rows(args.data)
+    if args.screens:
+        rows = [row for row in rows if row["kind"] != "photo"]
+    pages = render_pages(N_PAGES if args.screens else 0, SIDE, SEED)
+    crops = np.stack([*read_crops(args.data, rows), *pages])
     pool = jnp.asarray(np.random.default_rng([SEED, 0]).random(POOL, np.float32) - 0.5)
     with np.load(args.prior) as stored:
         prior = {
             name: jnp.asarray(np.ldexp(stored[name], -RATE_UNIT_BITS), jnp.float32)
-            for name in PYRAMID.shapes
+            for name in pyramid.shapes
         }
     weights = first_weights(np.random.default_rng(SEED))
     if args.begin is not None:
@@ -173,7 +181,7 @@ def main() -> None:
         share, (hot, cold) = ids / args.steps, TEMPERATURES
         rates = np.minimum(1, (ids + 1) / WARMUP) * 0.5 * (1 + np.cos(np.pi * share))
         schedules = [each.astype(np.float32) for each in (rates, hot * (cold / hot) ** share)]
-        state, losses = run_block(state, *batches, *schedules, prior, pool)
+        state, losses = run_block(state, *batches, *schedules, prior, pool, pyramid=pyramid)
         losses = np.asarray(losses)
         if not np.isfinite(losses).all():
             raise SystemExit(f"the loss stopped being a number before step {ids[-1] + 1}")

@@ -1,12 +1,13 @@
-"""Trains a set of networks that depends on lambda (inr/grid/prior.py): `assets/grid/prior_3.npz`.
+"""Trains a set of networks that depends on lambda (inr/grid/prior.py): `assets/grid/prior_4.npz`.
 
-train_grid_networks.py DATA BEGIN ANALYSIS OUT [--crops N] [--steps N] [--rate R]
+train_grid_networks.py DATA BEGIN ANALYSIS OUT [--screens] [--crops N] [--steps N] [--rate R]
 
 One set of networks is fitted to many crops at once, each with latents of its own and a lambda of
 its own: every number is a polynomial in the place of lambda. The gradient of each crop counts
 relative to its loss, so that all crops and lambdas count alike. Networks begin with those of BEGIN,
 an earlier set or leg, and latents as the analysis network of ANALYSIS predicts them, so that what
-latents mean stays near to what that network knows. DATA: see training_crops.py; all kinds of crops.
+latents mean stays near to what that network knows. DATA: see training_crops.py; all kinds of crops,
+or with `--screens` those that are no photographs, and pages of text.
 OUT, a file, is written every now and then, and a run that ended goes on from OUT.state. A set that
 has been released never changes: files are counted from it. Another machine gives other numbers of
 the same worth.
@@ -22,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from rendered_pages import render_pages
 from training_crops import one_of_each_source, read_crops, training_rows
 
 from inr.files import write_whole
@@ -42,6 +44,7 @@ from inr.grid.prior import (
     GAINED,
     PRIOR_LIMIT,
     RATE_UNIT_BITS,
+    SCREENS,
     lambda_of,
     rate_place,
 )
@@ -164,19 +167,31 @@ def export(networks: Networks, pyramid: Pyramid, out: Path) -> None:
         np.savez(file, **stored)
 
 
+def crops_of(args: argparse.Namespace) -> list[np.ndarray]:
+    """Read or draw u8[3, height, width] of each crop."""
+    rows = one_of_each_source(training_rows(args.data, SEED))
+    if not args.screens:
+        return list(read_crops(args.data, rows[: args.crops]))
+    rows = [row for row in rows if row["kind"] != "photo"][: 2 * args.crops // 3]
+    crops = list(read_crops(args.data, rows))
+    crops += render_pages(args.crops - len(rows), crops[0].shape[1], SEED)
+    order = np.random.default_rng(SEED).permutation(len(crops))
+    return [crops[i] for i in order]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("begin", type=Path)
     parser.add_argument("analysis", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--screens", action="store_true")
     parser.add_argument("--crops", type=int, default=24)
     parser.add_argument("--steps", type=int, default=450)
     parser.add_argument("--rate", type=float, default=1e-2, help="of the networks, by SOAP")
     args = parser.parse_args()
-    rows = one_of_each_source(training_rows(args.data, SEED))[: args.crops]
-    pictures = [crop.astype(np.float32) / 255 for crop in read_crops(args.data, rows)]
-    pyramid = Pyramid(*pictures[0].shape[1:], 3, Structure(prior=3))
+    pictures = [crop.astype(np.float32) / 255 for crop in crops_of(args)]
+    pyramid = Pyramid(*pictures[0].shape[1:], 3, Structure(prior=SCREENS if args.screens else 3))
     zeros = flatten({name: np.zeros(shape) for name, shape in pyramid.shapes.items()}, pyramid)
     crops = []
     for i, (picture, rate) in enumerate(

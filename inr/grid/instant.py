@@ -14,7 +14,7 @@ from inr.grid.closed_loop import correct_finest
 from inr.grid.fit.analysis import predict_latents
 from inr.grid.fit.result import FitResult
 from inr.grid.network_coding import CodedNetworks, quantize_networks
-from inr.grid.prior import lambda_of, prior_networks, rate_place
+from inr.grid.prior import lambda_of, prior_networks, rate_place, without_fit
 from inr.grid.recipe import GridRecipe
 from inr.grid.structure import MAX_RATE, Pyramid
 from inr.grid.targets import Trial, target_of
@@ -26,7 +26,6 @@ _SAMPLE_SIDES = 16, 32, 192  # pixels, of the crops on which coding is measured
 _LOADING = 4.0  # seconds: to load jax and a fit's programs from a cache
 _LONG = 60.0  # seconds left in which to load jax matters to no picture
 _STEPS_FOR_ALPHA = 60
-_PRIOR = 2  # the better one where no fit mends how coarse latents are rounded
 _PASSES_OF_TARGET = 6  # that a search for a target takes, about, in time of the coding of a file
 
 
@@ -60,7 +59,7 @@ def encode_instant(job: Job[GridRecipe]) -> Candidate:
     if job.picture.has_alpha:
         raise TooShort("a picture with alpha needs a fit, for which the time budget is too short")
     if job.recipe.fit.steps:
-        structure = replace(job.recipe.structure, prior=_PRIOR)
+        structure = without_fit(job.recipe.structure)
         job = replace(job, recipe=replace(job.recipe, structure=structure))
     budget = budget_of(job.options)
     is_search = job.options.target.is_given

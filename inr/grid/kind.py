@@ -82,9 +82,10 @@ class GridKind:
         self, jobs: Sequence[Job[GridRecipe]], report: Report | None, warn: Warn
     ) -> list[Candidate]:
         """See `kinds.Kind`."""
+        from inr.grid.choose_prior import choose_prior
         from inr.grid.instant import encode_instant, is_instant, with_steps_for_alpha
 
-        jobs = [with_steps_for_alpha(job) for job in jobs]
+        jobs = [choose_prior(with_steps_for_alpha(job)) for job in jobs]
         if all(is_instant(job) for job in jobs):
             return [encode_instant(job) for job in jobs]
         from inr.fitting.jax_settings import own_jax_settings

@@ -8,9 +8,10 @@ Set 1, made by a script of commit 60bdc74, was fitted for pictures of three chan
 0..5 of the pyramid. Columns and kernels of coarser levels repeat those of the coarsest that is
 known; grey is the mean of the three colours; what is left, such as the row of alpha, has no prior.
 
-Sets 2 and 3, made by scripts/train_grid_networks.py, depend on lambda. Set 3 is set 2, trained on
-with the steps of coarse latents that structure.py tells. They hold three numbers a, b, c for each
-one of the networks, all multiples of 2**-16; at `Structure.rate` = 0..64 that is
+Sets 2, 3 and 4, made by scripts/train_grid_networks.py, depend on lambda. Set 3 is set 2, trained
+on with the steps of coarse latents that structure.py tells, and set 4 is set 3, trained on for
+screens: pages of text and graphics. They hold three numbers a, b, c for each one of the networks,
+all multiples of 2**-16; at `Structure.rate` = 0..64 that is
 
     floor((a + t b + t**2 c) g * 2**16 + 0.5) / 2**16,  t = (rate - 32) / 32
 
@@ -22,6 +23,7 @@ their rows, and in the convolutions the sum of their columns. Colours beside alp
 import functools
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,11 +31,13 @@ from inr.format.shipped import SHIPPED
 from inr.grid.structure import MAX_RATE, Pyramid, Shape, Structure
 
 UNIT_BITS = 12  # set 1: stored are int16 multiples of 2**-12
-RATE_UNIT_BITS = 16  # sets 2 and 3: int32 multiples of 2**-16
+RATE_UNIT_BITS = 16  # later sets: int32 multiples of 2**-16
 GAIN_BITS = 12
 GAINED = ("synth_w0", "synth_linear")
 PRIOR_LIMIT = 8.0
-LAMBDA_RANGE = 1e-4, 2e-2  # of sets 2 and 3
+LAMBDA_RANGE = 1e-4, 2e-2  # of later sets
+SCREENS = 4  # the set that is for screens
+_WITHOUT_FIT = {3: 2}  # the better set where no fit mends how coarse latents are rounded
 _N_COLOURS = 3
 _MIDDLE_RATE = MAX_RATE // 2
 
@@ -54,6 +58,11 @@ def lambda_of(rate: float) -> float:
 def rate_place(rate: float) -> float:
     """Return t of a rate, -1..1."""
     return (rate - _MIDDLE_RATE) / _MIDDLE_RATE
+
+
+def without_fit(structure: Structure) -> Structure:
+    """Return the structure with the set of networks that is best for latents as predicted."""
+    return replace(structure, prior=_WITHOUT_FIT.get(structure.prior, structure.prior))
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,10 +1,11 @@
 """What decides the bytes of a grid file besides the picture and the seed; the named recipes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inr.errors import UsageError
 from inr.grid.fit.settings import GridFit
+from inr.grid.prior import SCREENS
 from inr.grid.structure import Structure, write_structure
 
 
@@ -16,6 +17,9 @@ class GridRecipe:
     structure: Structure
     fit: GridFit
     lambda_: float = 1e-3  # weight of a bit per pixel against MSE on 0..1; `lambda` in --set
+    # Set of networks in the place of structure.prior for pictures that it suits better, as
+    # choose_prior.py finds; 0 for none.
+    screen_prior: int = SCREENS
 
     def __post_init__(self) -> None:
         if not 0 < self.lambda_ < 1e3:
@@ -23,8 +27,10 @@ class GridRecipe:
         if not self.structure.has_rate:
             raise UsageError(
                 f"structure.prior={self.structure.prior}: such files are read, and no longer made; "
-                "give 2 or 3"
+                "give 2, 3 or 4"
             )
+        if self.screen_prior not in (0, 2, 3, 4):
+            raise UsageError(f"screen_prior={self.screen_prior}: expected 2, 3, 4, or 0 for none")
         try:
             write_structure(self.structure)
         except ValueError as error:
@@ -55,6 +61,24 @@ def grid_best() -> GridRecipe:
     return GridRecipe("grid_best", Structure(prior=3), GridFit(steps=20000))
 
 
+# Fits of pictures that have the set for screens: pages differ more from each other than photographs
+# do, and fits of them begin further from where they end.
+_FITS_OF_SCREENS = {
+    "grid_fast": GridFit(steps=140, learning_rate=1.2e-2, drawing_rate=0.3, latent_rate=0.7)
+}
+
 RECIPES: dict[str, Callable[[], GridRecipe]] = {
     make.__name__: make for make in (grid_instant, grid_fast, grid, grid_best)
 }
+
+
+def of_screens(recipe: GridRecipe) -> GridRecipe:
+    """Return the recipe with the set of networks for screens, and with the fit that goes with it;
+    settings that are not those of the named recipe stay as they are given."""
+    structure = replace(recipe.structure, prior=recipe.screen_prior)
+    fit = recipe.fit
+    if recipe.name in _FITS_OF_SCREENS:
+        usual = vars(RECIPES[recipe.name]().fit)
+        given = {name: value for name, value in vars(fit).items() if value != usual[name]}
+        fit = replace(_FITS_OF_SCREENS[recipe.name], **given)
+    return replace(recipe, structure=structure, fit=fit)

@@ -44,7 +44,13 @@ def shipped():
 
 
 @pytest.mark.parametrize(
-    ("n", "start"), [(1, "fac34ab0595f1ce7"), (2, "b75d531f6927dea2"), (3, "157e36cc37256fcf")]
+    ("n", "start"),
+    [
+        (1, "fac34ab0595f1ce7"),
+        (2, "b75d531f6927dea2"),
+        (3, "157e36cc37256fcf"),
+        (4, "a3f7ea051ea6502a"),
+    ],
 )
 def test_a_released_set_never_changes(n, start):
     set_ = shipped() if n == 1 else stored(n)
@@ -56,7 +62,7 @@ def test_there_are_all_sets():
     assert {entry.id for entry in SHIPPED.entries("grid")} == set(range(1, N_PRIORS + 1))
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
 @pytest.mark.parametrize("change", ["write_bytes(b'other networks')", "unlink()"])
 def test_a_damaged_package_says_so_in_one_line(tmp_path, change, n):
     package = Path(inr.__file__).parent
