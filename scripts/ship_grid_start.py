@@ -38,7 +38,9 @@ def main() -> None:
         number, name = (2, "analysis_screens") if given.screens else (1, "analysis")
         analysis = _ship(given.analysis, number, name, "scripts/train_grid_analysis.py")
         others = [entry for entry in manifest["grid_analysis"] if entry["id"] != number]
-        manifest["grid_analysis"] = sorted([*others, analysis | facts], key=lambda entry: entry["id"])
+        manifest["grid_analysis"] = sorted(
+            [*others, analysis | facts], key=lambda entry: entry["id"]
+        )
     path.write_text(json.dumps(manifest, indent=1) + "\n")
 
 

@@ -6,9 +6,10 @@ train_grid_analysis.py DATA PRIOR OUT [--screens] [--steps N] [--from FILE]
 The network makes the latents of a crop, noise stands for their rounding, and the networks of PRIOR
 (train_grid_networks.py) draw them and count their bits. The loss is the mean over crops of
 log(MSE + lambda * bits per pixel), so that all crops and lambdas count alike. DATA: see
-training_crops.py; all kinds of crops, or those of screens, and pages of text. OUT, a file, is written every few minutes, and a run that
-ended goes on from OUT.state. `--from` begins a further leg with the file of another. Files do not
-know this network: a better one may take its place at any time.
+training_crops.py; all kinds of crops, or with `--screens` those that are no photographs, and pages
+of text. OUT, a file, is written every few minutes, and a run that ended goes on from OUT.state.
+`--from` begins a further leg with the file of another. Files do not know this network: a better one
+may take its place at any time.
 """
 
 import argparse

@@ -63,4 +63,4 @@ def _loss(part: np.ndarray, structure: Structure, lambda_: float) -> float:
     drawn = synthesize(latents, networks, pyramid, 8)
     wanted = np.rint(colours.transpose(1, 2, 0) * 255).astype(np.uint8)
     error = mse(wanted, drawn) / 255**2
-    return height * width * error + lambda_ * latent_bits(latents, networks, pyramid)
+    return float(height * width * error + lambda_ * latent_bits(latents, networks, pyramid))

@@ -6,7 +6,7 @@ each comes just before the level of its size. Of each latent's own level the con
 TAPS[:n_taps], all of which lie before it in the order of the wavefront x + FRONT_SLOPE * y, so
 that a decoder can treat all latents of one front at once.
 
-Structures of priors 2, 3 and 4 have a rate, for which their networks are taken: they always have the
+Structures of priors 2 to 4 have a rate, for which their networks are taken: they always have the
 exponents 0..COARSEST_EXPONENT, and the context model is a network of its own for each exponent up
 to N_CONTEXTS - 2, and one for all coarser ones. In those of prior 2 a latent of exponent e counts
 2**-e for the networks: a coarse latent stands for more pixels, and where nothing mends how it is
@@ -53,7 +53,7 @@ class Structure:
     n_feature_levels: int = 40  # last levels that have such features
     hidden: int = 48  # width of the synthesis
     prior: int = 0  # set of shipped networks that this file's are counted from; 0 for none
-    rate: int = 0  # of priors from 2 on: lambda for which the set is taken, on the scale of prior.py
+    rate: int = 0  # of priors 2 to 4: lambda for which the set is taken, see prior.py
 
     WIRE: ClassVar[Wire] = (
         ("first_level", VarintField(0, 3)),
@@ -68,7 +68,7 @@ class Structure:
 
     @property
     def has_rate(self) -> bool:
-        """Whether coarse latents count less, see the head of this module."""
+        """Whether networks depend on lambda, see the head of this module."""
         return self.prior >= _FIRST_WITH_RATE
 
     @property

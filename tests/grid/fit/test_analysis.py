@@ -49,13 +49,13 @@ def some_weights(seed=0):
 def untrained(monkeypatch):
     """The package's weights are those of the start."""
     weights = first_weights(np.random.default_rng(0))
-    monkeypatch.setattr(analysis, "_shipped", lambda: weights)
+    monkeypatch.setattr(analysis, "_shipped", lambda number: weights)
 
 
 @pytest.fixture
 def somehow_trained(monkeypatch):
     weights = some_weights()
-    monkeypatch.setattr(analysis, "_shipped", lambda: weights)
+    monkeypatch.setattr(analysis, "_shipped", lambda number: weights)
 
 
 def drawn(latents, pyramid, place):
@@ -202,8 +202,9 @@ def test_colours_as_they_are_seen():
     assert np.array_equal(as_colours(rgba), colours * alpha)
 
 
-def test_the_shipped_weights_have_the_shapes_of_the_start():
-    shipped = analysis._shipped()
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_shipped_weights_have_the_shapes_of_the_start(number):
+    shipped = analysis._shipped(number)
     first = first_weights(np.random.default_rng(0))
     assert {n: w.shape for n, w in shipped.items()} == {n: w.shape for n, w in first.items()}
     assert all(w.dtype == np.float32 and np.isfinite(w).all() for w in shipped.values())
@@ -213,3 +214,14 @@ def test_a_larger_lambda_gives_smaller_latents():
     weights = first_weights(np.random.default_rng(0))
     fine, coarse = (predict(waves(64, 96), np.float32(at), weights) for at in (-0.8, 0.8))
     assert np.abs(coarse[-1]).sum() < np.abs(fine[-1]).sum()
+
+
+def test_sets_for_photographs_and_for_screens_have_a_network_each():
+    picture = np.random.default_rng(0).random((3, 40, 50), np.float32)
+
+    def predicted(prior):
+        return predict_latents(picture, 0.0, Pyramid(40, 50, 3, Structure(prior=prior)))
+
+    of_photographs, same, of_screens = (predicted(prior) for prior in (2, 3, 4))
+    assert np.array_equal(of_photographs[-1], same[-1])  # at exponent 0 of both, latents count 1
+    assert not np.array_equal(same[-1], of_screens[-1])
