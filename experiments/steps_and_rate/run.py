@@ -144,7 +144,7 @@ def _program(work: Path, codec: str) -> tuple[list[str], dict[str, str]]:
         )
         before.mkdir()
         subprocess.run(["tar", "x", "-C", str(before)], input=archive.stdout, check=True)
-    return [sys.executable, "-c", _BEFORE], dict(os.environ) | {"PYTHONPATH": str(before)}
+    return [sys.executable, "-P", "-c", _BEFORE], dict(os.environ) | {"PYTHONPATH": str(before)}
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> None:
@@ -270,14 +270,12 @@ def _table_of_pages(rows: list[lab.Row], anchors: dict[str, dict[str, Curve]]) -
         if str(row.get("ablation")).startswith("pages"):
             bpp = _bpp_at(row, anchors["webp"])
             against = 100 * (row["bpp"] / bpp - 1) if bpp else None
-            figures = [f"{1000 * _loss(row):.3f}", row["bpp"], row["psnr_db"], row.get("seconds"), against]
-            lines.append([_page(row), str(row["lambda"]), row["codec"], row["ablation"], *figures])
+            page, lambda_ = Path(row["picture"]).stem, str(row["lambda"])
+            figures = [row["bpp"], row["psnr_db"], row.get("seconds"), against]
+            loss = f"{1000 * _loss(row):.3f}"
+            lines.append([page, lambda_, row["codec"], row["ablation"], loss, *figures])
     columns = ["page", "lambda", "codec", "fit", "1000 loss", "bpp", "PSNR dB", "seconds"]
     return charts.table([*columns, "bits, percent of webp"], sorted(lines, key=lambda it: it[:2]))
-
-
-def _page(row: lab.Row) -> str:
-    return Path(row["picture"]).stem
 
 
 def _loss(row: lab.Row) -> float:
