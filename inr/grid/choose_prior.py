@@ -1,13 +1,14 @@
 """Which set of shipped networks a picture is fitted from: the recipe's, or that for screens.
 
 Both draw parts of the picture from latents as they are predicted, without a fit, and count their
-bits; the set whose loss is less is taken. In numpy, a fraction of a second for any picture.
+bits; the set whose loss is less is taken. In numpy, about a second for any picture.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
+from inr.fitting.time_budget import budget_of
 from inr.grid.fit.analysis import as_colours, predict_latents
 from inr.grid.fit.result import round_codes
 from inr.grid.latent_coder import latent_bits
@@ -19,12 +20,15 @@ from inr.image.metrics import mse
 from inr.options import Job
 
 _SIDE, _PARTS = 160, 2  # pixels of a part; parts along each side, spread evenly
+_SHORT = 10.0  # seconds left of a time budget, in which there is no time to choose
 
 
 def choose_prior(job: Job[GridRecipe]) -> Job[GridRecipe]:
-    """Return the job with the set of networks that suits its picture."""
-    recipe, picture = job.recipe, job.picture
-    if recipe.screen_prior in (0, recipe.structure.prior):
+    """Return the job with the set of networks that suits its picture; as it is, where a time budget
+    is short."""
+    recipe, picture, budget = job.recipe, job.picture, budget_of(job.options)
+    is_short = budget is not None and budget.left() < _SHORT
+    if is_short or recipe.screen_prior in (0, recipe.structure.prior):
         return job
     peak = np.float32((1 << picture.bit_depth) - 1)
     parts = [part / peak for part in _parts(picture.pixels)]

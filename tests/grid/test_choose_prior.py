@@ -43,9 +43,9 @@ def as_mode(pixels, n_channels, bit_depth):
     return Picture(np.ascontiguousarray(planes))
 
 
-def chosen(picture, name="grid_fast", **settings):
+def chosen(picture, name="grid_fast", options=None, **settings):
     recipe = with_settings(inr.recipes.named(name), settings)
-    return choose_prior(Job(picture, recipe, EncodeOptions())).recipe
+    return choose_prior(Job(picture, recipe, options or EncodeOptions())).recipe
 
 
 @pytest.mark.parametrize("name", ["grid_instant", "grid_fast", "grid", "grid_best"])
@@ -87,6 +87,12 @@ def test_it_can_be_switched_off_and_another_set_be_named():
     assert chosen(picture, screen_prior="0").structure.prior == 2
     assert chosen(picture, screen_prior="3").structure.prior in (2, 3)
     assert chosen(picture, **{"structure.prior": "4"}).structure.prior == 4
+
+
+def test_a_short_time_budget_leaves_no_time_for_it():
+    for seconds, prior in ((3, 2), (1000, SCREENS)):
+        recipe = chosen(Picture(page()), options=EncodeOptions(time_budget=seconds))
+        assert recipe.structure.prior == prior
 
 
 @pytest.mark.parametrize("prior", ["1", "5"])
