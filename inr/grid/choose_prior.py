@@ -1,7 +1,8 @@
 """Which set of shipped networks a picture is fitted from: the recipe's, or that for screens.
 
-Both draw parts of the picture from latents as they are predicted, without a fit, and count their
-bits; the set whose loss is less is taken. In numpy, about a second for any picture.
+A picture whose neighbouring pixels mostly differ is no screen. Of others both sets draw parts from
+latents as they are predicted, without a fit, and count their bits; the set whose loss is less is
+taken. In numpy, about a second for any picture.
 """
 
 from dataclasses import replace
@@ -20,6 +21,9 @@ from inr.image.metrics import mse
 from inr.options import Job
 
 _SIDE, _PARTS = 160, 2  # pixels of a part; parts along each side, spread evenly
+# Share of pixels that equal the one beside them: in eight photographs of the Kodak suite 0.02 to
+# 0.19, in pages of text 0.75 to 0.9.
+_FLAT = 0.3
 _SHORT = 10.0  # seconds left of a time budget, in which there is no time to choose
 
 
@@ -32,6 +36,9 @@ def choose_prior(job: Job[GridRecipe]) -> Job[GridRecipe]:
         return job
     peak = np.float32((1 << picture.bit_depth) - 1)
     parts = [part / peak for part in _parts(picture.pixels)]
+    equal = [(part[:, :, 1:] == part[:, :, :-1]).all(axis=0).ravel() for part in parts]
+    if np.concatenate(equal).sum() < _FLAT * sum(each.size for each in equal):
+        return replace(job, recipe=replace(recipe, screen_prior=0))
 
     def loss(recipe: GridRecipe) -> float:
         structure = without_fit(recipe.structure)
