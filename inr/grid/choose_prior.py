@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from inr.fitting.time_budget import budget_of
+from inr.grid.checked_file import samples_of
 from inr.grid.fit.analysis import as_colours, predict_latents
 from inr.grid.fit.result import round_codes
 from inr.grid.latent_coder import latent_bits
@@ -18,6 +19,7 @@ from inr.grid.recipe import GridRecipe, of_screens
 from inr.grid.structure import Pyramid, Structure
 from inr.grid.synthesis import synthesize
 from inr.image.metrics import mse
+from inr.image.picture import Picture
 from inr.options import Job
 
 _SIDE, _PARTS = 160, 2  # pixels of a part; parts along each side, spread evenly
@@ -34,8 +36,7 @@ def choose_prior(job: Job[GridRecipe]) -> Job[GridRecipe]:
     is_short = budget is not None and budget.left() < _SHORT
     if is_short or recipe.screen_prior in (0, recipe.structure.prior):
         return job
-    peak = np.float32((1 << picture.bit_depth) - 1)
-    parts = [part / peak for part in _parts(picture.pixels)]
+    parts = [samples_of(part) for part in _parts(picture)]
     equal = [(part[:, :, 1:] == part[:, :, :-1]).all(axis=0).ravel() for part in parts]
     if np.concatenate(equal).sum() < _FLAT * sum(each.size for each in equal):
         return replace(job, recipe=replace(recipe, screen_prior=0))
@@ -48,15 +49,14 @@ def choose_prior(job: Job[GridRecipe]) -> Job[GridRecipe]:
     return replace(job, recipe=replace(best, screen_prior=0))
 
 
-def _parts(pixels: np.ndarray) -> list[np.ndarray]:
-    """Cut f32[c, height, width] of a few parts; of a small picture there is one."""
-    height, width = pixels.shape[:2]
+def _parts(picture: Picture) -> list[Picture]:
+    """Cut a few parts; of a small picture there is one."""
     tops, lefts = (
         sorted({(size - min(size, _SIDE)) * (2 * i + 1) // (2 * _PARTS) for i in range(_PARTS)})
-        for size in (height, width)
+        for size in (picture.height, picture.width)
     )
     return [
-        pixels[top : top + _SIDE, left : left + _SIDE].transpose(2, 0, 1).astype(np.float32)
+        Picture(np.ascontiguousarray(picture.pixels[top : top + _SIDE, left : left + _SIDE]))
         for top in tops
         for left in lefts
     ]
