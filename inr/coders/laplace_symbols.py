@@ -90,13 +90,17 @@ def to_symbols(y: NDArray[np.int32], density: Ints, tables: LaplaceTables) -> La
     return LatentSymbols(is_wide, row, symbol, n_raw * has_raw, raw, is_escape, rest)
 
 
-def count_bits(symbols: LatentSymbols, tables: LaplaceTables) -> float:
-    """Count the bits that symbols take, by their frequency tables."""
-    bits = float(symbols.n_raw.sum() + 2 * ESCAPE_HALF_BITS * symbols.is_escape.sum())
+def bits_of_each(symbols: LatentSymbols, tables: LaplaceTables) -> NDArray[np.float64]:
+    """Count the bits that each of n latents takes, by the frequency tables, f64[n]."""
+    bits = symbols.n_raw + 2.0 * ESCAPE_HALF_BITS * symbols.is_escape + PRECISION_BITS
     for rows, part in ((tables.narrow, ~symbols.is_wide), (tables.wide, symbols.is_wide)):
-        frequency = rows[symbols.row[part], symbols.symbol[part]] + 1
-        bits += PRECISION_BITS * frequency.size - float(np.log2(frequency).sum())
+        bits[part] -= np.log2(rows[symbols.row[part], symbols.symbol[part]] + 1)
     return bits
+
+
+def count_bits(symbols: LatentSymbols, tables: LaplaceTables) -> float:
+    """Count the bits that all of them take."""
+    return float(bits_of_each(symbols, tables).sum())
 
 
 def write_piece(

@@ -10,11 +10,11 @@ import numpy as np
 
 from inr.fitting.time_budget import TooShort, budget_of
 from inr.grid.checked_file import pyramid_of, samples_of, write_checked
-from inr.grid.closed_loop import correct_finest
-from inr.grid.fit.analysis import predict_latents
+from inr.grid.closed_loop import predict_corrected
 from inr.grid.fit.result import FitResult
+from inr.grid.latent_rdoq import lower_finest
 from inr.grid.network_coding import CodedNetworks, quantize_networks
-from inr.grid.prior import lambda_of, prior_networks, rate_place, without_fit
+from inr.grid.prior import lambda_of, prior_networks, without_fit
 from inr.grid.recipe import GridRecipe
 from inr.grid.structure import MAX_RATE, Pyramid
 from inr.grid.targets import Trial, target_of
@@ -22,10 +22,12 @@ from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
 from inr.options import Candidate, Job
 
-_SAMPLE_SIDES = 16, 32, 192  # pixels, of the crops on which coding is measured
+_SAMPLE_SIDES = 16, 96, 256  # pixels, of the crops on which coding is measured
 _LOADING = 4.0  # seconds: to load jax and a fit's programs from a cache
 _LONG = 60.0  # seconds left in which to load jax matters to no picture
 _STEPS_FOR_ALPHA = 60
+_ALL_LEVELS = 1.6  # times the seconds that a file takes where only its finest level is corrected
+_LEAST = 0.8  # of the seconds that crops tell, which may be too many: to refuse is the last resort
 _PASSES_OF_TARGET = 6  # that a search for a target takes, about, in time of the coding of a file
 
 
@@ -46,7 +48,8 @@ def is_instant(job: Job[GridRecipe]) -> bool:
     budget = budget_of(job.options)
     if budget is None or budget.left() > _LONG or job.picture.has_alpha:
         return False
-    return budget.left() < _LOADING + seconds_to_code(job.picture, job.recipe)
+    left = budget.left()
+    return left < _LOADING or left < _LOADING + seconds_to_code(job.picture, job.recipe)
 
 
 def encode_instant(job: Job[GridRecipe]) -> Candidate:
@@ -61,27 +64,37 @@ def encode_instant(job: Job[GridRecipe]) -> Candidate:
     if job.recipe.fit.steps:
         structure = without_fit(job.recipe.structure)
         job = replace(job, recipe=replace(job.recipe, structure=structure))
-    budget = budget_of(job.options)
-    is_search = job.options.target.is_given
-    if budget is not None:
-        times = _PASSES_OF_TARGET if is_search else 1
-        budget.require(times * seconds_to_code(job.picture, job.recipe), "coding and drawing")
-    if is_search:
-        return _search(job)
+    only_finest = _is_short(job)
+    if job.options.target.is_given:
+        return _search(job, only_finest)
     pyramid = pyramid_of(job.picture, job.recipe)
-    result, coded = _predict(job.picture, pyramid, job.recipe.lambda_)
+    result, coded = _predict(job.picture, pyramid, job.recipe.lambda_, only_finest)
     data, pixels = write_checked(job.picture, pyramid, coded, result.latents())
     return Candidate(data, 0, pixels)
 
 
+def _is_short(job: Job[GridRecipe]) -> bool:
+    """Whether the time budget has no place to correct all levels; raises TooShort where it has none
+    even for the finest alone."""
+    budget = budget_of(job.options)
+    if budget is None:
+        return False
+    times = _PASSES_OF_TARGET if job.options.target.is_given else 1
+    seconds = times * seconds_to_code(job.picture, job.recipe)
+    if budget.left() < _LEAST * seconds:
+        budget.require(seconds, "coding and drawing")
+    return budget.left() < _ALL_LEVELS * seconds
+
+
 def seconds_to_code(picture: Picture, recipe: GridRecipe) -> float:
-    """Measure on a crop how long it takes to analyse, draw, code and decode the whole picture."""
+    """Measure on crops how long it takes to analyse, draw, code and decode the whole picture, where
+    only the finest level is corrected."""
     taken, n_pixels = [], picture.height * picture.width
     for side in _SAMPLE_SIDES:  # the first loads tables and starts threads
         crop = Picture(np.ascontiguousarray(picture.pixels[:side, :side]))
         started_at = time.monotonic()
         pyramid = pyramid_of(crop, recipe)
-        result, coded = _predict(crop, pyramid, recipe.lambda_)
+        result, coded = _predict(crop, pyramid, recipe.lambda_, only_finest=True)
         write_checked(crop, pyramid, coded, result.latents())
         taken.append((crop.height * crop.width, time.monotonic() - started_at))
     (n_small, at_least), (n_large, seconds) = taken[1:]
@@ -91,18 +104,22 @@ def seconds_to_code(picture: Picture, recipe: GridRecipe) -> float:
     return at_least + a_pixel * (n_pixels - n_small)
 
 
-def _predict(picture: Picture, pyramid: Pyramid, lambda_: float) -> tuple[FitResult, CodedNetworks]:
-    """Return the predicted latents, and the networks of the prior."""
+def _predict(
+    picture: Picture, pyramid: Pyramid, lambda_: float, only_finest: bool
+) -> tuple[FitResult, CodedNetworks]:
+    """Return the predicted latents, rounded by what they cost, and the networks of the prior.
+
+    only_finest: as for `predict_corrected`.
+    """
     prior = prior_networks(pyramid)
     coded = quantize_networks(prior, dict.fromkeys(pyramid.groups, 0), pyramid)
-    samples = samples_of(picture)
-    latents = predict_latents(samples, rate_place(pyramid.structure.rate), pyramid)
-    if not picture.has_alpha:  # what alpha draws no prior knows; only the time is measured
-        latents = correct_finest(latents, samples, pyramid)
+    latents, colour = predict_corrected(samples_of(picture), pyramid, only_finest=only_finest)
+    if colour is not None:
+        latents = lower_finest(latents, colour, lambda_, pyramid)
     return FitResult(prior, latents, lambda_, 0), coded
 
 
-def _search(job: Job[GridRecipe]) -> Candidate:
+def _search(job: Job[GridRecipe], only_finest: bool) -> Candidate:
     """Find the rate at which a file is just below what is asked for, and trim that before it."""
     picture = job.picture
     pyramid = pyramid_of(picture, job.recipe)
@@ -111,7 +128,7 @@ def _search(job: Job[GridRecipe]) -> Candidate:
 
     def make(rate: int, is_trimmed: bool) -> Trial:
         at_rate = pyramid.at_rate(rate)
-        result, coded = _predict(picture, at_rate, lambda_of(rate))
+        result, coded = _predict(picture, at_rate, lambda_of(rate), only_finest)
         latents = result.latents()
         if is_trimmed:
             latents = target.trim(result, coded, picture, at_rate)

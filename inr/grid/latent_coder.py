@@ -109,30 +109,51 @@ def decode_latents(data: bytes, params: Params, pyramid: Pyramid) -> list[NDArra
     return latents
 
 
+def densities_of_level(
+    index: int, latents: Latents, params: Params, pyramid: Pyramid
+) -> NDArray[np.int64]:
+    """Return the density under which each latent of a level is coded, i64[2, h, w]: see
+    `context_model.densities`; it raises as `encode_latents` does."""
+    level = pyramid.levels[index]
+    found = np.empty((2, level.height, level.width), np.int64)
+    _check_latents(latents, pyramid)
+    check_exact(params, pyramid)
+    with one_blas_thread():
+        network = exact_networks(params, pyramid)[index]
+        for band, density in _densities(index, latents, network, pyramid):
+            found[:, band.y, band.x] = density
+    return found
+
+
 def _all_symbols(
     latents: Latents, params: Params, pyramid: Pyramid, tables: LaplaceTables
 ) -> Iterator[tuple[Band, LatentSymbols]]:
     """Yield all symbols in the order of coding, band by band; for use within `one_blas_thread`."""
     _check_latents(latents, pyramid)
     check_exact(params, pyramid)
-    networks = exact_networks(params, pyramid)
+    for i, network in enumerate(exact_networks(params, pyramid)):
+        for band, density in _densities(i, latents, network, pyramid):
+            yield band, to_symbols(latents[i][band.y, band.x], density, tables)
+
+
+def _densities(
+    index: int, latents: Latents, network: Network, pyramid: Pyramid
+) -> Iterator[tuple[Band, NDArray[np.int64]]]:
+    """Yield i64[2, latents of the band], band by band of a level."""
     n_taps = pyramid.structure.n_taps
-    for i, (level, values) in enumerate(zip(pyramid.levels, latents, strict=True)):
-        network = networks[i]
-        features = features_of(network, pyramid, i, latents)
-        padded = np.pad(values, ((REACH, 0), (REACH, REACH))).astype(np.float64)
-        stride = padded.shape[1]
-        padded = padded.reshape(-1)
-        offsets = [(REACH + dy) * stride + REACH + dx for dy, dx in TAPS[:n_taps]]
-        for band in bands(level):
-            places = band.y * stride + band.x
-            work = Workspace.for_latents(band.size, network)
-            for row, offset in zip(work.x[:n_taps], offsets, strict=True):
-                padded[offset:].take(places, out=row, mode="clip")
-            work.x[:n_taps] *= network.tap_unit
-            work.x[n_taps:] = features.at(band.y, band.x)
-            y = values.reshape(-1).take(band.y * level.width + band.x)
-            yield band, to_symbols(y, densities(network, work), tables)
+    features = features_of(network, pyramid, index, latents)
+    padded = np.pad(latents[index], ((REACH, 0), (REACH, REACH))).astype(np.float64)
+    stride = padded.shape[1]
+    padded = padded.reshape(-1)
+    offsets = [(REACH + dy) * stride + REACH + dx for dy, dx in TAPS[:n_taps]]
+    for band in bands(pyramid.levels[index]):
+        places = band.y * stride + band.x
+        work = Workspace.for_latents(band.size, network)
+        for row, offset in zip(work.x[:n_taps], offsets, strict=True):
+            padded[offset:].take(places, out=row, mode="clip")
+        work.x[:n_taps] *= network.tap_unit
+        work.x[n_taps:] = features.at(band.y, band.x)
+        yield band, densities(network, work)
 
 
 def _check_latents(latents: Latents, pyramid: Pyramid) -> None:

@@ -1,10 +1,11 @@
 """The fit of latent grids as the loop of fits runs it: trial of several starts, alone, soft, tail.
 
-It begins with the latents that the analysis network predicts and the networks of the prior. In the
-trial several first networks of each picture are fitted; the best of them go on. Then the latents
-are fitted alone, under networks that stay; in the soft phase latents and networks learn under
-noise, in the tail the networks learn the rounded latents. Where it matters, error and bits are
-measured with rounded latents, as the file will have them, on a share of the tiles.
+It begins with the latents that the analysis network predicts, corrected for what they draw, and the
+networks of the prior. In the trial several first networks of each picture are fitted; the best of
+them go on. Then the latents are fitted alone, under networks that stay; in the soft phase latents
+and networks learn under noise, in the tail the networks learn the rounded latents. Where it
+matters, error and bits are measured with rounded latents, as the file will have them, on a share of
+the tiles.
 """
 
 import math
@@ -19,6 +20,7 @@ from inr.fitting.checkpoint import StateStore
 from inr.fitting.loop import LOSS_OF_FAILED, Block, FitRun
 from inr.fitting.members import pick_members, stack_members
 from inr.fitting.time_budget import Costs, Phase, TimeBudget
+from inr.grid.closed_loop import predict_corrected
 from inr.grid.fit.analysis import predict_latents
 from inr.grid.fit.init import first_networks
 from inr.grid.fit.result import FitResult
@@ -37,7 +39,7 @@ from inr.grid.fit.step import (
     start_networks,
     unflatten,
 )
-from inr.grid.prior import prior_networks, rate_place
+from inr.grid.prior import SCREENS, prior_networks, rate_place
 from inr.grid.structure import Pyramid
 from inr.options import Report
 
@@ -178,7 +180,12 @@ class GridProgram:
         return first_networks(self.pyramid.at_rate(problem.rate), mean, rng, spread)
 
     def _first_latents(self, problem: FitProblem) -> list[np.ndarray]:
-        return predict_latents(problem.picture, rate_place(problem.rate), self.pyramid)
+        pyramid = self.pyramid.at_rate(problem.rate)
+        if pyramid.structure.prior == SCREENS:
+            # Corrected, fits of two pages end 2 % better and 6 % worse; those of photographs
+            # 1.5 to 2 % better.
+            return predict_latents(problem.picture, rate_place(problem.rate), pyramid)
+        return predict_corrected(problem.picture, pyramid)[0]
 
     def estimate_costs(self, state: FitState, compile_seconds: float, step_seconds: float) -> Costs:
         """Count a step of measuring after each block; phases share a program."""

@@ -1,0 +1,50 @@
+"""Rate-distortion optimised rounding of the finest latents of a file without a fit.
+
+Each of the finest latents, which take most of the bits, becomes the whole number that costs least,
+MSE + lambda * bits per pixel, by the decoder's own densities: the nearest one, the next one towards
+zero, or zero. Fits need none of it: what they end in is at rest.
+"""
+
+import numpy as np
+
+from inr.coders.laplace_symbols import bits_of_each, to_symbols
+from inr.coders.laplace_tables import laplace_tables
+from inr.grid.fit.result import round_codes
+from inr.grid.latent_coder import densities_of_level
+from inr.grid.prior import prior_networks
+from inr.grid.structure import Pyramid
+
+
+def lower_finest(
+    latents: list[np.ndarray], colour: np.ndarray, lambda_: float, pyramid: Pyramid
+) -> list[np.ndarray]:
+    """Return the latents with those of the finest level that are better rounded otherwise replaced
+    by whole numbers, f32[h, w] of each level, in codes.
+
+    Contexts are those of the nearest codes, and a latent changes its own pixels alone.
+
+    Args:
+      latents: f32[h, w] of each level, in codes, for the networks of the prior.
+      colour: f64[c], of the finest level, see `closed_loop.colours_of`.
+      lambda_: weight of a bit per pixel against MSE.
+    Raises:
+      FormatError: latents or networks whose sums are too large to be exact.
+    """
+    codes, last = [round_codes(y) for y in latents], len(latents) - 1
+    # Of a square error in codes, against lambda * bits.
+    weight = np.mean(colour**2) * 4 ** pyramid.levels[last].exponent
+    networks, tables = prior_networks(pyramid), laplace_tables()
+    density = densities_of_level(last, codes, networks, pyramid).reshape(2, -1)
+    wanted, nearest = latents[last].ravel(), codes[last].ravel()
+
+    def cost(code: np.ndarray) -> np.ndarray:
+        bits = bits_of_each(to_symbols(code, density, tables), tables)
+        costs: np.ndarray = weight * (code - wanted) ** 2 + lambda_ * bits
+        return costs
+
+    best, least = nearest, cost(nearest)
+    for code in (nearest - np.sign(nearest), np.zeros_like(nearest)):
+        costs = cost(code)
+        best, least = np.where(costs < least, code, best), np.minimum(costs, least)
+    chosen = np.where(best == nearest, wanted, best).astype(np.float32)
+    return [*latents[:-1], chosen.reshape(latents[last].shape)]
