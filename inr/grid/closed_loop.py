@@ -65,8 +65,9 @@ def correct_latents(
     corrected, codes = list(latents), [round_codes(y) for y in latents]
     for i, colour in sorted(colours.items()):
         exponent = pyramid.levels[i].exponent
-        missing = np.tensordot(colour, picture - _draw(codes, pyramid), 1) / np.sum(colour**2)
-        wanted = codes[i] + _means(missing, exponent)
+        drawn = _draw(codes, pyramid)
+        missing = sum(c * (p - d) for c, p, d in zip(colour, picture, drawn, strict=True))
+        wanted = codes[i] + _means(missing / np.sum(colour**2), exponent)
         change = _share(exponent, pyramid) * (wanted - corrected[i])
         corrected[i] = corrected[i] + change.astype(np.float32)
         codes[i] = round_codes(corrected[i])
@@ -118,7 +119,7 @@ def _share(exponent: int, pyramid: Pyramid) -> float:
 
 
 def _means(x: np.ndarray, exponent: int) -> np.ndarray:
-    """f32[height, width] -> f32[h, w], means over squares of 2**exponent, edges repeated."""
+    """f64[height, width] -> f64[h, w], means over squares of 2**exponent, edges repeated."""
     side = 1 << exponent
     padded = np.pad(x, [(0, -size % side) for size in x.shape], mode="edge")
     h, w = (size // side for size in padded.shape)

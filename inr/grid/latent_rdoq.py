@@ -14,6 +14,8 @@ from inr.grid.latent_coder import densities_of_level
 from inr.grid.prior import prior_networks
 from inr.grid.structure import Pyramid
 
+_AT_ONCE = 1 << 18  # latents, whose symbols take 25 MB
+
 
 def lower_finest(
     latents: list[np.ndarray], colour: np.ndarray, lambda_: float, pyramid: Pyramid
@@ -33,18 +35,24 @@ def lower_finest(
     codes, last = [round_codes(y) for y in latents], len(latents) - 1
     # Of a square error in codes, against lambda * bits.
     weight = np.mean(colour**2) * 4 ** pyramid.levels[last].exponent
-    networks, tables = prior_networks(pyramid), laplace_tables()
-    density = densities_of_level(last, codes, networks, pyramid).reshape(2, -1)
-    wanted, nearest = latents[last].ravel(), codes[last].ravel()
-
-    def cost(code: np.ndarray) -> np.ndarray:
-        bits = bits_of_each(to_symbols(code, density, tables), tables)
-        costs: np.ndarray = weight * (code - wanted) ** 2 + lambda_ * bits
-        return costs
-
-    best, least = nearest, cost(nearest)
-    for code in (nearest - np.sign(nearest), np.zeros_like(nearest)):
-        costs = cost(code)
-        best, least = np.where(costs < least, code, best), np.minimum(costs, least)
-    chosen = np.where(best == nearest, wanted, best).astype(np.float32)
+    density = densities_of_level(last, codes, prior_networks(pyramid), pyramid).reshape(2, -1)
+    chosen = latents[last].ravel().copy()
+    for begin in range(0, chosen.size, _AT_ONCE):
+        part = slice(begin, begin + _AT_ONCE)
+        chosen[part] = _cheapest(chosen[part], density[:, part], weight, lambda_)
     return [*latents[:-1], chosen.reshape(latents[last].shape)]
+
+
+def _cheapest(
+    latents: np.ndarray, density: np.ndarray, weight: float, lambda_: float
+) -> np.ndarray:
+    """Return f32[n]: each as it is where its nearest code costs least, else the code that does."""
+    nearest, tables = round_codes(latents), laplace_tables()
+    codes = np.stack([nearest, nearest - np.sign(nearest), np.zeros_like(nearest)])
+    bits = np.stack([bits_of_each(to_symbols(code, density, tables), tables) for code in codes])
+    best = np.argmin(
+        weight * (codes - latents) ** 2 + lambda_ * bits, axis=0
+    )  # the first of equals
+    others = np.take_along_axis(codes, best[None], axis=0)[0]
+    cheapest: np.ndarray = np.where(best == 0, latents, others).astype(np.float32)
+    return cheapest

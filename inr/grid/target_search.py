@@ -32,7 +32,7 @@ from inr.image.metrics import psnr_db
 from inr.options import Candidate, Job, Report
 
 _CODINGS = 5  # of all latents after a fit, with the search for a dead zone
-_FURTHER, _MAX_FURTHER = 0.7, 5  # progress from which a file that misses is fitted on; how often
+_FURTHER, _MAX_FURTHER = 0.7, 7  # progress from which a file that misses is fitted on; how often
 
 
 def encode_to_target(job: Job[GridRecipe], report: Report | None = None) -> Candidate:

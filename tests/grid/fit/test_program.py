@@ -17,7 +17,7 @@ from inr.fitting.checkpoint import Checkpoint
 from inr.fitting.loop import Block
 from inr.fitting.members import pick_members
 from inr.fitting.time_budget import TimeBudget
-from inr.grid.fit.analysis import predict_latents
+from inr.grid.closed_loop import predict_corrected
 from inr.grid.fit.init import first_networks
 from inr.grid.fit.program import (
     ALONE,
@@ -30,7 +30,7 @@ from inr.grid.fit.program import (
     fit,
 )
 from inr.grid.fit.settings import GridFit
-from inr.grid.prior import prior_networks, rate_of, rate_place
+from inr.grid.prior import prior_networks, rate_of
 from inr.grid.structure import Pyramid, Structure
 
 pytestmark = pytest.mark.usefixtures("small_tiles")
@@ -86,7 +86,7 @@ def bits_of(result, picture=None):
 
 def predicted(problem, pyramid=PYRAMID):
     """int32[h, w] of each level: the latents with which a fit begins."""
-    latents = predict_latents(problem.picture, rate_place(problem.rate), pyramid)
+    latents, _ = predict_corrected(problem.picture, pyramid.at_rate(problem.rate))
     return [np.rint(y).astype(np.int32) for y in latents]
 
 
