@@ -49,6 +49,7 @@ def is_instant(job: Job[GridRecipe]) -> bool:
     if budget is None or budget.left() > _LONG or job.picture.has_alpha:
         return False
     left = budget.left()
+    # To measure takes a part of so short a budget, and is done later once.
     return left < _LOADING or left < _LOADING + seconds_to_code(job.picture, job.recipe)
 
 

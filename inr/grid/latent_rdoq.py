@@ -8,7 +8,7 @@ zero, or zero. Fits need none of it: what they end in is at rest.
 import numpy as np
 
 from inr.coders.laplace_symbols import bits_of_each, to_symbols
-from inr.coders.laplace_tables import laplace_tables
+from inr.coders.laplace_tables import LaplaceTables, laplace_tables
 from inr.grid.fit.result import round_codes
 from inr.grid.latent_coder import densities_of_level
 from inr.grid.prior import prior_networks
@@ -36,23 +36,24 @@ def lower_finest(
     # Of a square error in codes, against lambda * bits.
     weight = np.mean(colour**2) * 4 ** pyramid.levels[last].exponent
     density = densities_of_level(last, codes, prior_networks(pyramid), pyramid).reshape(2, -1)
-    chosen = latents[last].ravel().copy()
+    chosen, tables = latents[last].ravel().copy(), laplace_tables()
     for begin in range(0, chosen.size, _AT_ONCE):
         part = slice(begin, begin + _AT_ONCE)
-        chosen[part] = _cheapest(chosen[part], density[:, part], weight, lambda_)
+        chosen[part] = _cheapest(chosen[part], density[:, part], tables, lambda_ / weight)
     return [*latents[:-1], chosen.reshape(latents[last].shape)]
 
 
 def _cheapest(
-    latents: np.ndarray, density: np.ndarray, weight: float, lambda_: float
+    latents: np.ndarray, density: np.ndarray, tables: LaplaceTables, per_bit: float
 ) -> np.ndarray:
-    """Return f32[n]: each as it is where its nearest code costs least, else the code that does."""
-    nearest, tables = round_codes(latents), laplace_tables()
+    """Return f32[n]: each as it is where its nearest code costs least, else the code that does.
+
+    per_bit: what a bit costs, in square errors of a code.
+    """
+    nearest = round_codes(latents)
     codes = np.stack([nearest, nearest - np.sign(nearest), np.zeros_like(nearest)])
     bits = np.stack([bits_of_each(to_symbols(code, density, tables), tables) for code in codes])
-    best = np.argmin(
-        weight * (codes - latents) ** 2 + lambda_ * bits, axis=0
-    )  # the first of equals
+    best = np.argmin((codes - latents) ** 2 + per_bit * bits, axis=0)  # the first of equals
     others = np.take_along_axis(codes, best[None], axis=0)[0]
     cheapest: np.ndarray = np.where(best == 0, latents, others).astype(np.float32)
     return cheapest

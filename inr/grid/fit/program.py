@@ -160,7 +160,9 @@ class GridProgram:
         pairs = [(problem, k) for k in range(self.n_starts) for problem in self.problems]
         steered_at = 0.0
         if self.earlier is None:
-            first = [(self._first_networks(*pair), self._first_latents(pair[0])) for pair in pairs]
+            predicted = [self._first_latents(problem) for problem in self.problems]
+            networks_of_all = [self._first_networks(*pair) for pair in pairs]
+            first = list(zip(networks_of_all, predicted * self.n_starts, strict=True))
         else:
             first = [(self.earlier.params, self.earlier.unrounded)]
             steered_at = self.earlier.steered_at
