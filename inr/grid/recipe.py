@@ -47,7 +47,14 @@ def grid_fast() -> GridRecipe:
     return GridRecipe(
         "grid_fast",
         Structure(prior=2),
-        GridFit(steps=78, learning_rate=7e-3, drawing_rate=0.3, latent_rate=0.5),
+        GridFit(
+            steps=68,
+            learning_rate=5e-3,
+            drawing_rate=0.25,
+            latent_rate=0.5,
+            tail=0.02,
+            noise=0.17,
+        ),
     )
 
 

@@ -54,7 +54,7 @@ _MANY_STEPS = 60  # in fewer than these, steps as large would do more harm than 
 # Tiles on which the gradient of the networks is measured, in turn: steps take 0.8 of the time, and
 # a fit of 60 steps ends 0.4 % worse, one of 600 at the same loss.
 _HALVES = slice(0, None, 2), slice(1, None, 2)
-_TAIL_RATE = 0.1  # of the peak, where the tail's cosine begins
+_TAIL_RATE = 0.2  # of the networks' rate until then, where the tail's cosine begins
 STEERED_UNTIL = 0.9  # of the fit: later, lambda changes little; snapshots have one lambda
 
 
@@ -245,9 +245,11 @@ class GridProgram:
                 networks_by=half if with_networks else None,
             )
             measured = grads.measured
-            rate = 0.5 * (1 + np.cos(np.pi * place)) * float(state.rate_scale)
+            rate_scale, cosine = float(state.rate_scale), 0.5 * (1 + np.cos(np.pi * place))
             if grads.networks is not None:
-                network_rate = s.learning_rate * rate * (_TAIL_RATE if is_tail else 1.0)
+                # The networks follow the latents, whose rounding hardens until the tail: with a
+                # rate that falls before, fits end 1 to 3 % worse.
+                network_rate = s.learning_rate * rate_scale * (_TAIL_RATE * cosine if is_tail else 1.0)
                 networks = move_networks(
                     networks,
                     grads.networks,
@@ -258,7 +260,7 @@ class GridProgram:
                 )
             if not is_tail:
                 rates = [
-                    s.latent_rate * finer * rate * 2 ** (s.latent_slope * octaves)
+                    s.latent_rate * finer * rate_scale * cosine * 2 ** (s.latent_slope * octaves)
                     for octaves in self.pyramid.octaves
                 ]
                 latents = move_latents(latents, grads.latents, rates, self.pyramid)

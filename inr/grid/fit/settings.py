@@ -10,7 +10,7 @@ class GridFit:
     """Nothing here is stored in the file. Noise and rates are about those of Cool-chic 5.0."""
 
     steps: int = 2000
-    learning_rate: float = 1e-2  # of the networks of the context model, by SOAP
+    learning_rate: float = 7e-3  # of the networks of the context model, by SOAP, until the tail
     # Of what draws, against that. Steps that are as large would at first spoil what the latents
     # have been fitted to, which short fits do not make good.
     drawing_rate: float = 0.7
