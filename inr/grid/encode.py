@@ -1,11 +1,12 @@
 """Pictures to grid files: fit, codes of the networks, file, and the file checked.
 
-fit -> code_networks -> latents coded under the networks of the file -> drawn by those networks,
-for the checksum -> file -> decoded again
+fit -> code_networks -> finest latents moved where it pays -> latents coded under the networks of
+the file -> drawn by those networks, for the checksum -> file -> decoded again
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from inr.grid.fit.program import FitProblem, SecondsAfter, fit
 from inr.grid.fit.result import FitResult
 from inr.grid.fit.step import Fitting, flatten
 from inr.grid.instant import encode_instant, seconds_to_code
+from inr.grid.latent_moves import move_finest
 from inr.grid.network_coding import CodedNetworks, quantize_networks
 from inr.grid.prior import prior_networks, rate_of
 from inr.grid.rdoq import compile_search, optimize_networks
@@ -31,6 +33,8 @@ _STEPS_A_ROUND, _MOST_ROUNDS = 50, 8
 # A round takes as long as so many steps of the fit, and what comes before the first one.
 _STEPS_OF_A_ROUND, _STEPS_BEFORE = 3.1, 10
 _SHARE_OF_SEARCH = 0.1  # of a time budget, at most
+# Rounds of moves of the finest latents: one for so many steps of the fit.
+_STEPS_A_MOVE, _LEAST_MOVES, _MOST_MOVES = 30, 2, 12
 _STEP_OF_CODING = 0.1  # a step of the fit takes this part of drawing, coding and decoding, or more
 
 
@@ -70,7 +74,19 @@ def encode(jobs: Sequence[Job[GridRecipe]], report: Report | None) -> list[Candi
     for job, result in zip(jobs, results, strict=True):
         pyramid = pyramid.at_rate(rate_of(job.recipe.lambda_))
         coded = code_networks(job.picture, pyramid, result, job.options.seed, search_until)
-        data, pixels = write_checked(job.picture, pyramid, coded, result.latents())
+        n_rounds = min(_MOST_MOVES, max(_LEAST_MOVES, result.n_steps // _STEPS_A_MOVE))
+        moved = move_finest(
+            result.unrounded,
+            samples_of(job.picture),
+            coded.values(pyramid),
+            result.lambda_,
+            pyramid,
+            n_rounds,
+            search_until,
+            coding,
+        )
+        latents = replace(result, unrounded=moved).latents()
+        data, pixels = write_checked(job.picture, pyramid, coded, latents)
         made.append(Candidate(data, result.n_steps, pixels, checkpoint))
     return made
 
