@@ -1,17 +1,17 @@
 """Moves of single latents of the finest level, tried on what they change and kept where they pay.
 
-What a fit ends in is at rest under noise, not as it is rounded: of some latents the next code costs
-less, MSE + lambda * bits per pixel. The gradient tells which are likely, the error of what is drawn
-and the decoder's own densities tell whether it is so. A move changes pixels within MARGIN of its
-own and the bits of latents within REACH, of which it is a context; moves that are tried at once lie
-further apart than pixels need and share few contexts, so each is judged by what changes near it.
+What a fit ends in is at rest under noise, not as it is rounded: of some latents the code beside
+theirs costs less, MSE + lambda * bits per pixel. The gradient, through what draws and through the
+contexts of other latents, tells which are likely to; what is then drawn, and the decoder's own
+densities, tell whether it is so. A move changes pixels within MARGIN of its own, and the bits of
+latents within REACH, of which it is a context. Those that are tried at once lie more than REACH
+apart: they change no pixel together, and few bits, so each is judged by what changes around it.
 
-In numpy, so that files without a fit can have it too.
+All in numpy, as files without a fit need it.
 """
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,11 +32,11 @@ from inr.grid.latent_coder import densities_of_level
 from inr.grid.structure import REACH, TAPS, Pyramid
 from inr.grid.synthesis import MARGIN, synthesize
 
-Params = Mapping[str, np.ndarray]
+Params = dict[str, np.ndarray]
 
 _BIT_DEPTH = 16  # of what is drawn to be compared
 _ROWS = 32  # whose contexts are at hand at once
-_LEAST_P = 2.0**-16
+_LEAST_P = 2.0**-16  # probability floor, as the coder's tables have it
 
 
 def move_finest(

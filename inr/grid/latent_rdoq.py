@@ -2,7 +2,8 @@
 
 Each of the finest latents, which take most of the bits, becomes the whole number that costs least,
 MSE + lambda * bits per pixel, by the decoder's own densities: the nearest one, the next one towards
-zero, or zero. Fits need none of it: what they end in is at rest.
+zero, or zero. Contexts are taken as they are, and all latents are rounded at once; what depends on
+its neighbours is left to latent_moves.py.
 """
 
 import numpy as np

@@ -249,7 +249,9 @@ class GridProgram:
             if grads.networks is not None:
                 # The networks follow the latents, whose rounding hardens until the tail: with a
                 # rate that falls before, fits end 1 to 3 % worse.
-                network_rate = s.learning_rate * rate_scale * (_TAIL_RATE * cosine if is_tail else 1.0)
+                network_rate = (
+                    s.learning_rate * rate_scale * (_TAIL_RATE * cosine if is_tail else 1.0)
+                )
                 networks = move_networks(
                     networks,
                     grads.networks,
