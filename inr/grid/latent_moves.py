@@ -10,6 +10,7 @@ apart: they change no pixel together, and few bits, so each is judged by what ch
 All in numpy, as files without a fit need it.
 """
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from inr.coders.laplace_tables import (
     SCALE_STEPS,
     laplace_tables,
 )
+from inr.errors import FormatError
 from inr.exact.threads import tile_pool
 from inr.grid.context_model import Features, Network, exact_networks, features_of
 from inr.grid.fit.result import round_codes
@@ -50,8 +52,8 @@ def move_finest(
     round_seconds: float = 0.0,
 ) -> list[np.ndarray]:
     """Return the latents with those of the finest level that are better moved replaced by whole
-    numbers, f32[h, w] of each level, in codes; as they are where the finest level has no full size
-    or where there is alpha.
+    numbers, f32[h, w] of each level, in codes; as they are where the finest level has no full size,
+    where there is alpha, or where no file can hold them.
 
     Args:
       latents: f32[h, w] of each level, in codes.
@@ -60,20 +62,22 @@ def move_finest(
       n_rounds: of moves, each of which takes about as long as drawing and coding.
       deadline: in seconds of time.monotonic(); a round that would end later is not begun.
       round_seconds: that the first round takes, at most.
-    Raises:
-      FormatError: latents or networks whose sums are too large to be exact.
     """
     if pyramid.levels[-1].exponent > 0 or pyramid.has_alpha or n_rounds == 0:
         return latents
     if time.monotonic() + round_seconds > deadline:
         return latents
     codes = [round_codes(y) for y in latents]
-    search = _Search.of(codes, picture, params, lambda_, pyramid)
-    for _ in range(n_rounds):
-        started_at = time.monotonic()
-        if started_at + round_seconds > deadline or not search.run_round():
-            break
-        round_seconds = time.monotonic() - started_at
+    try:
+        search = _Search.of(codes, picture, params, lambda_, pyramid)
+    except FormatError:  # whoever writes the file will say so
+        return latents
+    with contextlib.suppress(FormatError):  # of a move: what was found before it stays
+        for _ in range(n_rounds):
+            started_at = time.monotonic()
+            if started_at + round_seconds > deadline or not search.run_round():
+                break
+            round_seconds = time.monotonic() - started_at
     is_moved = search.finest != codes[-1]
     return [*latents[:-1], np.where(is_moved, search.finest, latents[-1]).astype(np.float32)]
 
