@@ -115,19 +115,19 @@ class _Search:
         density = densities_of_level(last, codes, params, pyramid)
         more = np.minimum(codes[last] + 1, LATENT_LIMIT)
         return cls(
-            codes[:last],
-            codes[last],
-            np.ascontiguousarray(picture.transpose(1, 2, 0)),
-            params,
-            lambda_ * pyramid.n_channels,
-            pyramid,
-            network,
-            features_of(network, pyramid, last, codes),
-            drawn,
-            density,
-            _bits(codes[last], density),
-            _draw([*codes[:last], more], params, pyramid) - drawn,
-            np.zeros(codes[last].shape, bool),
+            coarser=codes[:last],
+            finest=codes[last],
+            picture=np.ascontiguousarray(picture.transpose(1, 2, 0)),
+            params=params,
+            per_bit=lambda_ * pyramid.n_channels,
+            pyramid=pyramid,
+            network=network,
+            features=features_of(network, pyramid, last, codes),
+            drawn=drawn,
+            density=density,
+            bits=_bits(codes[last], density),
+            colour=_draw([*codes[:last], more], params, pyramid) - drawn,
+            is_refused=np.zeros(codes[last].shape, bool),
         )
 
     def run_round(self) -> bool:
@@ -148,6 +148,7 @@ class _Search:
         self.finest = np.where(pays, moved, self.finest)
         near = _largest_within(pays, MARGIN)[..., None]
         self.drawn = np.where(near, drawn, self.drawn)
+        # A few of these still have a refused move in their context; the file's are made anew.
         self.density = np.where(_largest_within(pays, REACH), density, self.density)
         self.bits = _bits(self.finest, self.density)
         return True
