@@ -247,11 +247,13 @@ class GridProgram:
             measured = grads.measured
             rate_scale, cosine = float(state.rate_scale), 0.5 * (1 + np.cos(np.pi * place))
             if grads.networks is not None:
-                # The networks follow the latents, whose rounding hardens until the tail: with a
-                # rate that falls before, fits end 1 to 3 % worse.
-                network_rate = (
-                    s.learning_rate * rate_scale * (_TAIL_RATE * cosine if is_tail else 1.0)
-                )
+                # Until the tail it stays: the networks follow the latents, whose rounding hardens,
+                # and with a rate that falls before, fits end 1 to 3 % worse.
+                network_rate = s.learning_rate * rate_scale
+                if is_tail:
+                    network_rate *= _TAIL_RATE * cosine
+                elif self.earlier is not None:  # SOAP, begun anew, is restless at first
+                    network_rate *= cosine
                 networks = move_networks(
                     networks,
                     grads.networks,
