@@ -48,7 +48,7 @@ def grid_fast() -> GridRecipe:
         "grid_fast",
         Structure(prior=2),
         GridFit(
-            steps=68,
+            steps=62,
             learning_rate=5e-3,
             drawing_rate=0.25,
             latent_rate=0.5,
