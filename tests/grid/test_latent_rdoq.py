@@ -59,6 +59,9 @@ def test_each_is_what_costs_least(pyramid, latents):
 
 
 def test_it_saves_bits_and_keeps_the_place_between_codes(pyramid, latents):
+    # Disturbed, so that how much is to be saved does not hang on how well they are predicted.
+    noise = np.random.default_rng(0).normal(0, 0.2, latents[-1].shape)
+    latents = [*latents[:-1], (latents[-1] + noise).astype(np.float32)]
     (colour,) = colours_of(latents, [5], pyramid).values()
     found = lower_finest(latents, colour, LAMBDA, pyramid)
     stays = round_codes(found[-1]) == round_codes(latents[-1])
@@ -67,7 +70,7 @@ def test_it_saves_bits_and_keeps_the_place_between_codes(pyramid, latents):
     def bits(latents):
         return latent_bits([round_codes(y) for y in latents], prior_networks(pyramid), pyramid)
 
-    assert bits(found) < 0.97 * bits(latents)
+    assert bits(found) < 0.95 * bits(latents)
 
 
 def test_where_bits_cost_nothing_the_nearest_codes_stay(pyramid, latents):
