@@ -29,6 +29,7 @@ from inr.exact.integer_exp2 import EXPONENT_BITS, POWER_BITS, exp2_negative
 LATENT_LIMIT = 4095  # largest |latent|, so that sums of the fixed-point decoders stay exact
 MEAN_BITS = 5  # fractional bits of a mean
 N_FRACTIONS = 1 << MEAN_BITS
+LEAST_P = 2.0**-16  # probability that no symbol falls below, as fits count it
 SCALE_STEPS = 16  # scales a factor of e
 EVEN_SCALE = 80  # the scale of b = 1
 N_SCALES = 161

@@ -14,10 +14,9 @@ from inr.grid.fit.analysis import predict_latents
 from inr.grid.fit.result import round_codes
 from inr.grid.prior import prior_networks, rate_place
 from inr.grid.structure import Pyramid
-from inr.grid.synthesis import synthesize
+from inr.grid.synthesis import draw_samples
 from inr.image.region import Region
 
-_BIT_DEPTH = 16  # of what is drawn to be compared
 # Of what is missing. Coarser levels cannot take up all, since what they draw is smoother than
 # means; where bits are dear, the finest takes up less. By four photographs at four lambdas.
 _SHARE, _SHARE_OF_FINEST, _LESS_AT_LARGEST = 0.6, 0.9, 0.35
@@ -129,7 +128,4 @@ def _means(x: np.ndarray, exponent: int) -> np.ndarray:
 
 def _draw(codes: list[np.ndarray], pyramid: Pyramid, region: Region | None = None) -> np.ndarray:
     """Return what the networks of the prior draw, f32[c, height, width] in 0..1."""
-    drawn = synthesize(codes, prior_networks(pyramid), pyramid, _BIT_DEPTH, region)
-    peak = np.float32((1 << _BIT_DEPTH) - 1)
-    samples: np.ndarray = drawn.astype(np.float32).transpose(2, 0, 1) / peak
-    return samples
+    return draw_samples(codes, prior_networks(pyramid), pyramid, region).transpose(2, 0, 1)

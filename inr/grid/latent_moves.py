@@ -21,6 +21,7 @@ from inr.coders.laplace_symbols import bits_of_each, to_symbols
 from inr.coders.laplace_tables import (
     EVEN_SCALE,
     LATENT_LIMIT,
+    LEAST_P,
     MEAN_BITS,
     N_SCALES,
     SCALE_STEPS,
@@ -32,13 +33,11 @@ from inr.grid.context_model import Features, Network, exact_networks, features_o
 from inr.grid.fit.result import round_codes
 from inr.grid.latent_coder import densities_of_level
 from inr.grid.structure import REACH, TAPS, Pyramid
-from inr.grid.synthesis import MARGIN, synthesize
+from inr.grid.synthesis import MARGIN, draw_samples
 
 Params = dict[str, np.ndarray]
 
-_BIT_DEPTH = 16  # of what is drawn to be compared
 _ROWS = 32  # whose contexts are at hand at once
-_LEAST_P = 2.0**-16  # probability floor, as the coder's tables have it
 
 
 def move_finest(
@@ -111,7 +110,7 @@ class _Search:
     ) -> "_Search":
         last = len(codes) - 1
         network = exact_networks(params, pyramid)[last]
-        drawn = _draw(codes, params, pyramid)
+        drawn = draw_samples(codes, params, pyramid)
         density = densities_of_level(last, codes, params, pyramid)
         more = np.minimum(codes[last] + 1, LATENT_LIMIT)
         return cls(
@@ -126,7 +125,7 @@ class _Search:
             drawn=drawn,
             density=density,
             bits=_bits(codes[last], density),
-            colour=_draw([*codes[:last], more], params, pyramid) - drawn,
+            colour=draw_samples([*codes[:last], more], params, pyramid) - drawn,
             is_refused=np.zeros(codes[last].shape, bool),
         )
 
@@ -138,7 +137,7 @@ class _Search:
             return False
         moved = np.where(is_tried, self.finest + moves, self.finest).astype(np.int32)
         codes = [*self.coarser, moved]
-        drawn = _draw(codes, self.params, self.pyramid)
+        drawn = draw_samples(codes, self.params, self.pyramid)
         density = densities_of_level(len(codes) - 1, codes, self.params, self.pyramid)
         bits = _bits(moved, density)
         squares = ((drawn - self.picture) ** 2 - (self.drawn - self.picture) ** 2).sum(axis=2)
@@ -171,13 +170,6 @@ class _Search:
         gains = -np.minimum(*costs)
         gains[self.is_refused | (moves == 0)] = 0
         return moves, gains
-
-
-def _draw(codes: list[np.ndarray], params: Params, pyramid: Pyramid) -> np.ndarray:
-    """f32[height, width, c] in 0..1."""
-    drawn = synthesize(codes, params, pyramid, _BIT_DEPTH)
-    samples: np.ndarray = drawn.astype(np.float32) / np.float32((1 << _BIT_DEPTH) - 1)
-    return samples
 
 
 def _bits(codes: np.ndarray, density: np.ndarray) -> np.ndarray:
@@ -258,7 +250,7 @@ def _slopes_of_bits(codes: np.ndarray, out: np.ndarray) -> np.ndarray:
     inner, outer = (d - 0.5) * inverse, (d + 0.5) * inverse
     near, far = np.exp(-np.abs(inner)), np.exp(-outer)
     p = np.where(d < 0.5, 1 - 0.5 * (near + far), 0.5 * (near - far))
-    per_p = np.where(p > _LEAST_P, -1 / (np.maximum(p, _LEAST_P) * math.log(2)), 0)
+    per_p = np.where(p > LEAST_P, -1 / (np.maximum(p, LEAST_P) * math.log(2)), 0)
     by_mean = per_p * 0.5 * (near - far) * inverse * np.sign(away)
     by_log_scale = per_p * 0.5 * (inner * near - outer * far)
     by_log_scale[(out[1] < 0) | (out[1] > N_SCALES)] = 0

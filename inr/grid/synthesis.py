@@ -42,6 +42,7 @@ from inr.image.resample import Taps, apply_taps, taps_between
 TILE = 128  # rows and columns; features over them are 1 MB
 _CHUNK = 1024  # pixels whose hidden values are at hand at once: 400 kB for a width of 48
 MARGIN = 2  # pixels around a tile that two 3x3 convolutions see
+_COMPARED_BITS = 16  # bit depth of what is drawn to be compared
 _OVERSHOOT = 1.25**2  # of cubic convolution along both axes
 _FEATURE_UNIT, _COLOUR_UNIT = 2.0**-FEATURE_BITS, 2.0**-COLOUR_BITS
 
@@ -98,6 +99,16 @@ def synthesize(
         for _ in pool.map(synthesize_tile, product(rows, cols)):
             pass
     return out
+
+
+def draw_samples(
+    latents: list[np.ndarray], params: NumpyParams, pyramid: Pyramid, region: Region | None = None
+) -> np.ndarray:
+    """Draw f32[height, width, n_channels] in 0..1, to be compared with a picture; else as
+    `synthesize`."""
+    drawn = synthesize(latents, params, pyramid, _COMPARED_BITS, region)
+    samples: np.ndarray = drawn.astype(np.float32) / np.float32((1 << _COMPARED_BITS) - 1)
+    return samples
 
 
 def max_drawn(latents: list[np.ndarray], pyramid: Pyramid) -> int:

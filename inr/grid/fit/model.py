@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 
+from inr.coders.laplace_tables import LEAST_P
+
 Params = dict[str, jax.Array]
 
 LOG_SCALE_RANGE = 5.0  # |log of a Laplace scale|, at most
 OCTAVE_OF_SCALE = 11 / 16  # log of a scale that is an octave larger, as the fixed point has it
-LEAST_P = 2.0**-16  # probability floor, as the coder's tables have it
 
 
 def soft_round(x: jax.Array, temperature: jax.Array) -> jax.Array:
