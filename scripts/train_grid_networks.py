@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from network_set import Networks, read_set, write_set
 from rendered_pages import render_pages
 from training_crops import one_of_each_source, read_crops, training_rows
 
@@ -39,22 +40,12 @@ from inr.grid.fit.step import (
     start_latents,
     unflatten,
 )
-from inr.grid.prior import (
-    GAIN_BITS,
-    GAINED,
-    PRIOR_LIMIT,
-    RATE_UNIT_BITS,
-    SCREENS,
-    lambda_of,
-    rate_place,
-)
+from inr.grid.prior import GAINED, SCREENS, lambda_of, rate_place
 from inr.grid.structure import MAX_RATE, Pyramid, Structure
 
 SEED, MAX_NORM = 1, 0.1
 FIT = GridFit()
 SAVE_SECONDS = 120
-
-Networks = dict[str, jax.Array]  # "name k": the factor of place**k, k = 0, 1, 2
 
 
 class State(NamedTuple):
@@ -78,19 +69,13 @@ def first_leg(
     pyramid: Pyramid,
 ) -> tuple[Networks, list[Latents]]:
     """Begin with the networks of a set, and with what an analysis network predicts."""
-    with np.load(prior) as stored:
-        networks = {
-            f"{name} {k}": jnp.asarray(np.ldexp(stored[name][k], -RATE_UNIT_BITS), jnp.float32)
-            for name in pyramid.shapes
-            for k in range(3)
-        }
     with np.load(analysis) as stored:
         weights = {name: stored[name].astype(np.float32) for name in stored.files}
     latents = [
         start_latents(in_codes(predict(picture, np.float32(crop.place), weights), pyramid))
         for picture, crop in zip(pictures, crops, strict=True)
     ]
-    return networks, latents
+    return read_set(prior, pyramid), latents
 
 
 def networks_at(networks: dict[str, np.ndarray], place: float, pyramid: Pyramid) -> np.ndarray:
@@ -153,20 +138,6 @@ def make_step(
     return State(updated, soap, moved, state.step + 1), np.array(losses)
 
 
-def export(networks: Networks, pyramid: Pyramid, out: Path) -> None:
-    """Write the set as prior.py reads it."""
-    stored = {}
-    for name in pyramid.shapes:
-        w = np.stack([np.asarray(networks[f"{name} {k}"], np.float64) for k in range(3)])
-        stored[name] = np.rint(np.ldexp(w, RATE_UNIT_BITS)).astype(np.int32)
-        if np.abs(w).sum(axis=0).max() >= (1.0 if name.startswith("up") else PRIOR_LIMIT):
-            raise SystemExit(f"{name}: a number is too large for a prior")
-    gains = [step_of(rate_place(rate)) for rate in range(MAX_RATE + 1)]
-    stored["gain"] = np.rint(np.ldexp(gains, GAIN_BITS)).astype(np.int32)
-    with write_whole(out, overwrite=True) as file:
-        np.savez(file, **stored)
-
-
 def crops_of(args: argparse.Namespace) -> list[np.ndarray]:
     """Read or draw u8[3, height, width] of each crop."""
     rows = one_of_each_source(training_rows(args.data, SEED))
@@ -216,7 +187,7 @@ def main() -> None:
             text = f"step {state.step}: {losses.mean():.4f} ({' '.join(quarters)})"
             print(f"{text}, {time.monotonic() - started_at:.0f} s", flush=True)
         if is_last or time.monotonic() - saved_at > SAVE_SECONDS:
-            export(state.networks, pyramid, args.out)
+            write_set(state.networks, pyramid, args.out)
             with write_whole(kept, overwrite=True) as file:
                 file.write(pickle.dumps(jax.tree.map(np.asarray, state)))
             saved_at = time.monotonic()

@@ -9,7 +9,7 @@ import numpy as np
 
 from inr.grid.fit.side_by_side import TileProgram
 from inr.grid.fit.step import Fitting, noise_pool, rounded, tile_gradients
-from inr.grid.fit.tile import Sums, Tile, Weights, split_params, tile_sums
+from inr.grid.fit.tile import Sums, Tile, Weights, split_params, split_windows, tile_sums
 from inr.grid.structure import Pyramid
 
 _N_PROBES = 8  # random signs; the curvature is known to about a half
@@ -102,7 +102,9 @@ def _signs(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 def _cost_of_tile(
     flat: jax.Array, windows: jax.Array, tile: Tile, weights: Weights, *, pyramid: Pyramid
 ) -> Sums:
-    return tile_sums(split_params(flat, pyramid), windows, tile, weights, pyramid)
+    return tile_sums(
+        split_params(flat, pyramid), split_windows(windows, pyramid), tile, weights, pyramid
+    )
 
 
 _tile_cost = TileProgram(_cost_of_tile, static=("pyramid",))

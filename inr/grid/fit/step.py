@@ -18,10 +18,18 @@ import numpy as np
 
 from inr.coders.laplace_tables import LATENT_LIMIT
 from inr.grid.fit.analysis import step_of
-from inr.grid.fit.model import soft_round
+from inr.grid.fit.model import Params, soft_round
 from inr.grid.fit.side_by_side import COMPILER_OPTIONS, TileProgram
 from inr.grid.fit.soap import SoapState, scale_by_soap
-from inr.grid.fit.tile import Sums, Tile, Weights, n_pixels, split_params, tile_sums
+from inr.grid.fit.tile import (
+    Sums,
+    Tile,
+    Weights,
+    n_pixels,
+    split_params,
+    split_windows,
+    tile_sums,
+)
 from inr.grid.fit.tiling import Tiling
 from inr.grid.prior import GAINED, rate_place
 from inr.grid.structure import Pyramid
@@ -86,8 +94,9 @@ def _tile_gradients(
     *,
     pyramid: Pyramid,
     with_networks: bool,
-) -> tuple[tuple[jax.Array, jax.Array | None], Sums]:
-    """Gradients of `tile_sums(...).weighted` by windows and networks, and the sums.
+) -> tuple[tuple[list[jax.Array], jax.Array | None], Sums]:
+    """Gradients of `tile_sums(...).weighted` by the window of each level and by the networks, and
+    the sums.
 
     Args:
       flat: the networks, as in `Networks`.
@@ -96,19 +105,26 @@ def _tile_gradients(
       pyramid: of one tile.
     """
 
-    def total(windows: jax.Array, flat: jax.Array) -> tuple[jax.Array, Sums]:
-        added = jax.lax.dynamic_slice(noise, (noise_at,), (windows.size,))
-        temperature = rounding.temperature
-        soft = soft_round(windows, temperature) + rounding.noise * added
-        seen = jnp.where(rounding.is_hard, jnp.round(windows), soft_round(soft, temperature))
-        sums = tile_sums(split_params(flat, pyramid), seen, tile, weights, pyramid)
+    def total(windows: list[jax.Array], params: Params) -> tuple[jax.Array, Sums]:
+        seen = [_as_seen(*each, rounding) for each in zip(windows, added, strict=True)]
+        sums = tile_sums(params, seen, tile, weights, pyramid)
         return sums.weighted, sums
 
+    added = split_windows(jax.lax.dynamic_slice(noise, (noise_at,), windows.shape), pyramid)
+    # Cut before, and not put together after what is differentiated: XLA would make one slow loop of
+    # all the sums that this stands for.
+    parts = split_windows(windows, pyramid), split_params(flat, pyramid)
     if with_networks:
-        grads, sums = jax.grad(total, (0, 1), has_aux=True)(windows, flat)
-        return grads, sums
-    of_windows, sums = jax.grad(total, has_aux=True)(windows, flat)
+        (of_windows, of_params), sums = jax.grad(total, (0, 1), has_aux=True)(*parts)
+        of_flat = jnp.concatenate([of_params[name].reshape(-1) for name in pyramid.shapes])
+        return (of_windows, of_flat), sums
+    of_windows, sums = jax.grad(total, has_aux=True)(*parts)
     return (of_windows, None), sums
+
+
+def _as_seen(y: jax.Array, noise: jax.Array, rounding: Rounding) -> jax.Array:
+    soft = soft_round(y, rounding.temperature) + rounding.noise * noise
+    return jnp.where(rounding.is_hard, jnp.round(y), soft_round(soft, rounding.temperature))
 
 
 tile_gradients = TileProgram(_tile_gradients, static=("pyramid", "with_networks"))
@@ -208,7 +224,7 @@ class Fitting:
             )
             made = tile_gradients.map(jobs, pyramid=pyramid, with_networks=by_networks)
             for i, ((of_window, of_flat), sums) in zip(part, made, strict=True):
-                of_windows[i] = of_window
+                np.concatenate([each.reshape(-1) for each in of_window], out=of_windows[i])
                 if by_networks:
                     of_networks += of_flat
                     n_measured += 1

@@ -19,12 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inr.grid.fit.model import Params, bits_of, laplace_parameters, mix_features
-from inr.grid.structure import TAPS, Level, Pyramid
+from inr.grid.fit.model import Params, mix_features
+from inr.grid.fit.tile_contexts import HALO, tile_bits
+from inr.grid.structure import Level, Pyramid
 
-HALO = 4  # latents around a tile at each level, and pixels
 MARGIN = 2  # pixels around a tile that two 3x3 convolutions see
-_CONTEXT_TENSORS = ("w0", "w1", "out", "linear", "b0", "b1", "b2")
+_STRIP = 1024  # pixels whose hidden values are at hand at once
 
 
 class Tile(NamedTuple):
@@ -82,19 +82,20 @@ def split_params(flat: jax.Array, pyramid: Pyramid) -> Params:
 
 
 def tile_sums(
-    params: Params, latents: jax.Array, tile: Tile, weights: Weights, pyramid: Pyramid
+    params: Params, windows: list[jax.Array], tile: Tile, weights: Weights, pyramid: Pyramid
 ) -> Sums:
     """Sum squares * errors**2 + slopes * errors + bits * weights.bits of a tile.
 
     Args:
       params: tensors of pyramid.shapes.
-      latents: f32[windows], in codes; beyond the picture its edges are repeated.
+      windows: latents in codes; beyond the picture its edges are repeated.
       pyramid: of one tile.
     """
-    errors = tile_errors(params, split_windows(latents, pyramid), tile, pyramid)
+    errors = tile_errors(params, windows, tile, pyramid)
     squared = jnp.sum(errors**2)
-    known = split_windows(latents * tile.is_latent, pyramid)  # contexts see zeros beyond it
     inside = split_windows(tile.is_latent, pyramid)
+    # Contexts see zeros beyond the picture.
+    known = [window * mask for window, mask in zip(windows, inside, strict=True)]
     is_real = jnp.concatenate([_inner(each).reshape(-1) for each in inside])
     bits = tile_bits(params, known, pyramid) * is_real
     weighted = weights.squares * squared + jnp.sum(weights.slopes * errors)
@@ -115,11 +116,21 @@ def tile_colours(params: Params, windows: list[jax.Array], pyramid: Pyramid) -> 
     """Return f32[c, pixels], not clipped."""
     features = tile_features(params, windows, pyramid)
     cut = HALO - MARGIN
-    x = features[:, cut:-cut, cut:-cut].reshape(len(features), -1)
-    x = mix_features(x, params)
+    x = _mix_in_strips(features[:, cut:-cut, cut:-cut].reshape(len(features), -1), params)
     row = pyramid.width + 2 * MARGIN
     x = _convolve(_convolve(x, params, 0, row), params, 1, row)
     return jnp.pad(x, ((0, 0), (0, n_pixels(pyramid) - x.shape[1])))
+
+
+def _mix_in_strips(x: jax.Array, params: Params) -> jax.Array:
+    """`mix_features` of f32[n_drawn, n], in strips whose hidden values stay in cache."""
+    n_drawn, n = x.shape
+    n_strips = -(-n // _STRIP)
+    strips = jnp.pad(x, ((0, 0), (0, n_strips * _STRIP - n))).reshape(n_drawn, n_strips, _STRIP)
+    mix = jax.checkpoint(lambda strip: mix_features(strip, params))
+    colours = jax.lax.map(mix, strips.swapaxes(0, 1)).swapaxes(0, 1)
+    mixed: jax.Array = colours.reshape(len(colours), -1)[:, :n]
+    return mixed
 
 
 def tile_features(params: Params, windows: list[jax.Array], pyramid: Pyramid) -> jax.Array:
@@ -178,59 +189,5 @@ def _as_seen(samples: jax.Array) -> jax.Array:
     return jnp.concatenate([colours * alpha, alpha])
 
 
-def tile_bits(params: Params, windows: list[jax.Array], pyramid: Pyramid) -> jax.Array:
-    """Return the bits of a tile's own latents, f32[latents], level after level."""
-    columns = tile_contexts(params, windows, pyramid)
-    bits = []
-    for context in pyramid.contexts:
-        levels = [i for i, each in enumerate(pyramid.context_of) if each == context]
-        network = {name: params[f"{context}_{name}"] for name in _CONTEXT_TENSORS}
-        octaves = [np.full(pyramid.levels[i].size, pyramid.octaves[i]) for i in levels]
-        y = jnp.concatenate([_inner(windows[i]).reshape(-1) for i in levels])
-        context_of_all = jnp.concatenate([columns[i] for i in levels], axis=1)
-        densities = laplace_parameters(
-            context_of_all, network, jnp.asarray(np.concatenate(octaves), jnp.float32)
-        )
-        bits.append(bits_of(y, *densities))
-    return jnp.concatenate(bits)
-
-
-def tile_contexts(params: Params, windows: list[jax.Array], pyramid: Pyramid) -> list[jax.Array]:
-    """Return taps and features of a tile's own latents, f32[n_taps + n_features, latents] of each
-    level; the windows are zero beyond the picture."""
-    s = pyramid.structure
-    columns = []
-    before: list[jax.Array] = []  # at the size of the last level
-    last = pyramid.levels[0]
-    for i, (level, octaves) in enumerate(zip(pyramid.levels, pyramid.octaves, strict=True)):
-        h, w = level.height, level.width
-        x = windows[i] * 2.0**-octaves
-        taps = [
-            x[HALO + dy : HALO + dy + h, HALO + dx : HALO + dx + w].reshape(1, -1)
-            for dy, dx in TAPS[: s.n_taps]
-        ]
-        n = last.exponent - level.exponent
-        name = pyramid.feature_name(i)
-        features = jnp.zeros((s.n_features, last.height, last.width))
-        if name is not None:
-            stacked = jnp.stack([each.reshape(-1) for each in before])
-            features = (params[name] @ stacked).reshape(features.shape)
-        features = _repeat(features, n).reshape(s.n_features, -1)
-        columns.append(jnp.concatenate([*taps, features]))
-        before = [_repeat(each[None], n)[0] for each in before]
-        before.append(_inner(x))
-        last = level
-    return columns
-
-
 def _inner(window: jax.Array) -> jax.Array:
     return window[HALO:-HALO, HALO:-HALO]
-
-
-def _repeat(x: jax.Array, octaves: int) -> jax.Array:
-    """[c, h, w], each number 2**octaves times in both directions."""
-    if octaves == 0:
-        return x
-    c, h, w = x.shape
-    n = 1 << octaves
-    return jnp.broadcast_to(x[:, :, None, :, None], (c, h, n, w, n)).reshape(c, n * h, n * w)

@@ -9,7 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from inr.grid.fit.tile import HALO, MARGIN, Tile, n_pixels, window_size
+from inr.grid.fit.tile import MARGIN, Tile, n_pixels, window_size
+from inr.grid.fit.tile_contexts import HALO
 from inr.grid.structure import Level, Pyramid
 
 SIDE = 128  # of a tile, pixels: what is made on the way stays in cache

@@ -11,19 +11,24 @@ from helpers import grid_loops
 
 from inr.grid.fit.init import CUBIC, first_networks
 from inr.grid.fit.tile import (
-    HALO,
     MARGIN,
     Weights,
     n_pixels,
     split_params,
     split_windows,
-    tile_bits,
     tile_colours,
-    tile_contexts,
     tile_errors,
     tile_features,
     tile_sums,
     window_size,
+)
+from inr.grid.fit.tile_contexts import (
+    HALO,
+    cut_strips,
+    level_features,
+    own_latents,
+    strip_contexts,
+    tile_bits,
 )
 from inr.grid.fit.tiling import SIDE, Tiling
 from inr.grid.structure import Pyramid, Structure
@@ -45,7 +50,9 @@ def compiled(fn, params, windows, pyramid):
     return fn(params, windows, pyramid)
 
 
-compiled_sums = jax.jit(tile_sums, static_argnums=4)
+@functools.partial(jax.jit, static_argnums=4)
+def compiled_sums(params, windows, tile, weights, pyramid):
+    return tile_sums(params, split_windows(windows, pyramid), tile, weights, pyramid)
 
 
 def of_tiles(fn, latents, params, pyramid, mode="edge"):
@@ -76,6 +83,16 @@ def levels_put_together(tiles, pyramid):
 
 
 # Contexts
+
+
+def tile_contexts(params, windows, pyramid):
+    """Taps and features of all latents, [c, latents] of each level, of strips put together."""
+    features, columns = level_features(params, windows, pyramid), []
+    for i, (level, window) in enumerate(zip(pyramid.levels, windows, strict=True)):
+        strips = cut_strips(window, features[i], level)
+        _, found = jax.vmap(lambda strip, i=i: strip_contexts(strip, i, pyramid))(strips)
+        columns.append(jnp.stack([own_latents(found[:, c], level) for c in range(found.shape[1])]))
+    return columns
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)

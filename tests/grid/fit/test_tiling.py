@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inr.grid.fit.step import Fitting, Rounding, flatten, rounded, unflatten
-from inr.grid.fit.tile import HALO, MARGIN, split_params, split_windows, tile_colours
+from inr.grid.fit.tile import MARGIN, split_params, split_windows, tile_colours
+from inr.grid.fit.tile_contexts import HALO
 from inr.grid.fit.tiling import SIDE, Tiling
 from inr.grid.latent_coder import latent_bits
 from inr.grid.structure import Pyramid, Structure
