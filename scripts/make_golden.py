@@ -31,6 +31,7 @@ GRID2, GRID3, GRID4 = (
     f"--recipe {name} --set fit.steps=12 --set structure.prior={prior} --set screen_prior=0"
     for name, prior in (("grid_fast", 2), ("grid", 3), ("grid", 4))
 )
+INSTANT = "--recipe grid_instant --set screen_prior=0"  # with set 5
 CAE = "--recipe cae"
 
 
@@ -76,7 +77,7 @@ def cases() -> dict[str, Callable[[], bytes]]:
     add("siren_wavelet_rgb8", f"{SIREN} {sets('split=wavelet')}")
     levels = sets("split=wavelet", "split.levels=3", "split.wavelet=db2")
     add("siren_wavelet_grey16", f"{SIREN} {levels}", 1, 16)
-    add("grid2_instant", "--recipe grid_instant --set screen_prior=0")
+    add("grid2_instant", f"{INSTANT} {sets('structure.prior=2')}")
     add("grid2_fine", f"{GRID2} {sets('lambda=0.0001')}")
     add("grid2_coarse", f"{GRID2} {sets('lambda=0.02')}", 1)
     add("grid2_first_level", f"{GRID2} {sets('structure.first_level=2')}")
@@ -88,9 +89,15 @@ def cases() -> dict[str, Callable[[], bytes]]:
     add("grid3_coarse", f"{GRID3} {sets('lambda=0.02', 'structure.n_hyper=1')}")
     for n_channels, mode in enumerate(MODES, 1):
         add(f"grid4_{mode}8", GRID4, n_channels)
-    add("grid4_instant", "--recipe grid_instant --set structure.prior=4")
+    add("grid4_instant", f"{INSTANT} {sets('structure.prior=4')}")
     add("grid4_fine", f"{GRID4} {sets('lambda=0.0001')}")
     add("grid4_coarse", f"{GRID4} {sets('lambda=0.02', 'structure.first_level=1')}")
+    for n_channels, mode in ((1, "grey"), (3, "rgb")):
+        for bit_depth in (8, 16):
+            add(f"grid5_{mode}{bit_depth}", INSTANT, n_channels, bit_depth)
+    add("grid5_fitted", f"{GRID2} {sets('structure.prior=5')}", 4)
+    add("grid5_fine", f"{INSTANT} {sets('lambda=0.0001')}")
+    add("grid5_coarse", f"{INSTANT} {sets('lambda=0.02', 'structure.n_hyper=1')}")
     add("cae_factorized", f"{CAE} {sets('model=factorized')}")
     add("cae_fine", f"{CAE} {sets('lambda=0.0003')}")
     flat = inr.Picture(np.full((5, 7, 3), (1, 2, 3), np.uint8), b"not a real profile")

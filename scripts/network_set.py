@@ -28,13 +28,28 @@ def read_set(path: Path, pyramid: Pyramid) -> Networks:
         }
 
 
+def within_limits(networks: Networks) -> Networks:
+    """Return the networks with every number brought within what a set may hold at any place."""
+
+    def limited(name: str) -> jax.Array:
+        tensor = name[: name.rindex(" ")]
+        most = sum(jnp.abs(networks[f"{tensor} {k}"]) for k in range(3))
+        return networks[name] * jnp.minimum(1, 0.99 * _limit(tensor) / jnp.maximum(most, 1e-30))
+
+    return {name: limited(name) for name in networks}
+
+
+def _limit(name: str) -> float:
+    return 1.0 if name.startswith("up") else PRIOR_LIMIT
+
+
 def write_set(networks: Networks, pyramid: Pyramid, out: Path) -> None:
     """Write the set as prior.py reads it."""
     stored = {}
     for name in pyramid.shapes:
         w = np.stack([np.asarray(networks[f"{name} {k}"], np.float64) for k in range(3)])
         stored[name] = np.rint(np.ldexp(w, RATE_UNIT_BITS)).astype(np.int32)
-        if np.abs(w).sum(axis=0).max() >= (1.0 if name.startswith("up") else PRIOR_LIMIT):
+        if np.abs(w).sum(axis=0).max() >= _limit(name):
             raise SystemExit(f"{name}: a number is too large for a prior")
     gains = [step_of(rate_place(rate)) for rate in range(MAX_RATE + 1)]
     stored["gain"] = np.rint(np.ldexp(gains, GAIN_BITS)).astype(np.int32)

@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from network_set import Networks, read_set, write_set
+from network_set import Networks, read_set, within_limits, write_set
 from optax import contrib
 from rendered_pages import render_pages
 from training_crops import read_crops, training_rows
@@ -148,7 +148,8 @@ def run_block(state, crops, places, keys, rates, temperatures, pool, *, pyramid,
         networks, soap = state.networks, state.soap
         if with_networks:
             updates, soap = scale_by_soap().update(clip(grads[1]), soap)
-            networks = jax.tree.map(lambda w, u: w - NETWORK_RATE * rate * u, networks, updates)
+            moved = jax.tree.map(lambda w, u: w - NETWORK_RATE * rate * u, networks, updates)
+            networks = within_limits(moved)
         return State(weights, by_muon, networks, soap, state.step + 1), losses
 
     return jax.lax.scan(step, state, (crops, places, keys, rates, temperatures))

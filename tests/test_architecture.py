@@ -87,6 +87,7 @@ BELOW_THE_PUBLIC_NAMES = {
     "scripts/bench.py": "times single steps of a fit of kind mlp",
     "scripts/bench_grid.py": "times single steps of kind grid, and its exact decoder beside floats",
     "scripts/hash_test_pictures.py": "writes a list that belongs to the package",
+    "scripts/network_set.py": "reads and writes the sets that trainings of kind grid make",
     "scripts/ship_cae_model.py": "puts weights into assets/ that the package reads",
     "scripts/train_grid_analysis.py": "trains the network that predicts latents of kind grid",
     "scripts/train_grid_networks.py": "trains the networks that files of kind grid count from",

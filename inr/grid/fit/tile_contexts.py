@@ -5,6 +5,7 @@ below. The last 2 HALO places of each row are none of its own latents, and what 
 dropped: so that a neighbour is a fixed number of places away, and all loops run over one axis.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -41,12 +42,9 @@ def tile_bits(params: Params, windows: list[jax.Array], pyramid: Pyramid) -> jax
             bits |= dict(zip(which, found, strict=True))
             continue
         for i, of_level in zip(which, strips, strict=True):
+            own = functools.partial(_bits_of_strip, network=network, i=i, pyramid=pyramid)
             # Made anew for the gradient: to keep what is in between would take longer.
-            @jax.checkpoint
-            def bits_of_strip(strip: Strips, i: int = i, network: Params = network) -> jax.Array:
-                return _bits_of_strips([strip], network, [i], pyramid)[0]
-
-            bits[i] = jax.lax.map(bits_of_strip, of_level)
+            bits[i] = jax.lax.map(jax.checkpoint(own), of_level)
     return jnp.concatenate([own_latents(bits[i], level) for i, level in enumerate(pyramid.levels)])
 
 
@@ -61,6 +59,10 @@ def _bits_of_strips(
     densities = laplace_parameters(columns, network, jnp.asarray(octaves, jnp.float32))
     bits = bits_of(jnp.concatenate([y for y, _ in seen]), *densities)
     return jnp.split(bits, np.cumsum(sizes)[:-1])
+
+
+def _bits_of_strip(strip: Strips, network: Params, i: int, pyramid: Pyramid) -> jax.Array:
+    return _bits_of_strips([strip], network, [i], pyramid)[0]
 
 
 def own_latents(x: jax.Array, level: Level) -> jax.Array:
