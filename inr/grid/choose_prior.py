@@ -14,7 +14,7 @@ from inr.grid.checked_file import samples_of
 from inr.grid.fit.analysis import as_colours, predict_latents
 from inr.grid.fit.result import round_codes
 from inr.grid.latent_coder import latent_bits
-from inr.grid.prior import prior_networks, rate_of, rate_place, without_fit
+from inr.grid.prior import prior_networks, rate_of, rate_place
 from inr.grid.recipe import GridRecipe, of_screens
 from inr.grid.structure import Pyramid, Structure
 from inr.grid.synthesis import synthesize
@@ -26,6 +26,7 @@ _SIDE, _PARTS = 160, 2  # pixels of a part; parts along each side, spread evenly
 # Share of pixels that equal the one beside them: in eight photographs of the Kodak suite 0.02 to
 # 0.19, in pages of text 0.75 to 0.9.
 _FLAT = 0.3
+_WITHOUT_FIT = {3: 2}  # the better set where no fit mends how coarse latents are rounded
 _SHORT = 10.0  # seconds left of a time budget, in which there is no time to choose
 
 
@@ -42,11 +43,17 @@ def choose_prior(job: Job[GridRecipe]) -> Job[GridRecipe]:
         return replace(job, recipe=replace(recipe, screen_prior=0))
 
     def loss(recipe: GridRecipe) -> float:
-        structure = without_fit(recipe.structure)
-        return sum(_loss(part, structure, recipe.lambda_) for part in parts)
+        return sum(_loss(part, _compared(recipe), recipe.lambda_) for part in parts)
 
     best = min(recipe, of_screens(recipe), key=loss)
     return replace(job, recipe=replace(best, screen_prior=0))
+
+
+def _compared(recipe: GridRecipe) -> Structure:
+    """Return the structure whose set stands for a recipe's where there is no fit: the one for
+    files without a fit would win too often against the one that fits of screens begin with."""
+    s = recipe.structure
+    return replace(s, prior=_WITHOUT_FIT[s.prior]) if s.prior in _WITHOUT_FIT else s
 
 
 def _parts(picture: Picture) -> list[Picture]:

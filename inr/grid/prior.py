@@ -8,9 +8,11 @@ Set 1, made by a script of commit 60bdc74, was fitted for pictures of three chan
 0..5 of the pyramid. Columns and kernels of coarser levels repeat those of the coarsest that is
 known; grey is the mean of the three colours; what is left, such as the row of alpha, has no prior.
 
-Sets 2, 3 and 4, made by scripts/train_grid_networks.py, depend on lambda. Set 3 is set 2, trained
-on with the steps of coarse latents that structure.py tells, and set 4 is set 3, trained on for
-screens: pages of text and graphics. They hold three numbers a, b, c for each one of the networks,
+Sets 2 to 5 depend on lambda. Sets 2, 3 and 4 were made by scripts/train_grid_networks.py, on
+latents that were fitted: set 3 is set 2, trained on with the steps of coarse latents that
+structure.py tells, and set 4 is set 3, trained on for screens: pages of text and graphics. Set 5 is
+set 2, trained on by scripts/train_grid_analysis.py on latents as they are predicted, for files
+without a fit. They hold three numbers a, b, c for each one of the networks,
 all multiples of 2**-16; at `Structure.rate` = 0..64 that is
 
     floor((a + t b + t**2 c) g * 2**16 + 0.5) / 2**16,  t = (rate - 32) / 32
@@ -37,7 +39,7 @@ GAINED = ("synth_w0", "synth_linear")
 PRIOR_LIMIT = 8.0
 LAMBDA_RANGE = 1e-4, 2e-2  # of later sets
 SCREENS = 4  # the set that is for screens
-_WITHOUT_FIT = {3: 2}  # the better set where no fit mends how coarse latents are rounded
+WITHOUT_FIT = 5  # the set for photographs that is best without a fit
 _N_COLOURS = 3
 _MIDDLE_RATE = MAX_RATE // 2
 
@@ -62,7 +64,7 @@ def rate_place(rate: float) -> float:
 
 def without_fit(structure: Structure) -> Structure:
     """Return the structure with the set of networks that is best for latents as predicted."""
-    return replace(structure, prior=_WITHOUT_FIT.get(structure.prior, structure.prior))
+    return structure if structure.prior == SCREENS else replace(structure, prior=WITHOUT_FIT)
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from inr.errors import UsageError
 from inr.grid.fit.settings import GridFit
-from inr.grid.prior import SCREENS
-from inr.grid.structure import Structure, write_structure
+from inr.grid.prior import SCREENS, WITHOUT_FIT
+from inr.grid.structure import N_PRIORS, Structure, write_structure
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,12 @@ class GridRecipe:
         if not self.structure.has_rate:
             raise UsageError(
                 f"structure.prior={self.structure.prior}: such files are read, and no longer made; "
-                "give 2, 3 or 4"
+                f"give 2 to {N_PRIORS}"
             )
-        if self.screen_prior not in (0, 2, 3, 4):
-            raise UsageError(f"screen_prior={self.screen_prior}: expected 2, 3, 4, or 0 for none")
+        if self.screen_prior not in (0, *range(2, N_PRIORS + 1)):
+            raise UsageError(
+                f"screen_prior={self.screen_prior}: expected 2 to {N_PRIORS}, or 0 for none"
+            )
         try:
             write_structure(self.structure)
         except ValueError as error:
@@ -39,7 +41,7 @@ class GridRecipe:
 
 def grid_instant() -> GridRecipe:
     """Return latents as they are predicted in one pass, without a fit."""
-    return GridRecipe("grid_instant", Structure(prior=2), GridFit(steps=0))
+    return GridRecipe("grid_instant", Structure(prior=WITHOUT_FIT), GridFit(steps=0))
 
 
 def grid_fast() -> GridRecipe:

@@ -6,11 +6,11 @@ each comes just before the level of its size. Of each latent's own level the con
 TAPS[:n_taps], all of which lie before it in the order of the wavefront x + FRONT_SLOPE * y, so
 that a decoder can treat all latents of one front at once.
 
-Structures of priors 2 to 4 have a rate, for which their networks are taken: they always have the
+Structures of priors 2 to 5 have a rate, for which their networks are taken: they always have the
 exponents 0..COARSEST_EXPONENT, and the context model is a network of its own for each exponent up
-to N_CONTEXTS - 2, and one for all coarser ones. In those of prior 2 a latent of exponent e counts
-2**-e for the networks: a coarse latent stands for more pixels, and where nothing mends how it is
-rounded, it is worth finer steps. Long fits mend it, and then that costs 3 to 4 %: in those of
+to N_CONTEXTS - 2, and one for all coarser ones. In those of priors 2 and 5 a latent of exponent e
+counts 2**-e for the networks: a coarse latent stands for more pixels, and where nothing mends how
+it is rounded, it is worth finer steps. Long fits mend it, and then that costs 3 to 4 %: in those of
 priors 3 and 4 all count 1.
 
 Source of the layout: Cool-chic 5.0 (Orange, https://github.com/Orange-OpenSource/Cool-Chic) and C3
@@ -34,11 +34,11 @@ TAPS = (
     (0, -3), (-3, 0), (-2, 2), (-2, -2), (-1, -3), (-3, 1), (-3, -1), (-2, 3), (0, -4), (-2, -3),
 )  # fmt: skip
 REACH = 4  # rows above and columns to either side that taps need
-N_PRIORS = 4  # sets that there are, see prior.py
+N_PRIORS = 5  # sets that there are, see prior.py
 MAX_RATE = 64  # of Structure.rate
 COARSEST_EXPONENT, N_CONTEXTS = 5, 4  # of structures with a rate
 _COARSEST = 12  # pixels of the longer side of the coarsest level of others, about
-_FIRST_WITH_RATE, _WITH_OCTAVES = 2, 2  # prior
+_FIRST_WITH_RATE, _WITH_OCTAVES = 2, (2, 5)  # priors
 _RATE = VarintField(0, MAX_RATE)
 
 
@@ -53,7 +53,7 @@ class Structure:
     n_feature_levels: int = 40  # last levels that have such features
     hidden: int = 48  # width of the synthesis
     prior: int = 0  # set of shipped networks that this file's are counted from; 0 for none
-    rate: int = 0  # of priors 2 to 4: lambda for which the set is taken, see prior.py
+    rate: int = 0  # of priors 2 to 5: lambda for which the set is taken, see prior.py
 
     WIRE: ClassVar[Wire] = (
         ("first_level", VarintField(0, 3)),
@@ -168,7 +168,7 @@ class Pyramid:
 
     def octaves_at(self, exponent: int) -> int:
         """Return those of a level of that exponent."""
-        return exponent if self.structure.prior == _WITH_OCTAVES else 0
+        return exponent if self.structure.prior in _WITH_OCTAVES else 0
 
     @cached_property
     def context_of(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from inr.errors import UsageError
 from inr.format.shipped import SHIPPED
 from inr.grid.choose_prior import choose_prior
 from inr.grid.prior import SCREENS
+from inr.grid.structure import N_PRIORS
 from inr.image.picture import Picture
 from inr.kinds import open_file
 from inr.options import EncodeOptions, Job
@@ -95,7 +96,7 @@ def test_a_short_time_budget_leaves_no_time_for_it():
         assert recipe.structure.prior == prior
 
 
-@pytest.mark.parametrize("prior", ["1", "5"])
+@pytest.mark.parametrize("prior", ["1", str(N_PRIORS + 1)])
 def test_other_sets_are_refused(prior):
     with pytest.raises(UsageError, match=r"prior"):
         with_settings(inr.recipes.named("grid"), {"screen_prior": prior})

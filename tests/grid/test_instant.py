@@ -14,7 +14,7 @@ from inr.errors import FitError, UsageError
 from inr.format.container import SECTION_NETWORKS, unpack
 from inr.grid import instant
 from inr.grid.file import read_grid
-from inr.grid.prior import rate_of
+from inr.grid.prior import WITHOUT_FIT, rate_of
 from inr.grid.structure import Structure
 from inr.image.metrics import psnr_db
 from inr.image.picture import Picture
@@ -72,7 +72,7 @@ def test_networks_are_those_of_the_prior_and_the_rate_that_of_lambda():
     for lambda_ in (1e-4, 1e-3, 5e-2):
         data = encoded(**{"lambda": str(lambda_)}).data
         content = open_file(data).content
-        assert content.pyramid.structure == Structure(prior=2, rate=rate_of(lambda_))
+        assert content.pyramid.structure == Structure(prior=WITHOUT_FIT, rate=rate_of(lambda_))
         assert not any(unpack(data)[1][SECTION_NETWORKS])  # no group is present
         coded, latents = read_grid(content)
         assert not any(codes.any() for codes in coded.codes.values())

@@ -50,6 +50,7 @@ def shipped():
         (2, "b75d531f6927dea2"),
         (3, "157e36cc37256fcf"),
         (4, "a3f7ea051ea6502a"),
+        (5, "c2f0006fef95dff5"),
     ],
 )
 def test_a_released_set_never_changes(n, start):
@@ -62,7 +63,7 @@ def test_there_are_all_sets():
     assert {entry.id for entry in SHIPPED.entries("grid")} == set(range(1, N_PRIORS + 1))
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 4])
+@pytest.mark.parametrize("n", range(1, N_PRIORS + 1))
 @pytest.mark.parametrize("change", ["write_bytes(b'other networks')", "unlink()"])
 def test_a_damaged_package_says_so_in_one_line(tmp_path, change, n):
     package = Path(inr.__file__).parent
@@ -190,14 +191,14 @@ def test_values_are_the_prior_and_whole_steps():
 # Sets with a rate: 2 and 3
 
 
-of_both_sets = pytest.mark.parametrize("prior", [2, 3])
+of_other_sets = pytest.mark.parametrize("prior", [2, 3, 4, 5])
 
 
 def with_rate(n_channels=3, prior=2, **structure):
     return Pyramid(20, 30, n_channels, Structure(prior=prior, **structure))
 
 
-@of_both_sets
+@of_other_sets
 @pytest.mark.parametrize("rate", [0, 1, 20, 32, 33, 63, 64])
 def test_a_set_is_a_parabola_in_the_rate(prior, rate):
     tensors, t = stored(prior), Fraction(rate - 32, 32)
@@ -212,7 +213,7 @@ def test_a_set_is_a_parabola_in_the_rate(prior, rate):
             assert Fraction(found) * 2**16 == math.floor(exact + Fraction(1, 2)), name
 
 
-@of_both_sets
+@of_other_sets
 def test_all_rates_keep_to_the_limits(prior):
     for rate in range(MAX_RATE + 1):
         networks = prior_networks(with_rate(prior=prior, rate=rate))
@@ -220,9 +221,11 @@ def test_all_rates_keep_to_the_limits(prior):
         assert max(np.abs(networks[f"up{e}"]).max() for e in range(5)) < 1
 
 
-def test_coarse_latents_of_set_2_alone_count_less():
-    assert with_rate(prior=2, first_level=1).octaves == (5, 4, 3, 2, 1)
-    assert with_rate(prior=3).octaves == (0,) * 6
+def test_coarse_latents_of_sets_2_and_5_count_less():
+    for prior in (2, 5):
+        assert with_rate(prior=prior, first_level=1).octaves == (5, 4, 3, 2, 1)
+    for prior in (3, 4):
+        assert with_rate(prior=prior).octaves == (0,) * 6
     assert Pyramid(256, 256, 3, Structure(prior=1)).octaves == (0,) * 6
 
 
@@ -294,7 +297,7 @@ def test_a_picture_of_equal_colours_is_drawn_as_grey():
         assert of_one[0] == pytest.approx(of_three.mean(), abs=1e-4)  # rounded to 2**-16
 
 
-@of_both_sets
+@of_other_sets
 def test_networks_that_are_the_set_take_two_bytes(prior):
     pyramid = with_rate(prior=prior, rate=5)
     coded = quantize_networks(prior_networks(pyramid), dict.fromkeys(pyramid.groups, 0), pyramid)

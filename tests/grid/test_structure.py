@@ -186,7 +186,7 @@ def test_a_rate_needs_a_set_that_follows_it(prior):
         ([0, 0, 14, 33, 40, 48], r"n_features=33 is outside 1\.\.32"),
         ([0, 0, 14, 6, 41, 48], r"n_feature_levels=41 is outside 0\.\.40"),
         ([0, 0, 14, 6, 40, 0], r"hidden=0 is outside 1\.\.256"),
-        ([0, 0, 14, 6, 40, 48, 5], r"prior=5 is outside 0\.\.4"),
+        ([0, 0, 14, 6, 40, 48, 6], r"prior=6 is outside 0\.\.5"),
         ([0, 0, 14, 6, 40, 48, 2, MAX_RATE + 1], r"rate=65 is outside 0\.\.64"),
         ([0, 0, 14, 6, 40, 48, 2], r"stages is cut short"),
     ],

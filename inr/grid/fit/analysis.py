@@ -6,7 +6,8 @@
     heads      what is added to the pyramid at each exponent; four numbers a place for exponent 0
     latents    (pyramid + heads) times a gain that follows lambda
 
-There are two: one for the sets of networks for photographs, one for that for screens (prior.py).
+There are three: for the sets of networks that fits of photographs begin with, for that for screens,
+and for that for files without a fit, with which it was trained (prior.py).
 It belongs to the encoder alone: files do not know it, and a better one may take its place at any
 time. Written for numpy and for jax.numpy alike, which is the argument `xp`: encoders run it in
 numpy, since compiling would take longer than the pass; scripts/train_grid_analysis.py trains it.
@@ -22,14 +23,15 @@ import numpy as np
 
 from inr.format.shipped import SHIPPED
 from inr.grid.fit.init import CUBIC
-from inr.grid.prior import LAMBDA_RANGE, SCREENS
+from inr.grid.prior import LAMBDA_RANGE, SCREENS, WITHOUT_FIT
 from inr.grid.structure import COARSEST_EXPONENT, Pyramid
 
 Array = Any  # of numpy or jax.numpy, f32
 Weights = dict[str, Array]
 
 CHANNELS = (24, 32, 48, 48, 48)  # of exponents 1..5
-_PHOTOGRAPHS, _SCREENS = 1, 2  # numbers of shipped weights
+_PHOTOGRAPHS = 1  # number of shipped weights
+_OTHERS = {SCREENS: 2, WITHOUT_FIT: 3}  # by set of networks
 _REACH = 64  # pixels around a tile that still count: more than 64 change little
 _TILE = 512  # pixels a side, without them: a multiple of 2**COARSEST_EXPONENT
 _HEAD_UNIT = 0.1  # of brightness: heads sum many numbers, and a step of training moves them all
@@ -173,7 +175,7 @@ def predict_latents(picture: np.ndarray, place: float, pyramid: Pyramid) -> list
     Returns:
       f32[h, w] of each level, in codes, neither rounded nor limited.
     """
-    weights = _shipped(_SCREENS if pyramid.structure.prior == SCREENS else _PHOTOGRAPHS)
+    weights = _shipped(_OTHERS.get(pyramid.structure.prior, _PHOTOGRAPHS))
     height, width = pyramid.height, pyramid.width
     unit = 1 << COARSEST_EXPONENT
     sides = [-(-side // unit) * unit for side in (height, width)]
