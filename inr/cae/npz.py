@@ -53,7 +53,10 @@ class Npz:
         _check_end(data)
         self._archive = _call_foreign(lambda: zipfile.ZipFile(io.BytesIO(data)), "no .npz file")
         self.members: dict[str, Member] = {}
-        for info in self._archive.infolist():
+        found = self._archive.infolist()
+        if len(found) != _END.unpack(data[-_END.size :])[4]:  # zipfile does not compare them
+            raise FormatError("no .npz file: its list of members is damaged")
+        for info in found:
             name = info.filename.removesuffix(".npy")
             if name == info.filename or name in self.members:
                 raise FormatError(f"no .npz file: a member is named {info.filename!r}")

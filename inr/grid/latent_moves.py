@@ -97,7 +97,7 @@ class _Search:
     density: np.ndarray  # i64[2, h, w]
     bits: np.ndarray  # f64[h, w]
     colour: np.ndarray  # f32[h, w, c]: how a code more of all latents changes what is drawn
-    is_refused: np.ndarray  # bool[h, w]: tried in vain
+    is_refused: np.ndarray  # bool[h, w]: tried in vain, and nothing has moved beside it since
 
     @classmethod
     def of(
@@ -143,12 +143,13 @@ class _Search:
         squares = ((drawn - self.picture) ** 2 - (self.drawn - self.picture) ** 2).sum(axis=2)
         change = _sum_within(squares, MARGIN) + self.per_bit * _sum_within(bits - self.bits, REACH)
         pays = is_tried & (change < 0)
-        self.is_refused |= is_tried & ~pays
         self.finest = np.where(pays, moved, self.finest)
         near = _largest_within(pays, MARGIN)[..., None]
         self.drawn = np.where(near, drawn, self.drawn)
+        sees_moved = _largest_within(pays, REACH)
         # A few of these still have a refused move in their context; the file's are made anew.
-        self.density = np.where(_largest_within(pays, REACH), density, self.density)
+        self.density = np.where(sees_moved, density, self.density)
+        self.is_refused = (self.is_refused | is_tried & ~pays) & ~sees_moved
         self.bits = _bits(self.finest, self.density)
         return True
 

@@ -3,7 +3,8 @@
 First the step of each group, from the curvature of the loss. Then groups go back to the prior,
 whose zeros cost nothing, where their codes do not pay. Then, as the rate-distortion optimised
 rounding of Cool-chic 5.0.1 does, codes move up or down where that pays; which moves are worth a
-trial follows from gradient and curvature, and sets of the best of them are tried at once.
+trial follows from gradient and curvature, and sets of the best of them are tried at once. At last
+groups that do not pay as they are then go back as well.
 """
 
 import time
@@ -44,7 +45,7 @@ def optimize_networks(
       fitting: the picture, and lambda.
       pyramid: of the picture.
       max_rounds: of moves.
-      deadline: time.monotonic() at which the last round of moves has to be done.
+      deadline: time.monotonic() at which the last round of moves, or what follows, has to be done.
     """
     given = RdoProblem.of(fitting, latents)
     per_bit = fitting.lambda_per_bit
@@ -53,7 +54,9 @@ def optimize_networks(
         group: _best_octaves(params, curvatures, group, per_bit, pyramid)
         for group in pyramid.groups
     }
+    started_at = time.monotonic()
     coded = _drop_groups(quantize_networks(params, octaves, pyramid), given, pyramid)
+    dropping_seconds = time.monotonic() - started_at
     moves = _Moves(coded, curvatures, given, pyramid)
     most = max(_SETS, int(_MOST_MOVES * sum(codes.size for codes in coded.codes.values())))
     round_seconds = 0.0
@@ -69,7 +72,10 @@ def optimize_networks(
         elif gain < _LEAST_GAIN:
             break
         round_seconds = time.monotonic() - started_at
-    return moves.coded()
+    found = moves.coded()
+    if time.monotonic() + dropping_seconds > deadline:
+        return found
+    return _drop_groups(found, given, pyramid)
 
 
 def compile_search(fitting: Fitting, pyramid: Pyramid) -> None:

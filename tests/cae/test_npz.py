@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inr.cae.npz import Npz
@@ -141,6 +141,8 @@ def test_members_that_overlap_or_lie_about_their_length():
 
 @settings(deadline=None, max_examples=100)
 @given(st.integers(0, len(PLAIN) - 1), st.integers(1, 255))
+@example(PLAIN.index(b"PK\x01\x02") + 30, 1)  # the length of what follows the first name
+@example(PLAIN.index(b"PK\x01\x02") + 33, 1)  # the length of its comment
 def test_a_damaged_byte_is_refused_or_not_looked_at(at, flip):
     damaged = bytearray(PLAIN)
     damaged[at] ^= flip

@@ -195,7 +195,7 @@ def test_older_structures_are_no_longer_made(prior):
 
 def test_the_recipes():
     made = {name: inr.recipes.named(name) for name in ("grid_instant", "grid_fast", "grid")}
-    priors = {"grid_instant": 2, "grid_fast": 2, "grid": 3}
+    priors = {"grid_instant": 5, "grid_fast": 2, "grid": 3}
     assert {name: each.structure for name, each in made.items()} == {
         name: Structure(prior=prior) for name, prior in priors.items()
     }
