@@ -106,7 +106,9 @@ def _row(
     start, environment = _program(work, codec)
     with tempfile.TemporaryDirectory() as folder:
         coded, decoded = Path(folder) / "a.inr", Path(folder) / "a.png"
-        recipe = "grid_fast" if codec == WARM and n_steps <= FEW_STEPS else "grid"
+        recipe = "grid"
+        if codec == WARM and n_steps <= FEW_STEPS:
+            recipe = "grid_fast" if n_steps else "grid_instant"
         options = ["--recipe", recipe, "--set", f"lambda={lambda_}"]
         options += ["--set", f"fit.steps={n_steps}"]
         for path, value in settings.items():
