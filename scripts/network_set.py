@@ -5,6 +5,8 @@ tensor of the pyramid (inr/grid/prior.py).
 """
 
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,7 @@ import numpy as np
 
 from inr.files import write_whole
 from inr.grid.fit.analysis import step_of
-from inr.grid.prior import GAIN_BITS, PRIOR_LIMIT, RATE_UNIT_BITS, rate_place
+from inr.grid.prior import GAIN_BITS, GAINED, PRIOR_LIMIT, RATE_UNIT_BITS, rate_place
 from inr.grid.structure import MAX_RATE, Pyramid
 
 Networks = dict[str, jax.Array]
@@ -26,6 +28,18 @@ def read_set(path: Path, pyramid: Pyramid) -> Networks:
             for name in pyramid.shapes
             for k in range(3)
         }
+
+
+def tensors_at(
+    networks: Networks, place: Any, pyramid: Pyramid, xp: ModuleType = np
+) -> dict[str, Any]:
+    """Return the tensors of the pyramid at a place of lambda; see prior.py."""
+    gain = step_of(place, xp)
+    return {
+        name: sum(place**k * networks[f"{name} {k}"] for k in range(3))
+        * (gain if name in GAINED else 1.0)
+        for name in pyramid.shapes
+    }
 
 
 def within_limits(networks: Networks) -> Networks:

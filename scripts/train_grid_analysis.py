@@ -28,18 +28,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from network_set import Networks, read_set, within_limits, write_set
+from network_set import Networks, read_set, tensors_at, within_limits, write_set
 from optax import contrib
 from rendered_pages import render_pages
 from training_crops import read_crops, training_rows
 
 from inr.files import write_whole
-from inr.grid.fit.analysis import first_weights, in_codes, predict, step_of
+from inr.grid.fit.analysis import first_weights, in_codes, predict
 from inr.grid.fit.model import soft_round
 from inr.grid.fit.soap import SoapState, scale_by_soap
 from inr.grid.fit.tile import MARGIN, Tile, Weights, tile_sums
 from inr.grid.fit.tile_contexts import HALO
-from inr.grid.prior import GAINED, LAMBDA_RANGE, SCREENS
+from inr.grid.prior import LAMBDA_RANGE, SCREENS
 from inr.grid.structure import Pyramid, Structure
 
 SIDE, BATCH, SEED = 256, 4, 1
@@ -81,12 +81,7 @@ def loss_of_crop(weights, networks, crop, place, key, temperature, pool, pyramid
     Noise is as wide as rounding is: what is predicted cannot bend to it, as fitted latents can.
     """
     picture = crop.astype(jnp.float32) / 255
-    gain = step_of(place, jnp)
-    params = {
-        name: sum(place**k * networks[f"{name} {k}"] for k in range(3))
-        * (gain if name in GAINED else 1.0)
-        for name in pyramid.shapes
-    }
+    params = tensors_at(networks, place, pyramid, jnp)
     latents = in_codes(predict(picture, place, weights, jnp), pyramid)
     starts = jax.random.randint(key, (len(latents),), 0, pool.size - SIDE * SIDE)
     seen = []

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from network_set import Networks, read_set, write_set
+from network_set import Networks, read_set, tensors_at, write_set
 from rendered_pages import render_pages
 from training_crops import one_of_each_source, read_crops, training_rows
 
@@ -80,11 +80,7 @@ def first_leg(
 
 def networks_at(networks: dict[str, np.ndarray], place: float, pyramid: Pyramid) -> np.ndarray:
     """Return f32[numbers] at a place of lambda; see prior.py."""
-    at = {}
-    for name in pyramid.shapes:
-        polynomial = sum(place**k * networks[f"{name} {k}"] for k in range(3))
-        at[name] = polynomial * (step_of(place) if name in GAINED else 1.0)
-    return flatten(at, pyramid)
+    return flatten(tensors_at(networks, place, pyramid), pyramid)
 
 
 def pull_back(gradient: np.ndarray, place: float, pyramid: Pyramid) -> dict[str, np.ndarray]:

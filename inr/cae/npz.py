@@ -50,11 +50,11 @@ class Npz:
         Args:
           data: the bytes of the file.
         """
-        _check_end(data)
+        n_members = _check_end(data)
         self._archive = _call_foreign(lambda: zipfile.ZipFile(io.BytesIO(data)), "no .npz file")
         self.members: dict[str, Member] = {}
         found = self._archive.infolist()
-        if len(found) != _END.unpack(data[-_END.size :])[4]:  # zipfile does not compare them
+        if len(found) != n_members:  # zipfile does not compare them
             raise FormatError("no .npz file: its list of members is damaged")
         for info in found:
             name = info.filename.removesuffix(".npy")
@@ -97,14 +97,15 @@ class Npz:
         return Member(shape, dtype)
 
 
-def _check_end(data: bytes) -> None:
-    """Bound the list of members, which zipfile reads whole."""
+def _check_end(data: bytes) -> int:
+    """Bound the list of members, which zipfile reads whole; return how many there should be."""
     if len(data) < _END.size or data[-_END.size :][:4] != _END_MAGIC:
         raise FormatError("no .npz file: it does not end as one does")
-    n_directory_bytes = _END.unpack(data[-_END.size :])[5]
+    *_, n_members, n_directory_bytes, _, _ = _END.unpack(data[-_END.size :])
     before = data[-_END.size - _ZIP64_BYTES : -_END.size]
     if n_directory_bytes > _MAX_DIRECTORY_BYTES or before.startswith(_ZIP64_MAGIC):
         raise FormatError("no .npz file of ours: it has too many members")
+    return int(n_members)
 
 
 def _call_foreign(call: Callable[[], T], what: str) -> T:

@@ -26,7 +26,7 @@ _SIDE, _PARTS = 160, 2  # pixels of a part; parts along each side, spread evenly
 # Share of pixels that equal the one beside them: in eight photographs of the Kodak suite 0.02 to
 # 0.19, in pages of text 0.75 to 0.9.
 _FLAT = 0.3
-_WITHOUT_FIT = {3: 2}  # the better set where no fit mends how coarse latents are rounded
+_STANDS_FOR = {3: 2}  # what is better where no fit mends how coarse latents are rounded
 _SHORT = 10.0  # seconds left of a time budget, in which there is no time to choose
 
 
@@ -53,7 +53,7 @@ def _compared(recipe: GridRecipe) -> Structure:
     """Return the structure whose set stands for a recipe's where there is no fit: the one for
     files without a fit would win too often against the one that fits of screens begin with."""
     s = recipe.structure
-    return replace(s, prior=_WITHOUT_FIT[s.prior]) if s.prior in _WITHOUT_FIT else s
+    return replace(s, prior=_STANDS_FOR.get(s.prior, s.prior))
 
 
 def _parts(picture: Picture) -> list[Picture]:
